@@ -1,0 +1,531 @@
+"""What the stages hand to each other on disk: frozen dataclasses, JSON files, digests."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+
+from hardedge.errors import BadInput, listed
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Status = Literal["identical", "equivalent", "implied", "different", "inconclusive", "not run here"]
+Verdict = Literal["pass", "fail", "inconclusive"]
+HardnessSource = Literal["branch", "confidence"]
+
+ZERO_DIGEST = "0" * 64
+_DIGEST_LINE = re.compile(rb'^( "digest": ")[0-9a-f]{64}(")', re.MULTILINE)
+
+M = TypeVar("M", bound="Manifest")
+T = TypeVar("T")
+
+
+def contract(cls: type[T]) -> type[T]:
+    """A frozen, keyword-only dataclass that refuses unknown keys when it is read."""
+    cls.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]  # read by pydantic.TypeAdapter
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+@contract
+class ClassInfo:
+    """One class: its name and its colour in pictures, RGB 0-255."""
+
+    name: str
+    color: tuple[int, int, int]
+
+
+@contract
+class Task:
+    """What is segmented: the classes by index, and the label value of pixels that do not count."""
+
+    classes: tuple[ClassInfo, ...]
+    ignore_index: int
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+
+@contract
+class Normalisation:
+    """Per-channel RGB mean and standard deviation of pixels in 0..1; ImageNet's by default."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@contract
+class NetworkSpec:
+    """A network by name (`hardedge.models`, or `package.module:function` of the user's own)."""
+
+    name: str
+    num_classes: int
+
+
+@contract
+class SegmentationScore:
+    """mIoU in percent over the classes present in the labels, and each class's IoU in percent (null: not present)."""
+
+    miou: float
+    per_class: dict[str, float | None]
+
+
+@contract
+class Manifest:
+    """The head of every artefact directory: schema id, files with their sha256, the parent's digest, its own digest.
+
+    `digest` is the sha256 of the manifest's own bytes with that field zeroed: integrity, not authenticity.
+    """
+
+    FILE: ClassVar[str]
+    SCHEMA: ClassVar[str]
+    MADE_BY: ClassVar[str]
+
+    schema_id: str
+    hardedge: str
+    made_from: str | None
+    files: dict[str, str]
+    digest: str = ZERO_DIGEST
+
+
+@contract
+class Checkpoint(Manifest):
+    """A trained network. `recipe` is train's own record, read by train alone."""
+
+    FILE: ClassVar[str] = "checkpoint.json"
+    SCHEMA: ClassVar[str] = "hardedge.checkpoint/1"
+    MADE_BY: ClassVar[str] = "hardedge train"
+
+    task: Task
+    network: NetworkSpec
+    normalisation: Normalisation
+    recipe: dict[str, Json]
+    loss: str
+    branches: tuple[str, ...]
+    seed: int
+    steps: int
+    best_step: int
+    validation: SegmentationScore
+    batchnorm_reestimated: bool
+    hardness: HardnessSource
+    data: str
+    data_digest: str
+    torch: str
+    seconds: float
+
+
+@contract
+class Profile:
+    """One optimisation profile of the image input: (batch, height, width) at least, typically, at most."""
+
+    min: tuple[int, int, int]
+    opt: tuple[int, int, int]
+    max: tuple[int, int, int]
+
+
+@contract
+class Census:
+    """What a graph is made of: level 1 of the certificate."""
+
+    parameters: int
+    multiply_adds: int
+    nodes: int
+    operators: dict[str, int]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@contract
+class ModelFile:
+    """One ONNX file of a bundle: its precision, canonical digest, and census."""
+
+    path: str
+    precision: str
+    onnx_digest: str
+    census: Census
+
+
+@contract
+class ReferenceImage:
+    """A test image by id, with the sha256 of its image file and its label file as the reference run read them."""
+
+    id: str
+    image_sha256: str
+    label_sha256: str
+
+
+@contract
+class Reference:
+    """The torch network's result on the test split, in split order.
+
+    `reference/masks/ID.png` holds each mask, `reference/confusion.npz` the counts int64 [N, C, C] under `counts`,
+    `reference/hardness/ID.png` the hardness map.
+    """
+
+    split: str
+    images: tuple[ReferenceImage, ...]
+    score: SegmentationScore
+
+
+@contract
+class Bundle(Manifest):
+    """An exported network with everything that its verification needs."""
+
+    FILE: ClassVar[str] = "bundle.json"
+    SCHEMA: ClassVar[str] = "hardedge.bundle/1"
+    MADE_BY: ClassVar[str] = "hardedge export"
+
+    task: Task
+    network: NetworkSpec
+    normalisation: Normalisation
+    profile: Profile
+    models: tuple[ModelFile, ...]
+    control: str | None
+    reference: Reference
+    golden: tuple[str, ...]
+    hardness: HardnessSource
+    loss: str
+    branches: tuple[str, ...]
+    margin_tolerance: float
+    logit_difference: float
+    seconds: dict[str, float]
+
+    def model(self, precision: str) -> ModelFile:
+        """The ONNX file of a precision; raises BadInput naming those there are."""
+        for model in self.models:
+            if model.precision == precision:
+                return model
+        known = ", ".join(model.precision for model in self.models)
+        raise BadInput(f"the bundle has no {precision} model. It has: {known}.")
+
+
+@contract
+class Check:
+    """One check's answer, and in words what it rests on (for `not run here`: why)."""
+
+    status: Status
+    detail: str
+
+
+@contract
+class EngineArms:
+    """The sha256 of one target's TensorRT-RTX engine, for the shipped file and for the plain network."""
+
+    target: str
+    shipped: str
+    plain: str
+
+
+@contract
+class Level0:
+    """Identity. `status` is that of the ONNX digests; the engines have their own."""
+
+    status: Status
+    detail: str
+    shipped_digest: str
+    plain_digest: str
+    rtx_engines: Check
+    engines: tuple[EngineArms, ...]
+
+
+@contract
+class Level1:
+    """Equal parameters, multiply-adds, nodes, operators, inputs and outputs."""
+
+    status: Status
+    detail: str
+    shipped: Census
+    plain: Census
+
+
+@contract
+class Interval:
+    """A bootstrap interval and its confidence in percent."""
+
+    low: float
+    high: float
+    confidence: float
+
+
+@contract
+class LatencyComparison:
+    """The latency of one arm over another's: ratio of medians with its interval, and what follows."""
+
+    arm: str
+    ratio: float
+    interval: Interval
+    status: Status
+    detail: str
+    sessions: int
+    blocks: int
+    blocks_to_decide: int | None
+
+
+@contract
+class Level2:
+    """Latency: implied by level 0, or the equivalence test; the noise floor and the positive control beside it."""
+
+    status: Status
+    detail: str
+    noise_floor: LatencyComparison | None
+    control: LatencyComparison | None
+    shipped: LatencyComparison | None
+
+
+@contract
+class Certificate:
+    """The identity certificate: the shipped file against the plain network built and exported in a new process.
+
+    Export writes levels 0 and 1 to `certificate.json`; deploy measures level 2, so there it is `not run here`.
+    """
+
+    FILE: ClassVar[str] = "certificate.json"
+
+    level0: Level0
+    level1: Level1
+    level2: Level2
+
+
+@contract
+class Engine(Manifest):
+    """A compiled network for one target. `runs_here` is false for engines built ahead of time for another device."""
+
+    FILE: ClassVar[str] = "engine.json"
+    SCHEMA: ClassVar[str] = "hardedge.engine/1"
+    MADE_BY: ClassVar[str] = "hardedge deploy"
+
+    target: str
+    precision: str
+    plan: str
+    onnx_digest: str
+    builder: str
+    builder_version: str
+    profile: Profile
+    seconds: float
+
+
+@contract
+class ClassParity:
+    """One class's IoU in percent under both arms, with the Holm-corrected p-value of `worse than the margin`."""
+
+    name: str
+    reference: float | None
+    target: float | None
+    pixel_agreement: float | None
+    p_worse: float | None
+
+
+@contract
+class Parity:
+    """A target's masks against the reference's on the test split; mIoU and differences in percent points.
+
+    `interval` is the two-sided 90 % paired bootstrap of (target - reference): its lower end is the one-sided 95 %
+    bound that non-inferiority (above -margin) is judged by.
+    """
+
+    target: str
+    precision: str
+    images: int
+    miou_reference: float
+    miou: float
+    difference: float
+    interval: Interval
+    margin: float
+    status: Verdict
+    detail: str
+    pixel_agreement: float
+    boundary_agreement: float
+    golden_agreement: float
+    per_class: tuple[ClassParity, ...]
+
+
+@contract
+class Latency:
+    """Latency of one target in milliseconds, batch 1, at one image size (height, width)."""
+
+    target: str
+    precision: str
+    size: tuple[int, int]
+    runs: int
+    p50: float
+    p90: float
+    p99: float
+    samples: tuple[float, ...]
+
+
+@contract
+class Overhead:
+    """The ratio that `--max-overhead` is judged by, and its interval; from level 2 of the certificate."""
+
+    ratio: float | None
+    interval: Interval | None
+    status: Status
+    detail: str
+
+
+@contract
+class Gate:
+    """A limit that the user asked for: what was asked, what was found, and whether it holds."""
+
+    name: str
+    limit: str
+    found: str
+    status: Verdict
+
+
+@contract
+class EngineSummary:
+    """One engine of a report: its target, size in bytes and digest of the plan."""
+
+    target: str
+    precision: str
+    builder: str
+    builder_version: str
+    bytes: int
+    sha256: str
+    seconds: float
+
+
+@contract
+class Report(Manifest):
+    """All verdicts on one bundle."""
+
+    FILE: ClassVar[str] = "report.json"
+    SCHEMA: ClassVar[str] = "hardedge.report/1"
+    MADE_BY: ClassVar[str] = "hardedge deploy"
+
+    verdict: Verdict
+    task: Task
+    network: NetworkSpec
+    loss: str
+    branches: tuple[str, ...]
+    hardness: HardnessSource
+    metrics: SegmentationScore
+    certificate: Certificate
+    parity: tuple[Parity, ...]
+    overhead: Overhead
+    latency: tuple[Latency, ...]
+    engines: tuple[EngineSummary, ...]
+    gates: tuple[Gate, ...]
+    data: str
+    machine: dict[str, str]
+    created: str
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _hash(file)
+
+
+def _hash(file: Any) -> str:
+    digest = hashlib.sha256()  # Python 3.10 has no file_digest
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes to a temporary name, flushes, renames: a killed process leaves the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def to_json(value: Any) -> str:
+    """A contract as indented JSON text."""
+    return json.dumps(dataclasses.asdict(value), indent=1, ensure_ascii=False) + "\n"
+
+
+def read_json(kind: type[T], path: Path) -> T:
+    """Reads a contract strictly; raises BadInput naming the file, every faulty key, and what was expected."""
+    return parse_json(kind, path.read_bytes(), str(path))
+
+
+def parse_json(kind: type[T], content: bytes, name: str) -> T:
+    """As read_json, from bytes; `name` is what the messages call them."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(content, strict=True)
+    except ValidationError as error:
+        faults = [f"{_key(fault['loc'])}: {fault['msg']}, got {_short(fault['input'])}" for fault in error.errors()]
+    raise listed(f"{name} is not a valid {kind.__name__.lower()}", faults, "Make it again with this version.")
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return key.lstrip(".") or "the whole file"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def json_schema(kind: type) -> dict[str, Json]:
+    """The JSON Schema of a contract."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).json_schema()
+
+
+def seal(directory: Path, manifest: M) -> M:
+    """Writes the manifest into its directory, over every file that is there, and returns it with its digests."""
+    paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != manifest.FILE)
+    files = {path.relative_to(directory).as_posix(): sha256_of(path) for path in paths}
+    unsealed = dataclasses.replace(manifest, schema_id=manifest.SCHEMA, files=files, digest=ZERO_DIGEST)
+    digest = _digest_of_manifest(to_json(unsealed).encode())
+    sealed = dataclasses.replace(unsealed, digest=digest)
+    write_atomically(directory / manifest.FILE, to_json(sealed).encode())
+    return sealed
+
+
+def load(kind: type[M], directory: Path) -> M:
+    """Reads an artefact's manifest and checks its own digest and every file's.
+
+    Raises BadInput when the manifest is missing, of another schema, or altered, and when any file is missing, altered,
+    or outside the directory; all faulty files are named together.
+    """
+    path = directory / kind.FILE
+    if not path.is_file():
+        found = "has no" if directory.is_dir() else "does not exist: no"
+        raise BadInput(f"{directory} {found} {kind.FILE}. Create it with: {kind.MADE_BY} ... --out {directory}")
+    content = path.read_bytes()
+    _require_schema(kind, content, path)
+    manifest = parse_json(kind, content, str(path))
+    if _digest_of_manifest(content) != manifest.digest:
+        raise BadInput(f"{path} was changed after it was written: its digest does not fit. Make it again.")
+    faults = [fault for name, digest in manifest.files.items() if (fault := _file_fault(directory, name, digest))]
+    if faults:
+        raise listed(f"{directory} is not what {kind.FILE} describes", faults, "Copy or make it again.")
+    return manifest
+
+
+def _digest_of_manifest(content: bytes) -> str:
+    return hashlib.sha256(_DIGEST_LINE.sub(rb"\g<1>" + ZERO_DIGEST.encode() + rb"\g<2>", content)).hexdigest()
+
+
+def _require_schema(kind: type[Manifest], content: bytes, path: Path) -> None:
+    try:
+        found = json.loads(content)["schema_id"]
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(f"{path} is not a hardedge manifest: no schema_id in it. Make it again.") from None
+    if found != kind.SCHEMA:
+        raise BadInput(f"{path}, schema_id: expected {kind.SCHEMA}, got {_short(found)}. Make it again.")
+
+
+def _file_fault(directory: Path, name: str, digest: str) -> str | None:
+    path = directory / name
+    if name.startswith("/") or ".." in Path(name).parts or not path.resolve().is_relative_to(directory.resolve()):
+        return f"{name}: outside the directory"
+    if not path.is_file():
+        return f"{name}: missing"
+    return None if sha256_of(path) == digest else f"{name}: changed (its sha256 does not fit)"

@@ -1,0 +1,41 @@
+"""Confusion counts and mIoU: the one implementation that every stage uses."""
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]
+
+
+def confusion_counts(
+    prediction_HW: npt.NDArray[np.uint8], label_HW: npt.NDArray[np.uint8], num_classes: int, ignore_index: int = 255
+) -> Counts:
+    """Counts of (label, prediction) pairs, int64 [C, C]; rows are labels, columns predictions.
+
+    Both arrays are uint8 of one shape; pixels labelled ignore_index are left out. Raises ValueError for other
+    types or shapes, and for a value that is neither a class nor ignored.
+    """
+    if prediction_HW.shape != label_HW.shape:
+        raise ValueError(f"prediction is {prediction_HW.shape}, label is {label_HW.shape}")
+    if prediction_HW.dtype != np.uint8 or label_HW.dtype != np.uint8:
+        raise ValueError(f"expected uint8, got {prediction_HW.dtype} and {label_HW.dtype}")
+    pairs = np.left_shift(label_HW, 8, dtype=np.uint16)
+    np.bitwise_or(pairs, prediction_HW, out=pairs)
+    every = np.bincount(pairs.reshape(-1), minlength=1 << 16).reshape(256, 256)
+    every[ignore_index] = 0
+    if every[num_classes:].any() or every[:, num_classes:].any():
+        raise ValueError(f"a label or a prediction is above the last class {num_classes - 1}")
+    return every[:num_classes, :num_classes].astype(np.int64)
+
+
+def iou_per_class(counts: Counts) -> npt.NDArray[np.float64]:
+    """Intersection over union of each class in 0..1, float64 [..., C]; NaN where the class is not in the labels."""
+    hit = np.diagonal(counts, axis1=-2, axis2=-1)
+    labelled = counts.sum(-1)
+    union = labelled + counts.sum(-2) - hit
+    return np.where(labelled > 0, hit / np.maximum(union, 1), np.nan)
+
+
+def mean_iou(counts: Counts) -> float:
+    """Mean IoU in 0..1 over the classes present in the labels; NaN when no pixel is labelled."""
+    iou = iou_per_class(counts)
+    return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
