@@ -1,0 +1,53 @@
+"""Inputs that many tests share."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CLASSES = [("sky", (70, 130, 180)), ("road", (128, 64, 128)), ("car", (0, 0, 142))]
+
+
+def write_tiny_dataset(root: Path, *, train: int = 4, val: int = 2, test: int = 3, size: tuple[int, int] = (64, 96)) -> Path:
+    """A native data set of coloured rectangles, learnable in a few steps; `size` is (height, width)."""
+    classes = [{"name": name, "color": list(color)} for name, color in CLASSES]
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    (root / "splits").mkdir()
+    (root / "classes.json").write_text(json.dumps({"ignore_index": 255, "classes": classes}))
+    rng = np.random.default_rng(0)
+    number = 0
+    for split, count in {"train": train, "val": val, "test": test}.items():
+        ids = [f"scene{number + i:03d}" for i in range(count)]
+        number += count
+        for id in ids:
+            image_HWC, mask_HW = _scene(rng, size)
+            Image.fromarray(image_HWC).save(root / "images" / f"{id}.png")
+            Image.fromarray(mask_HW).save(root / "masks" / f"{id}.png")
+        (root / "splits" / f"{split}.txt").write_text("\n".join(ids) + "\n")
+    return root
+
+
+def _scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    height, width = size
+    mask_HW = np.zeros(size, np.uint8)
+    horizon = int(rng.integers(height // 3, height // 2))
+    mask_HW[horizon:] = 1
+    left = int(rng.integers(0, width - 24))
+    mask_HW[horizon : horizon + 16, left : left + 24] = 2
+    image_HWC = np.array([color for _, color in CLASSES], np.int64)[mask_HW] + rng.integers(-12, 13, (*size, 3))
+    mask_HW[:2, :3] = 255
+    return image_HWC.clip(0, 255).astype(np.uint8), mask_HW
+
+
+@pytest.fixture
+def tiny_dataset(tmp_path: Path) -> Path:
+    return write_tiny_dataset(tmp_path / "tiny")
+
+
+@pytest.fixture(scope="session")
+def make_tiny_dataset() -> Callable[..., Path]:
+    return write_tiny_dataset
