@@ -1,0 +1,48 @@
+"""Masks as pictures: palette PNGs, class colours, overlays. Pixels of no class are black."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from hardedge.contracts import Task
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def palette(task: Task) -> Pixels:
+    """The colour of each of the 256 mask values, uint8 [256, 3]; black for what is no class."""
+    colors = np.zeros((256, 3), np.uint8)
+    colors[: task.num_classes] = [entry.color for entry in task.classes]
+    return colors
+
+
+def palette_image(mask_HW: Pixels, task: Task) -> "Image":
+    """A uint8 mask as an image of mode P: its pixels are the class indices, its palette the class colours."""
+    from PIL import Image
+
+    image = Image.fromarray(mask_HW)
+    # all 256 entries: Pillow packs a shorter palette into fewer bits, and the ignore index would not fit
+    image.putpalette(palette(task).tobytes())
+    return image
+
+
+def save_mask(mask_HW: Pixels, task: Task, path: Path) -> None:
+    """Writes a mask as a palette PNG that `read_mask` reads back unchanged."""
+    palette_image(mask_HW, task).save(path, format="PNG")
+
+
+def colored(mask_HW: Pixels, task: Task) -> Pixels:
+    """A mask in class colours, uint8 [H, W, 3] RGB."""
+    return palette(task)[mask_HW]
+
+
+def overlay(image_HWC: Pixels, mask_HW: Pixels, task: Task, opacity: float = 0.5) -> Pixels:
+    """The class colours over the image, uint8 [H, W, 3] RGB; pixels of no class show the image alone."""
+    mixed_HWC = image_HWC * (1 - opacity) + colored(mask_HW, task) * opacity
+    painted_HW1 = (mask_HW < task.num_classes)[..., None]
+    return np.where(painted_HW1, np.rint(mixed_HWC).astype(np.uint8), image_HWC)
