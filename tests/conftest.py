@@ -11,7 +11,9 @@ from PIL import Image
 CLASSES = [("sky", (70, 130, 180)), ("road", (128, 64, 128)), ("car", (0, 0, 142))]
 
 
-def write_tiny_dataset(root: Path, *, train: int = 4, val: int = 2, test: int = 3, size: tuple[int, int] = (64, 96)) -> Path:
+def write_tiny_dataset(
+    root: Path, *, train: int = 4, val: int = 2, test: int = 3, size: tuple[int, int] = (64, 96)
+) -> Path:
     """A native data set of coloured rectangles, learnable in a few steps; `size` is (height, width)."""
     classes = [{"name": name, "color": list(color)} for name, color in CLASSES]
     (root / "images").mkdir(parents=True)

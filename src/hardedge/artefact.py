@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,18 +10,37 @@ from pathlib import Path
 
 from hardedge.errors import BadInput, MissingHere
 
+# the top-level names of every artefact: --force replaces a directory only when it holds nothing else
+_OURS = re.compile(
+    r"weights\.safetensors|last\.safetensors|training_only\.safetensors|state|hardness|tensorboard|metrics\.jsonl"
+    r"|model\.onnx|model\.\w+\.onnx|control\.onnx|reference|golden|calibration|certificate\.json|model\.plan"
+    r"|(checkpoint|bundle|engine|report)\.json|report\.html|junit\.xml|masks|overlays"
+    r"|data|checkpoint|bundle|engines|report|\..*\.partial.*"
+)
+
 
 def require_free(out: Path, force: bool) -> None:
-    """Raises BadInput when `out` exists and `force` was not given; call it before any long work."""
-    if out.exists() and not force:
+    """Raises BadInput when `out` exists, unless `force` and it holds only what hardedge writes.
+
+    Call it before any long work.
+    """
+    if not out.exists():
+        return
+    if not force:
         raise BadInput(f"{out} exists. Give another --out, or --force to replace it.")
+    if not out.is_dir():
+        raise BadInput(f"{out} is a file, and --force replaces directories only. Give another --out.")
+    foreign = sorted(path.name for path in out.iterdir() if not _OURS.fullmatch(path.name))
+    if foreign:
+        shown = ", ".join(foreign[:5])
+        raise BadInput(f"{out} holds files that hardedge did not write ({shown}): not replaced. Give another --out.")
 
 
 @contextmanager
 def staged(out: Path, *, force: bool) -> Iterator[Path]:
     """A fresh directory beside `out` that becomes `out` when the block ends well, and vanishes when it does not.
 
-    Raises BadInput when `out` exists (unless `force`, which replaces it at the very end).
+    Raises BadInput as require_free does; with `force` the old directory is replaced at the very end.
     """
     require_free(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)

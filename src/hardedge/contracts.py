@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -20,26 +21,25 @@ HardnessSource = Literal["branch", "confidence"]
 ZERO_DIGEST = "0" * 64
 _DIGEST_LINE = re.compile(rb'^( "digest": ")[0-9a-f]{64}(")', re.MULTILINE)
 
-M = TypeVar("M", bound="Manifest")
 T = TypeVar("T")
 
 
-def contract(cls: type[T]) -> type[T]:
-    """A frozen, keyword-only dataclass that refuses unknown keys when it is read."""
-    cls.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]  # read by pydantic.TypeAdapter
-    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+class Contract:
+    """The base of what is read strictly: a key that the class does not have is an error."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # read by pydantic.TypeAdapter
 
 
-@contract
-class ClassInfo:
+@dataclass(frozen=True, kw_only=True)
+class ClassInfo(Contract):
     """One class: its name and its colour in pictures, RGB 0-255."""
 
     name: str
     color: tuple[int, int, int]
 
 
-@contract
-class Task:
+@dataclass(frozen=True, kw_only=True)
+class Task(Contract):
     """What is segmented: the classes by index, and the label value of pixels that do not count."""
 
     classes: tuple[ClassInfo, ...]
@@ -50,32 +50,32 @@ class Task:
         return len(self.classes)
 
 
-@contract
-class Normalisation:
+@dataclass(frozen=True, kw_only=True)
+class Normalisation(Contract):
     """Per-channel RGB mean and standard deviation of pixels in 0..1; ImageNet's by default."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
-@contract
-class NetworkSpec:
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec(Contract):
     """A network by name (`hardedge.models`, or `package.module:function` of the user's own)."""
 
     name: str
     num_classes: int
 
 
-@contract
-class SegmentationScore:
+@dataclass(frozen=True, kw_only=True)
+class SegmentationScore(Contract):
     """mIoU in percent over the classes present in the labels, and each class's IoU in percent (null: not present)."""
 
     miou: float
     per_class: dict[str, float | None]
 
 
-@contract
-class Manifest:
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Contract):
     """The head of every artefact directory: schema id, files with their sha256, the parent's digest, its own digest.
 
     `digest` is the sha256 of the manifest's own bytes with that field zeroed: integrity, not authenticity.
@@ -92,7 +92,7 @@ class Manifest:
     digest: str = ZERO_DIGEST
 
 
-@contract
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint(Manifest):
     """A trained network. `recipe` is train's own record, read by train alone."""
 
@@ -118,8 +118,8 @@ class Checkpoint(Manifest):
     seconds: float
 
 
-@contract
-class Profile:
+@dataclass(frozen=True, kw_only=True)
+class Profile(Contract):
     """One optimisation profile of the image input: (batch, height, width) at least, typically, at most."""
 
     min: tuple[int, int, int]
@@ -127,8 +127,8 @@ class Profile:
     max: tuple[int, int, int]
 
 
-@contract
-class Census:
+@dataclass(frozen=True, kw_only=True)
+class Census(Contract):
     """What a graph is made of: level 1 of the certificate."""
 
     parameters: int
@@ -139,8 +139,8 @@ class Census:
     outputs: tuple[str, ...]
 
 
-@contract
-class ModelFile:
+@dataclass(frozen=True, kw_only=True)
+class ModelFile(Contract):
     """One ONNX file of a bundle: its precision, canonical digest, and census."""
 
     path: str
@@ -149,8 +149,8 @@ class ModelFile:
     census: Census
 
 
-@contract
-class ReferenceImage:
+@dataclass(frozen=True, kw_only=True)
+class ReferenceImage(Contract):
     """A test image by id, with the sha256 of its image file and its label file as the reference run read them."""
 
     id: str
@@ -158,8 +158,8 @@ class ReferenceImage:
     label_sha256: str
 
 
-@contract
-class Reference:
+@dataclass(frozen=True, kw_only=True)
+class Reference(Contract):
     """The torch network's result on the test split, in split order.
 
     `reference/masks/ID.png` holds each mask, `reference/confusion.npz` the counts int64 [N, C, C] under `counts`,
@@ -171,7 +171,7 @@ class Reference:
     score: SegmentationScore
 
 
-@contract
+@dataclass(frozen=True, kw_only=True)
 class Bundle(Manifest):
     """An exported network with everything that its verification needs."""
 
@@ -203,16 +203,16 @@ class Bundle(Manifest):
         raise BadInput(f"the bundle has no {precision} model. It has: {known}.")
 
 
-@contract
-class Check:
+@dataclass(frozen=True, kw_only=True)
+class Check(Contract):
     """One check's answer, and in words what it rests on (for `not run here`: why)."""
 
     status: Status
     detail: str
 
 
-@contract
-class EngineArms:
+@dataclass(frozen=True, kw_only=True)
+class EngineArms(Contract):
     """The sha256 of one target's TensorRT-RTX engine, for the shipped file and for the plain network."""
 
     target: str
@@ -220,8 +220,8 @@ class EngineArms:
     plain: str
 
 
-@contract
-class Level0:
+@dataclass(frozen=True, kw_only=True)
+class Level0(Contract):
     """Identity. `status` is that of the ONNX digests; the engines have their own."""
 
     status: Status
@@ -232,8 +232,8 @@ class Level0:
     engines: tuple[EngineArms, ...]
 
 
-@contract
-class Level1:
+@dataclass(frozen=True, kw_only=True)
+class Level1(Contract):
     """Equal parameters, multiply-adds, nodes, operators, inputs and outputs."""
 
     status: Status
@@ -242,8 +242,8 @@ class Level1:
     plain: Census
 
 
-@contract
-class Interval:
+@dataclass(frozen=True, kw_only=True)
+class Interval(Contract):
     """A bootstrap interval and its confidence in percent."""
 
     low: float
@@ -251,8 +251,8 @@ class Interval:
     confidence: float
 
 
-@contract
-class LatencyComparison:
+@dataclass(frozen=True, kw_only=True)
+class LatencyComparison(Contract):
     """The latency of one arm over another's: ratio of medians with its interval, and what follows."""
 
     arm: str
@@ -265,8 +265,8 @@ class LatencyComparison:
     blocks_to_decide: int | None
 
 
-@contract
-class Level2:
+@dataclass(frozen=True, kw_only=True)
+class Level2(Contract):
     """Latency: implied by level 0, or the equivalence test; the noise floor and the positive control beside it."""
 
     status: Status
@@ -276,8 +276,8 @@ class Level2:
     shipped: LatencyComparison | None
 
 
-@contract
-class Certificate:
+@dataclass(frozen=True, kw_only=True)
+class Certificate(Contract):
     """The identity certificate: the shipped file against the plain network built and exported in a new process.
 
     Export writes levels 0 and 1 to `certificate.json`; deploy measures level 2, so there it is `not run here`.
@@ -290,7 +290,7 @@ class Certificate:
     level2: Level2
 
 
-@contract
+@dataclass(frozen=True, kw_only=True)
 class Engine(Manifest):
     """A compiled network for one target. `runs_here` is false for engines built ahead of time for another device."""
 
@@ -308,8 +308,8 @@ class Engine(Manifest):
     seconds: float
 
 
-@contract
-class ClassParity:
+@dataclass(frozen=True, kw_only=True)
+class ClassParity(Contract):
     """One class's IoU in percent under both arms, with the Holm-corrected p-value of `worse than the margin`."""
 
     name: str
@@ -319,8 +319,8 @@ class ClassParity:
     p_worse: float | None
 
 
-@contract
-class Parity:
+@dataclass(frozen=True, kw_only=True)
+class Parity(Contract):
     """A target's masks against the reference's on the test split; mIoU and differences in percent points.
 
     `interval` is the two-sided 90 % paired bootstrap of (target - reference): its lower end is the one-sided 95 %
@@ -343,8 +343,8 @@ class Parity:
     per_class: tuple[ClassParity, ...]
 
 
-@contract
-class Latency:
+@dataclass(frozen=True, kw_only=True)
+class Latency(Contract):
     """Latency of one target in milliseconds, batch 1, at one image size (height, width)."""
 
     target: str
@@ -357,8 +357,8 @@ class Latency:
     samples: tuple[float, ...]
 
 
-@contract
-class Overhead:
+@dataclass(frozen=True, kw_only=True)
+class Overhead(Contract):
     """The ratio that `--max-overhead` is judged by, and its interval; from level 2 of the certificate."""
 
     ratio: float | None
@@ -367,8 +367,8 @@ class Overhead:
     detail: str
 
 
-@contract
-class Gate:
+@dataclass(frozen=True, kw_only=True)
+class Gate(Contract):
     """A limit that the user asked for: what was asked, what was found, and whether it holds."""
 
     name: str
@@ -377,8 +377,8 @@ class Gate:
     status: Verdict
 
 
-@contract
-class EngineSummary:
+@dataclass(frozen=True, kw_only=True)
+class EngineSummary(Contract):
     """One engine of a report: its target, size in bytes and digest of the plan."""
 
     target: str
@@ -390,7 +390,7 @@ class EngineSummary:
     seconds: float
 
 
-@contract
+@dataclass(frozen=True, kw_only=True)
 class Report(Manifest):
     """All verdicts on one bundle."""
 
@@ -416,6 +416,9 @@ class Report(Manifest):
     created: str
 
 
+M = TypeVar("M", bound=Manifest)
+
+
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
@@ -436,7 +439,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def to_json(value: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import ClassInfo, Task, parse_json
+from hardedge.contracts import Task, parse_json
 from hardedge.errors import BadInput, listed
 
 SPLITS = ("train", "val", "test")
@@ -57,7 +57,9 @@ class Dataset:
 
     def digest(self) -> str:
         """A sha256 over classes.json, the splits, and every used file's name and size (not its content)."""
-        used = [path for ids in self.splits.values() for id in ids for path in (self.image_path(id), self.mask_path(id))]
+        used = [
+            path for ids in self.splits.values() for id in ids for path in (self.image_path(id), self.mask_path(id))
+        ]
         sizes = [[path.relative_to(self.root).as_posix(), path.stat().st_size] for path in used]
         classes = (self.root / "classes.json").read_text(encoding="utf-8")
         return hashlib.sha256(json.dumps([classes, self.splits, sizes]).encode()).hexdigest()

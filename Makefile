@@ -1,0 +1,32 @@
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := src/hardedge models train export deploy tests benchmarks
+
+help: ## what the targets do
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+demo: .venv/installed ## everything once: street scenes to verified engines and a report, in runs/demo
+	$(BIN)/hardedge run --out runs/demo --force
+
+test: lint ## lint, then the tests
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-all: lint ## lint, then every test, the slow ones too
+	$(BIN)/python -m pytest
+
+lint: .venv/installed ## format, lint, types, import contracts
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed ## the measurements behind the figures in the documents
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+.PHONY: help demo test test-all lint bench

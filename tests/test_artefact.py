@@ -1,0 +1,49 @@
+"""Directories that appear whole or not at all, and what --force may replace."""
+
+from pathlib import Path
+
+import pytest
+
+from hardedge.artefact import require_free, staged
+from hardedge.errors import BadInput
+
+
+def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
+    def write_and_fail() -> None:
+        with staged(tmp_path / "bundle", force=False) as partial:
+            (partial / "bundle.json").write_text("{}")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_and_fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_force_replaces_what_hardedge_wrote_only_when_the_new_one_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    with staged(out, force=False) as partial:
+        (partial / "report.json").write_text("old")
+    with staged(out, force=True) as partial:
+        assert (out / "report.json").read_text() == "old"
+        (partial / "report.json").write_text("new")
+    assert (out / "report.json").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_an_existing_directory_is_refused_without_force(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="exists. Give another --out, or --force"):
+        require_free(tmp_path, force=False)
+
+
+def test_force_never_replaces_a_users_files(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    (tmp_path / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"did not write \(holiday.jpg\)"):
+        require_free(tmp_path, force=True)
+    assert (tmp_path / "holiday.jpg").exists()
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(BadInput, match="is a file"):
+        require_free(tmp_path / "out", force=True)
