@@ -1,2 +1,8 @@
+"""The networks that ship: normalised images_BCHW in, logits_BCHW at the image's size out."""
+
 if __name__ != "hardedge.models":
     raise ImportError("import hardedge.models, not models: this folder is the package hardedge.models")
+
+from hardedge.models.architectures import ARCHITECTURES, Architecture, architecture, build_network
+
+__all__ = ["ARCHITECTURES", "Architecture", "architecture", "build_network"]

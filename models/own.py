@@ -1,0 +1,104 @@
+"""A network of the user's own, by `package.module:function`."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hardedge.errors import BadInput
+
+# a multiple of every usual stride, and not square: swapped axes are seen
+CHECK_HEIGHT, CHECK_WIDTH = 64, 96
+
+
+def own_network(name: str, num_classes: int) -> nn.Module:
+    """What `module:function` returns for num_classes, checked by one forward; the current directory is importable.
+
+    Raises BadInput when it cannot be imported or called, is no nn.Module, or does not map images to logits at their
+    size with num_classes channels.
+    """
+    build = _function(name)
+    try:
+        network = build(num_classes)
+    except Exception as error:
+        raise BadInput(
+            f"network {name}: calling it with num_classes={num_classes} failed: {_told(error)}\n"
+            "It must take the number of classes and return a torch.nn.Module."
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise BadInput(f"network {name}: returned {type(network).__name__}. Return a torch.nn.Module.")
+    _require_logits(name, network, num_classes)
+    return network
+
+
+def _function(name: str) -> Callable[[int], object]:
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise BadInput(f'network "{name}": write package.module:function, for example mynet:build.')
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise BadInput(_import_fault(name, module_name, here, error)) from error
+    found = getattr(module, function_name, None)
+    if not callable(found):
+        near = get_close_matches(function_name, [key for key in vars(module) if callable(getattr(module, key))], n=1)
+        guess = f" Did you mean {module_name}:{near[0]}?" if near else ""
+        raise BadInput(f"network {name}: {module_name} ({module.__file__}) has no function {function_name}.{guess}")
+    return found  # type: ignore[no-any-return]  # its result is checked
+
+
+def _import_fault(name: str, module_name: str, here: str, error: Exception) -> str:
+    parents = {module_name[:end] for end in range(len(module_name) + 1) if module_name[end : end + 1] in (".", "")}
+    if isinstance(error, ModuleNotFoundError) and error.name in parents:
+        return (
+            f"network {name}: no module {error.name}, neither in {here} nor installed. "
+            "Run hardedge in the directory that holds it, or install its package."
+        )
+    return f"network {name}: importing {module_name} failed: {_told(error)}\nMend the module, then run this again."
+
+
+def _require_logits(name: str, network: nn.Module, num_classes: int) -> None:
+    parameter = next(network.parameters(), None)
+    images_BCHW = torch.zeros(
+        2, 3, CHECK_HEIGHT, CHECK_WIDTH, device=parameter.device if parameter is not None else None
+    )
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        with torch.no_grad():
+            logits_BCHW = network(images_BCHW)
+    except Exception as error:
+        size = f"{CHECK_HEIGHT}x{CHECK_WIDTH}"
+        raise BadInput(f"network {name}: its forward failed on two RGB images of {size}: {_told(error)}") from error
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    fault = _output_fault(logits_BCHW, num_classes)
+    if fault:
+        raise BadInput(f"network {name}: {fault}")
+
+
+def _output_fault(logits_BCHW: object, num_classes: int) -> str | None:
+    if not isinstance(logits_BCHW, Tensor):
+        return f"its forward returns {type(logits_BCHW).__name__}. Return the logits alone, as one tensor."
+    shape = tuple(logits_BCHW.shape)
+    if len(shape) == 4 and shape[0] == 2 and shape[2:] == (CHECK_HEIGHT, CHECK_WIDTH) and shape[1] != num_classes:
+        return f"its logits have {shape[1]} channels for num_classes={num_classes}. Use the number it is called with."
+    expected = (2, num_classes, CHECK_HEIGHT, CHECK_WIDTH)
+    if shape != expected:
+        return f"its logits are {shape}, expected {expected}. Upsample them to the image's size inside its forward."
+    if not logits_BCHW.is_floating_point():
+        return f"its logits are {logits_BCHW.dtype}. Return floating-point logits, before any argmax."
+    return None
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
