@@ -1,0 +1,54 @@
+"""A report in a few lines for a terminal."""
+
+from pathlib import Path
+
+from hardedge.contracts import LatencyComparison, Parity, Report
+
+VERDICTS = {
+    "pass": "PASS: everything that was asked for holds.",
+    "fail": "FAIL: something that was asked for does not hold.",
+    "inconclusive": "INCONCLUSIVE: something could not be decided on this machine.",
+}
+
+
+def summary(report: Report, out: Path) -> str:
+    """The verdict first, then what it rests on, then where the report is."""
+    certificate = report.certificate
+    lines = [
+        "",
+        VERDICTS[report.verdict],
+        "",
+        f"  network      {report.network.name}, trained with {report.loss}",
+        f"  mIoU         {report.metrics.miou:.2f} % on the test split ({_worst(report)})",
+        f"  identity     ONNX {certificate.level0.status}, engines {certificate.level0.rtx_engines.status}: "
+        "the shipped network against the plain one",
+        f"  overhead     {certificate.level2.status} ({certificate.level2.detail})",
+        *(f"               noise floor {_ratio(floor)}" for floor in [certificate.level2.noise_floor] if floor),
+        *(f"               with the branch {_ratio(control)}" for control in [certificate.level2.control] if control),
+        *(f"  parity       {_parity(parity)}" for parity in report.parity),
+        *(f"  latency      {run.target}: p50 {run.p50:.1f} ms at {run.size[1]}x{run.size[0]}" for run in report.latency),
+        f"  engines      {', '.join(engine.target for engine in report.engines)}",
+        *(f"  gate         {gate.name} {gate.limit}: {gate.status} ({gate.found})" for gate in report.gates),
+        "",
+        f"Report: {out / 'report.html'}",
+    ]
+    return "\n".join(lines)
+
+
+def _worst(report: Report) -> str:
+    scores = {name: score for name, score in report.metrics.per_class.items() if score is not None}
+    worst = min(scores, key=lambda name: scores[name])
+    return f"lowest class: {worst} {scores[worst]:.2f} %"
+
+
+def _ratio(comparison: LatencyComparison) -> str:
+    interval = comparison.interval
+    return f"{comparison.ratio:.3f} [{interval.low:.3f}, {interval.high:.3f}]: {comparison.status}"
+
+
+def _parity(parity: Parity) -> str:
+    interval = parity.interval
+    return (
+        f"{parity.target} {parity.precision}: {parity.status}, {parity.difference:+.3f} points "
+        f"[{interval.low:+.3f}, {interval.high:+.3f}], {100 * parity.pixel_agreement:.3f} % of the pixels agree"
+    )

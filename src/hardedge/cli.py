@@ -1,0 +1,370 @@
+"""The command line: it parses, calls a stage, and prints what came back."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from hardedge import __version__
+from hardedge.artefact import disk_errors
+from hardedge.errors import GateFailed, HardedgeError
+
+if TYPE_CHECKING:
+    from hardedge.contracts import Report
+    from hardedge.deploy.gates import Gates
+    from hardedge.train.recipe import Recipe
+
+INTERRUPTED = 130
+
+
+class Duration(click.ParamType[float]):
+    """A time such as 90s, 10m or 2h, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value))
+        if not match:
+            self.fail(f"{value!r} is no duration. Write it as 90s, 10m or 2h.", param, ctx)
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+class Setting(click.ParamType[tuple[str, str]]):
+    """FIELD=VALUE, for a field of the recipe."""
+
+    name = "field=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        field, equals, text = str(value).partition("=")
+        if not equals:
+            self.fail(f"{value!r} has no '='. Write it as FIELD=VALUE, for example steps=500.", param, ctx)
+        return field.strip(), text.strip()
+
+
+FOLDER = click.Path(path_type=Path)
+data_option = click.option("--data", type=FOLDER, required=True, help="The data set's folder.")
+out_option = click.option("--out", type=FOLDER, required=True, help="The directory to write.")
+force_option = click.option("--force", is_flag=True, help="Replace --out where it exists.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+resume_option = click.option("--resume", is_flag=True, help="Go on where an earlier run stopped.")
+budget_option = click.option("--budget", type=Duration(), help="Train as many steps as fit this time (10m, 2h).")
+set_option = click.option(
+    "--set", "settings", type=Setting(), multiple=True, help="Change a field of the recipe, e.g. loss='ce + 0.5*cpg'."
+)
+target_option = click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    help="onnxruntime:cpu, onnxruntime:cuda, tensorrt, tensorrt-rtx:sm86,sm89 ...; may be repeated.",
+)
+
+
+def gate_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The gates, as options: exit code 1 when one does not hold."""
+    command = click.option(
+        "--require",
+        type=click.Choice(["level0", "level0-engines"]),
+        help="Fail unless the certificate is identical at this level.",
+    )(command)
+    command = click.option(
+        "--max-overhead", type=click.FloatRange(min=0), help="Fail unless the overhead is below this many percent."
+    )(command)
+    return click.option(
+        "--max-miou-drop", type=click.FloatRange(min=0), help="Fail unless mIoU drops by less than this many points."
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hardedge")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Semantic segmentation from training to TensorRT on edge GPUs, with proof.
+
+    Exit codes: 0 passed, 1 a gate or a check failed, 2 wrong use or bad input, 3 something is missing on this
+    machine, 130 interrupted. Results go to stdout, everything else to stderr.
+    """
+
+
+@cli.command()
+@click.argument("recipe", required=False)
+@click.option("--data", type=FOLDER, help="The data set's folder; without it the built-in street scenes are drawn.")
+@click.option("--out", type=FOLDER, default=Path("runs/run"), show_default=True, help="The directory to write.")
+@set_option
+@budget_option
+@target_option
+@gate_options
+@resume_option
+@force_option
+@json_option
+def run(
+    recipe: str | None,
+    data: Path | None,
+    out: Path,
+    settings: tuple[tuple[str, str], ...],
+    budget: float | None,
+    targets: tuple[str, ...],
+    resume: bool,
+    force: bool,
+    as_json: bool,
+    **gates: Any,
+) -> None:
+    """Do everything: train, export, build engines, verify them, and write the report.
+
+    RECIPE is a shipped recipe (default: streets, or camvid with --data).
+
+    Example: hardedge run --data my_data --out runs/mine --budget 20m --max-miou-drop 0.1
+    """
+    from hardedge import pipeline
+
+    plan = pipeline.Plan(
+        out=out,
+        data=data,
+        recipe=_recipe(recipe or ("camvid" if data else "streets"), settings),
+        budget=budget,
+        targets=_targets(targets) or pipeline.default_targets(),
+        gates=_gates(gates),
+        resume=resume,
+        force=force,
+    )
+    _finish(pipeline.run(plan), out / "report", as_json)
+
+
+@cli.command()
+@click.argument("recipe")
+@data_option
+@out_option
+@set_option
+@budget_option
+@resume_option
+@force_option
+@json_option
+def train(
+    recipe: str,
+    data: Path,
+    out: Path,
+    settings: tuple[tuple[str, str], ...],
+    budget: float | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Train RECIPE on a data set and write a checkpoint.
+
+    Example: hardedge train camvid --data my_data --out runs/a --set loss='hardness + cpg' --set steps=2000
+    """
+    configured = _recipe(recipe, settings)
+    from hardedge.train.train import train
+
+    checkpoint = train(configured, data, out, resume=resume, budget=budget, force=force)
+    score = checkpoint.validation.miou
+    _print(checkpoint, f"{out}: {checkpoint.steps} steps, validation mIoU {score:.2f} %", as_json)
+
+
+@cli.command()
+@click.argument("checkpoint", type=FOLDER)
+@data_option
+@out_option
+@click.option("--opset", type=click.IntRange(min=18), default=20, show_default=True, help="The ONNX opset.")
+@force_option
+@json_option
+def export(checkpoint: Path, data: Path, out: Path, opset: int, force: bool, as_json: bool) -> None:
+    """Write the bundle that ships: ONNX, reference and golden masks, identity certificate.
+
+    Example: hardedge export runs/a --data my_data --out runs/a_bundle
+    """
+    _require("torch", "export")
+    _require("onnxscript", "export")
+    from hardedge.export.export import export
+
+    bundle = export(checkpoint, data, out, opset=opset, force=force)
+    _print(bundle, f"{out}: test mIoU {bundle.reference.score.miou:.2f} %, {len(bundle.models)} ONNX file(s)", as_json)
+
+
+@cli.command()
+@click.argument("bundle", type=FOLDER)
+@click.argument("checkpoint", type=FOLDER)
+@json_option
+def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
+    """Issue the identity certificate anew: the bundle's file against the checkpoint's plain network.
+
+    Example: hardedge certify runs/a_bundle runs/a
+    """
+    _require("torch", "export")
+    from hardedge.contracts import Bundle, load
+    from hardedge.export.identity import certify
+
+    manifest = load(Bundle, bundle)
+    certificate = certify(bundle / manifest.model("fp32").path, checkpoint)
+    lines = [f"level {number}: {level.status} ({level.detail})" for number, level in _levels(certificate)]
+    _print(certificate, "\n".join(lines), as_json)
+    if "different" in (certificate.level0.status, certificate.level1.status):
+        raise GateFailed(f"{bundle} is not the plain network of {checkpoint}. Export it again from that checkpoint.")
+
+
+@cli.command()
+@click.argument("bundle", type=FOLDER)
+@data_option
+@out_option
+@target_option
+@gate_options
+@force_option
+@json_option
+def deploy(
+    bundle: Path, data: Path, out: Path, targets: tuple[str, ...], force: bool, as_json: bool, **gates: Any
+) -> None:
+    """Build engines from a bundle, verify them, and write OUT/engines and OUT/report.
+
+    Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
+    """
+    from hardedge import pipeline
+
+    chosen = _targets(targets) or pipeline.default_targets()
+    _finish(pipeline.deploy(bundle, data, out, chosen, gates=_gates(gates), force=force), out / "report", as_json)
+
+
+@cli.command()
+@click.argument("bundle", type=FOLDER)
+@click.argument("engines", type=FOLDER, nargs=-1, required=True)
+@data_option
+@out_option
+@gate_options
+@force_option
+@json_option
+def verify(
+    bundle: Path, engines: tuple[Path, ...], data: Path, out: Path, force: bool, as_json: bool, **gates: Any
+) -> None:
+    """Verify engines that are already built, on the device that holds them, and write the report.
+
+    Example: hardedge verify runs/a_bundle runs/a_deploy/engines/onnxruntime-cpu --data my_data --out report
+    """
+    from hardedge.deploy.verify import verify
+
+    _finish(verify(bundle, engines, data, out, gates=_gates(gates), force=force), out, as_json)
+
+
+@cli.command()
+@click.argument("bundle", type=FOLDER)
+@click.argument("images", type=FOLDER, nargs=-1, required=True)
+@out_option
+@click.option("--target", default="onnxruntime:cpu", show_default=True, help="onnxruntime:cpu or onnxruntime:cuda.")
+@force_option
+def predict(bundle: Path, images: tuple[Path, ...], out: Path, target: str, force: bool) -> None:
+    """Segment images (files or folders): OUT/masks and OUT/overlays.
+
+    Example: hardedge predict runs/a_bundle photo.jpg more_photos --out segmented
+    """
+    from hardedge.deploy.predict import predict
+
+    for path in predict(bundle, images, out, target=target, force=force):
+        click.echo(path)
+
+
+@cli.command()
+@click.argument("data", type=FOLDER)
+@json_option
+def check(data: Path, as_json: bool) -> None:
+    """Count a data set's classes and list every fault in it; exit code 2 when there is one.
+
+    Example: hardedge check my_data
+    """
+    from hardedge.data.check import check_dataset, described
+
+    result = check_dataset(data)
+    _print(result, described(result), as_json)
+    if result.faults:
+        sys.exit(2)
+
+
+@cli.command()
+@out_option
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws other scenes.")
+def scenes(out: Path, seed: int) -> None:
+    """Draw the built-in street scenes as a data set folder.
+
+    Example: hardedge scenes --out streets
+    """
+    from hardedge.data.streets import write_streets
+
+    write_streets(out, seed=seed)
+    click.echo(out)
+
+
+def main() -> NoReturn:
+    """The program: exit codes as the help of `hardedge` says, and no traceback for a user's mistake."""
+    debug = "--debug" in sys.argv
+    try:
+        with disk_errors():
+            cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except HardedgeError as error:
+        _fail(error, debug)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted. What was finished is kept; run and train go on with --resume.", err=True)
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+def _fail(error: HardedgeError, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+
+
+def _require(package: str, extra: str) -> None:
+    from importlib.util import find_spec
+
+    from hardedge.errors import missing_extra
+
+    if find_spec(package) is None:
+        raise missing_extra(package, extra)
+
+
+def _recipe(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:
+    _require("torch", "train")
+    from hardedge.train.recipes import recipe_named
+
+    return recipe_named(name, dict(settings))
+
+
+def _targets(names: tuple[str, ...]) -> tuple[str, ...]:
+    from hardedge.deploy.targets import parse_targets
+
+    return tuple(target for name in names for target in parse_targets(name))
+
+
+def _gates(options: dict[str, Any]) -> Gates:
+    from hardedge.deploy.gates import Gates
+
+    return Gates(**options)
+
+
+def _levels(certificate: Any) -> list[tuple[int, Any]]:
+    return list(enumerate((certificate.level0, certificate.level1)))
+
+
+def _print(result: Any, text: str, as_json: bool) -> None:
+    from hardedge.contracts import to_json
+
+    click.echo(to_json(result) if as_json else text, nl=not as_json)
+
+
+def _finish(report: Report, out: Path, as_json: bool) -> None:
+    from hardedge.deploy.summary import summary
+
+    _print(report, summary(report, out), as_json)
+    if report.verdict == "fail":
+        raise GateFailed(f"verification failed. The report says why: {out / 'report.html'}")
+    undecided = [gate.name for gate in report.gates if gate.status != "pass"]
+    if undecided:
+        raise GateFailed(f"could not decide {', '.join(undecided)}. The report says why: {out / 'report.html'}")

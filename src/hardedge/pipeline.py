@@ -1,0 +1,131 @@
+"""`hardedge run`: every stage in order, each reading the directory that the one before it wrote."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hardedge.artefact import require_free
+from hardedge.console import note
+from hardedge.contracts import Bundle, Checkpoint, Engine, Report, load
+from hardedge.data import open_dataset
+from hardedge.errors import BadInput, missing_extra
+
+if TYPE_CHECKING:
+    from hardedge.deploy.gates import Gates
+    from hardedge.train.recipe import Recipe
+
+RTX_ARCHITECTURES = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to run: `data` None draws the street scenes; `budget` in seconds replaces the recipe's steps."""
+
+    out: Path
+    data: Path | None
+    recipe: Recipe
+    budget: float | None
+    targets: tuple[str, ...]
+    gates: Gates
+    resume: bool
+    force: bool
+
+
+def default_targets() -> tuple[str, ...]:
+    """onnxruntime on the CPU, TensorRT-RTX for every architecture it can build for, TensorRT where it is installed."""
+    targets = ["onnxruntime:cpu"]
+    if find_spec("tensorrt_rtx"):
+        targets += [f"tensorrt-rtx:{architecture}" for architecture in RTX_ARCHITECTURES]
+    if find_spec("tensorrt"):
+        targets.append("tensorrt")
+    return tuple(targets)
+
+
+def run(plan: Plan) -> Report:
+    """Labelled images to verified engines: out/{data,checkpoint,bundle,engines,report}.
+
+    A finished stage is kept when `resume` is given, and training goes on from its last saved step. Raises the errors
+    of the stages; BadInput when `out` exists and neither resume nor force was given.
+    """
+    _prepare(plan)
+    data = _data(plan)
+    _train(plan, data)
+    _export(plan, data)
+    return _build_and_verify(plan.out / "bundle", data, plan.out, plan.targets, plan.gates)
+
+
+def deploy(bundle: Path, data: Path, out: Path, targets: Sequence[str], *, gates: Gates, force: bool) -> Report:
+    """Builds an engine for each target and verifies them: out/{engines,report}. Raises the errors of the stages."""
+    load(Bundle, bundle)
+    require_free(out, force)
+    if out.exists():
+        shutil.rmtree(out)
+    return _build_and_verify(bundle, data, out, targets, gates)
+
+
+def _prepare(plan: Plan) -> None:
+    if not find_spec("torch"):
+        raise missing_extra("torch", "all")
+    if plan.data is not None:
+        open_dataset(plan.data)
+    if plan.resume:
+        if not plan.out.is_dir():
+            raise BadInput(f"{plan.out} does not exist: nothing to resume. Run without --resume.")
+        return
+    require_free(plan.out, plan.force)
+    if plan.out.exists():
+        shutil.rmtree(plan.out)
+
+
+def _data(plan: Plan) -> Path:
+    from hardedge.data.streets import write_streets
+
+    if plan.data is not None:
+        return plan.data
+    folder = plan.out / "data"
+    if not folder.exists():
+        note("1/5 data: drawing the street scenes")
+        write_streets(folder)
+    return folder
+
+
+def _train(plan: Plan, data: Path) -> None:
+    from hardedge.train.train import train
+
+    out = plan.out / "checkpoint"
+    if (out / Checkpoint.FILE).exists():
+        return
+    note(f"2/5 train: {plan.recipe.network}, {plan.recipe.loss}")
+    train(plan.recipe, data, out, resume=out.exists(), budget=plan.budget)
+
+
+def _export(plan: Plan, data: Path) -> None:
+    from hardedge.export.export import export
+
+    if (plan.out / "bundle" / Bundle.FILE).exists():
+        return
+    note("3/5 export: ONNX, reference masks, identity certificate")
+    export(plan.out / "checkpoint", data, plan.out / "bundle")
+
+
+def _build_and_verify(bundle: Path, data: Path, out: Path, targets: Sequence[str], gates: Gates) -> Report:
+    from hardedge.deploy.verify import verify
+
+    note(f"4/5 build: {', '.join(targets)}")
+    engines = [_engine(bundle, target, out) for target in targets]
+    note("5/5 verify: parity, latency, gates")
+    return verify(bundle, engines, data, out / "report", gates=gates, force=True)
+
+
+def _engine(bundle: Path, target: str, out: Path) -> Path:
+    from hardedge.deploy.engines import build
+
+    directory = out / "engines" / target.replace(":", "-")
+    if not (directory / Engine.FILE).exists():
+        build(bundle, target, directory)
+    return directory
