@@ -1,0 +1,52 @@
+"""The engine builder, run as a process of its own: `python -m hardedge.deploy.build_process JOB`.
+
+Polygraphy chooses between TensorRT and TensorRT-RTX by an environment variable at import, so one process has one of
+them; and whatever a builder does (crash, print, keep memory) ends with its process.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main(job: dict[str, Any]) -> None:
+    """Writes one plan a device into the job's folder; the last line of stdout tells the version and the seconds."""
+    import importlib
+    import time
+
+    import polygraphy.backend.trt as polygraphy_trt
+    from polygraphy.logger import G_LOGGER
+
+    # errors only: they reach the user through the parent's message
+    G_LOGGER.module_severity = G_LOGGER.ERROR
+    seconds = {}
+    for device in job["devices"]:
+        began = time.perf_counter()
+        config = polygraphy_trt.PostprocessConfig(
+            polygraphy_trt.CreateConfig(profiles=[_profile(job["profile"])]),
+            lambda _builder, _network, config, device=device: _aim(config, device),
+        )
+        network = polygraphy_trt.NetworkFromOnnxPath(job["onnx"], strongly_typed=True)
+        plan = polygraphy_trt.EngineBytesFromNetwork(network, config)()
+        Path(job["folder"], f"{device}.plan").write_bytes(memoryview(plan))
+        seconds[device] = time.perf_counter() - began
+    print(json.dumps({"version": importlib.import_module(job["builder"]).__version__, "seconds": seconds}))
+
+
+def _profile(shapes: dict[str, list[int]]) -> Any:
+    from polygraphy.backend.trt import Profile
+
+    return Profile().add("image", **{name: (*shape, 3) for name, shape in shapes.items()})
+
+
+def _aim(config: Any, device: str) -> None:
+    if device.startswith("sm"):
+        import tensorrt_rtx
+
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(getattr(tensorrt_rtx.ComputeCapability, device.upper()), 0)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,98 @@
+"""Engines: a bundle's ONNX file compiled for a target, through one path for TensorRT-RTX and TensorRT."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import hardedge
+from hardedge.artefact import require_free, staged
+from hardedge.contracts import Bundle, Engine, Profile, load, seal, sha256_of
+from hardedge.deploy.plans import Plan, compile_plans
+from hardedge.deploy.targets import Target, parse_target
+from hardedge.errors import MissingHere
+
+
+def build(bundle: Path, target: str, out: Path, *, precision: str = "fp32", force: bool = False) -> Engine:
+    """Compiles a bundle's network for one target into the engine directory `out`.
+
+    Raises BadInput for an unknown target or precision, an altered bundle, and a network that the builder refuses;
+    MissingHere when the builder is not installed.
+    """
+    return build_all(bundle, {parse_target(target): out}, precision=precision, force=force)[0]
+
+
+def build_all(
+    bundle: Path, outs: Mapping[Target, Path], *, precision: str = "fp32", force: bool = False
+) -> tuple[Engine, ...]:
+    """As build, for several targets at once, each into its own directory: all of them appear, or none."""
+    for out in outs.values():
+        require_free(out, force)
+    source = load(Bundle, bundle)
+    onnx = bundle / source.model(precision).path
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder, ExitStack() as stack:
+        plans = _plans(onnx, tuple(outs), source.profile, Path(folder))
+        staging = {target: stack.enter_context(staged(out, force=force)) for target, out in outs.items()}
+        return tuple(_save(source, precision, target, plans[target], staging[target]) for target in outs)
+
+
+def rtx_plans(onnx: Path, targets: Sequence[str], profile: Profile) -> dict[str, bytes]:
+    """The TensorRT-RTX plan of an ONNX file for each target (`tensorrt-rtx:sm86`); equal input gives equal bytes."""
+    with _rtx(onnx, targets, profile) as plans:
+        return {str(target): plan.path.read_bytes() for target, plan in plans.items()}
+
+
+def rtx_digests(onnx: Path, targets: Sequence[str], profile: Profile) -> dict[str, str]:
+    """The sha256 of each of rtx_plans, without holding them in memory."""
+    with _rtx(onnx, targets, profile) as plans:
+        return {str(target): sha256_of(plan.path) for target, plan in plans.items()}
+
+
+@contextmanager
+def _rtx(onnx: Path, targets: Sequence[str], profile: Profile) -> Iterator[dict[Target, Plan]]:
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
+        yield compile_plans("tensorrt-rtx", onnx, [parse_target(name) for name in targets], profile, Path(folder))
+
+
+def _plans(onnx: Path, targets: Sequence[Target], profile: Profile, folder: Path) -> dict[Target, Plan]:
+    plans: dict[Target, Plan] = {}
+    for backend in ("tensorrt-rtx", "tensorrt"):
+        wanted = [target for target in targets if target.backend == backend]
+        if wanted:
+            plans |= compile_plans(backend, onnx, wanted, profile, folder)
+    for target in targets:
+        if target.backend == "onnxruntime":
+            plans[target] = Plan(onnx, "onnxruntime", onnxruntime_version(), 0.0)
+    return plans
+
+
+def _save(bundle: Bundle, precision: str, target: Target, plan: Plan, directory: Path) -> Engine:
+    name = "model.onnx" if target.backend == "onnxruntime" else "model.plan"
+    shutil.copyfile(plan.path, directory / name)
+    engine = Engine(
+        schema_id=Engine.SCHEMA,
+        hardedge=hardedge.__version__,
+        made_from=bundle.digest,
+        files={},
+        target=str(target),
+        precision=precision,
+        plan=name,
+        onnx_digest=bundle.model(precision).onnx_digest,
+        builder=plan.builder,
+        builder_version=plan.builder_version,
+        profile=bundle.profile,
+        seconds=plan.seconds,
+    )
+    return seal(directory, engine)
+
+
+def onnxruntime_version() -> str:
+    """The version of whichever onnxruntime package is installed; raises MissingHere when none is."""
+    for package in ("onnxruntime-gpu", "onnxruntime"):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    raise MissingHere("onnxruntime is not installed. Add it with: pip install hardedge")
