@@ -1,0 +1,70 @@
+"""The report as one self-contained HTML page: verdict first, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from hardedge.contracts import Report
+from hardedge.deploy import report_sections as body
+from hardedge.deploy.report_findings import verdict
+from hardedge.deploy.report_markup import Markup, anchor, facts, joined, number, tag
+from hardedge.deploy.report_pictures import Sample, pictures
+from hardedge.deploy.report_style import CSS
+
+__all__ = ["Sample", "html"]
+
+PARTS: Final = ("Gates", "Certificate", "Parity", "Classes", "Latency", "Engines", "Pictures", "Provenance")
+
+
+def html(report: Report, samples: Sequence[Sample]) -> str:
+    """The page, complete in itself: no script, no request, images and plots inside."""
+    sections = (
+        body.gates(report),
+        body.certificate(report),
+        body.parity(report),
+        body.classes(report),
+        body.latency(report),
+        body.engines(report),
+        pictures(report, samples),
+        body.provenance(report),
+    )
+    main = tag("main", top(report), verdict(report), key_facts(report), contents(), *sections)
+    footer = tag("footer", f"hardedge {report.hardedge} · {report.created} · the same in report.json, for machines")
+    return "<!doctype html>\n" + tag("html", head(report), tag("body", main, footer), lang="en") + "\n"
+
+
+def head(report: Report) -> Markup:
+    title = f"{report.verdict.upper()}: {report.network.name} on {report.data}"
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("link", rel="icon", href="data:,"),
+        tag("title", title),
+        tag("style", Markup(CSS)),
+    )
+
+
+def top(report: Report) -> Markup:
+    kicker = tag("p", f"hardedge report · {report.created}", class_="kicker")
+    return tag("header", kicker, tag("h1", f"{report.network.name} on {report.data}"))
+
+
+def key_facts(report: Report) -> Markup:
+    """The few facts that one looks for first."""
+    census = report.certificate.level1.shipped
+    found = [
+        ("mIoU of the reference", number(report.metrics.miou, 2, "%")),
+        ("classes", str(report.task.num_classes)),
+        ("loss", tag("code", report.loss)),
+        ("training-only branches", joined((tag("code", name) for name in report.branches), ", ") or "none"),
+        ("parameters", number(census.parameters / 1e6, 2, "M")),
+    ]
+    return tag("section", tag("div", facts(found), class_="key"), aria_label="Key facts")
+
+
+def contents() -> Markup:
+    links = (tag("a", name, href=f"#{anchor(name)}") for name in PARTS)
+    return tag("nav", *links, aria_label="Contents")

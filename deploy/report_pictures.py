@@ -1,0 +1,154 @@
+"""Test images in the report: picture, truth, prediction, errors, hardness, as images inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hardedge.contracts import HardnessSource, Report, Task
+from hardedge.data.palette import palette_image
+from hardedge.deploy.report_markup import Markup, chip, facts, note, number, section, share, tag
+from hardedge.metrics import confusion_counts, mean_iou
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = npt.NDArray[np.uint8]
+
+WIDEST: Final = 640  # px of an image in the page
+WRONG: Final = (214, 22, 38)
+# hardness 0, 64, 128, 191, 255
+RAMP: Final = ((9, 10, 38), (78, 24, 110), (176, 48, 96), (240, 128, 44), (252, 240, 160))
+HARDNESS: Final = {
+    "branch": "as the hardness branch saw it in training",
+    "confidence": "1 − the highest class probability",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One test image, all uint8: picture [H, W, 3] RGB, label and prediction [H, W], hardness [H, W] (255: hardest)."""
+
+    id: str
+    image_HWC: Pixels
+    truth_HW: Pixels
+    prediction_HW: Pixels
+    hardness_HW: Pixels | None
+
+
+def pictures(report: Report, samples: Sequence[Sample]) -> Markup:
+    """The section of sample images with the legend of the class colours."""
+    if not samples:
+        return section("Pictures", note("No image was chosen for this report."))
+    shown = (sample_panels(sample, report.task, report.hardness) for sample in samples)
+    return section("Pictures", legend(report.task), ramp_legend(report.hardness), *shown)
+
+
+def legend(task: Task) -> Markup:
+    """Every class with its colour, and what wrong and unlabelled pixels look like."""
+    entries = [tag("li", chip(info), info.name) for info in task.classes]
+    other = [("unlabelled", (0, 0, 0)), ("wrong (error map)", WRONG)]
+    entries += [tag("li", tag("span", class_="chip", style=f"background:rgb{rgb}"), name) for name, rgb in other]
+    return tag("ul", *entries, class_="legend", aria_label="Colours of the classes")
+
+
+def ramp_legend(source: HardnessSource) -> Markup:
+    stops = ", ".join(f"rgb{color}" for color in RAMP)
+    ramp = tag("span", class_="ramp", style=f"background:linear-gradient(to right, {stops})", aria_hidden="true")
+    return tag("p", f"Hardness ({HARDNESS[source]}): 0, easy", ramp, "1, hard", class_="note")
+
+
+def sample_panels(sample: Sample, task: Task, source: HardnessSource) -> Markup:
+    """One image's five panels and its numbers."""
+    from PIL.Image import fromarray
+
+    panels = [
+        panel("picture", f"Picture {sample.id}", fromarray(sample.image_HWC)),
+        panel("truth", f"Labelled classes of {sample.id}", palette_image(sample.truth_HW, task)),
+        panel("prediction", f"Predicted classes of {sample.id}", palette_image(sample.prediction_HW, task)),
+        panel("errors", f"Wrong pixels of {sample.id}, in red", fromarray(error_map(sample, task))),
+        hardness_panel(sample, source),
+        facts(sample_facts(sample, task)),
+    ]
+    return tag("div", tag("h3", sample.id), tag("div", *panels, class_="panels"), class_="sample")
+
+
+def hardness_panel(sample: Sample, source: HardnessSource) -> Markup:
+    from PIL.Image import fromarray
+
+    if sample.hardness_HW is None:
+        return tag("figure", note("No hardness map was written for this image."), tag("figcaption", "hardness"))
+    alt = f"Hardness map of {sample.id}: {HARDNESS[source]}"
+    return panel("hardness", alt, fromarray(ramp_colors()[sample.hardness_HW]))
+
+
+def panel(caption: str, alt: str, image: Image) -> Markup:
+    """A captioned image; class colours stay exact, pictures become JPEG."""
+    blocky = "blocky" if image.mode == "P" and image.width < WIDEST // 2 else None
+    size = {"width": str(image.width), "height": str(image.height)}
+    return tag("figure", tag("img", src=data_uri(image), alt=alt, class_=blocky, **size), tag("figcaption", caption))
+
+
+def data_uri(image: Image) -> str:
+    """An image as a data URI, at most WIDEST px wide: PNG for a palette image, else JPEG."""
+    from PIL.Image import Resampling
+
+    exact = image.mode == "P"
+    if image.width > WIDEST:
+        size = WIDEST, max(1, round(image.height * WIDEST / image.width))
+        image = image.resize(size, Resampling.NEAREST if exact else Resampling.LANCZOS)
+    file = io.BytesIO()
+    if exact:
+        image.save(file, format="PNG", optimize=True)
+    else:
+        image.save(file, format="JPEG", quality=86, subsampling=0)
+    return f"data:image/{'png' if exact else 'jpeg'};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def error_map(sample: Sample, task: Task) -> Pixels:
+    """The picture in pale grey, wrong pixels in red, unlabelled pixels black, uint8 [H, W, 3]."""
+    grey_HW = sample.image_HWC.mean(axis=-1) * 0.4 + 140
+    errors_HWC = np.repeat(grey_HW.astype(np.uint8)[..., None], 3, axis=-1)
+    errors_HWC[sample.truth_HW != sample.prediction_HW] = WRONG
+    errors_HWC[sample.truth_HW == task.ignore_index] = 0
+    return errors_HWC
+
+
+def ramp_colors() -> Pixels:
+    """The colour of each hardness 0..255, uint8 [256, 3]."""
+    at = np.linspace(0, 255, len(RAMP))
+    channels = [np.interp(np.arange(256), at, [color[channel] for color in RAMP]) for channel in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def sample_facts(sample: Sample, task: Task) -> list[tuple[str, str]]:
+    """What the panels show, in numbers."""
+    counts = confusion_counts(sample.prediction_HW, sample.truth_HW, task.num_classes, task.ignore_index)
+    labelled_HW = sample.truth_HW != task.ignore_index
+    wrong_HW = labelled_HW & (sample.truth_HW != sample.prediction_HW)
+    height, width = sample.truth_HW.shape
+    found = [
+        ("mIoU of this image", number(100 * mean_iou(counts), 1, "%")),
+        ("wrong pixels", number(100 * float(wrong_HW.sum() / max(1, labelled_HW.sum())), 2, "%")),
+        ("unlabelled", number(100 * float(1 - labelled_HW.mean()), 2, "%")),
+        ("size", f"{width} × {height}"),
+    ]
+    caught = errors_in_hardest_tenth(sample.hardness_HW, labelled_HW, wrong_HW)
+    return found if caught is None else [*found, ("errors in the hardest 10 % of pixels", share(caught))]
+
+
+def errors_in_hardest_tenth(
+    hardness_HW: Pixels | None, labelled_HW: npt.NDArray[np.bool_], wrong_HW: npt.NDArray[np.bool_]
+) -> float | None:
+    """The share of the wrong pixels among the tenth of labelled pixels with the highest hardness; None without."""
+    if hardness_HW is None or not wrong_HW.any():
+        return None
+    order = np.argsort(hardness_HW[labelled_HW], kind="stable")[::-1]
+    hardest = order[: max(1, len(order) // 10)]
+    return float(wrong_HW[labelled_HW][hardest].sum() / wrong_HW.sum())
