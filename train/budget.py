@@ -1,0 +1,93 @@
+"""Seconds turned into a step count, by timing steps and evaluations of a training that is thrown away."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from hardedge.data.folder import Dataset
+from hardedge.errors import BadInput
+from hardedge.train.evaluation import confusion, device_of, reestimated_batchnorm
+from hardedge.train.hardness_maps import calibration_candidates
+from hardedge.train.loop import STATISTICS_BATCHES, new_state, training_step
+from hardedge.train.recipe import Recipe
+from hardedge.train.samples import TrainingSamples, training_batches
+from hardedge.train.state import TrainingState
+
+WARM_UP_STEPS = 2
+TIMED_STEPS = 20
+TIMED_IMAGES = 8
+TIMED_STATISTICS = 2
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of one step, of one evaluation, and of what follows the last step."""
+
+    step: float
+    evaluation: float
+    ending: float
+
+
+def steps_within(budget: float, recipe: Recipe, dataset: Dataset) -> int:
+    """The number of steps that fit in so many seconds, this measurement included.
+
+    Raises BadInput when not even one does.
+    """
+    started = time.perf_counter()
+    costs = measured_costs(replace(recipe, steps=WARM_UP_STEPS + TIMED_STEPS), dataset)
+    measured = time.perf_counter() - started
+    steps = affordable_steps(budget - measured, recipe.evaluate_every, costs)
+    if steps < 1:
+        least = math.ceil(measured + costs.step + costs.evaluation + costs.ending)
+        raise BadInput(f"budget {budget:.0f} s: one step with its evaluation needs {least} s here. Give more.")
+    return steps
+
+
+def affordable_steps(seconds: float, evaluate_every: int, costs: Costs) -> int:
+    """Steps with an evaluation every so many of them and one at the end."""
+    spare = seconds - costs.evaluation - costs.ending
+    return math.floor(spare / (costs.step + costs.evaluation / evaluate_every))
+
+
+def measured_costs(recipe: Recipe, dataset: Dataset) -> Costs:
+    state = new_state(recipe, dataset.task)
+    samples = TrainingSamples(dataset, recipe)
+    step = _seconds_of_a_step(state, recipe, samples)
+    image = _seconds_of_an_image(state, dataset)
+    statistics = STATISTICS_BATCHES * _seconds_of_a_statistics_batch(state, recipe, samples)
+    mapped = len(dataset.splits["test"]) + len(calibration_candidates(dataset.splits["train"]))
+    return Costs(step=step, evaluation=statistics + image * len(dataset.splits["val"]), ending=image * mapped)
+
+
+def _seconds_of_a_step(state: TrainingState, recipe: Recipe, samples: TrainingSamples) -> float:
+    started = 0.0
+    for images_BCHW, target_BHW in training_batches(
+        samples, recipe, device_of(state.training), first=0, last=recipe.steps
+    ):
+        training_step(state, recipe, images_BCHW, target_BHW)
+        if state.step == WARM_UP_STEPS:
+            started = time.perf_counter()
+    return (time.perf_counter() - started) / TIMED_STEPS
+
+
+def _seconds_of_an_image(state: TrainingState, dataset: Dataset) -> float:
+    ids = dataset.splits["val"][:TIMED_IMAGES]
+    confusion(state.training.model, dataset, ids[:1])
+    return _seconds(lambda: confusion(state.training.model, dataset, ids)) / len(ids)
+
+
+def _seconds_of_a_statistics_batch(state: TrainingState, recipe: Recipe, samples: TrainingSamples) -> float:
+    batches = training_batches(samples, recipe, device_of(state.training), first=0, last=TIMED_STATISTICS)
+
+    def estimate() -> None:
+        with reestimated_batchnorm(state.training, batches):
+            pass
+
+    return _seconds(estimate) / TIMED_STATISTICS
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started

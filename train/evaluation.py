@@ -1,0 +1,105 @@
+"""What a network is worth on a split, and the BatchNorm statistics that it is judged and shipped with."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+
+from hardedge.contracts import SegmentationScore, Task
+from hardedge.data.folder import Dataset, Pixels
+from hardedge.errors import BadInput
+from hardedge.metrics import Counts, confusion_counts, iou_per_class, mean_iou
+from hardedge.train.samples import image_tensor, normalised
+
+# a running average has forgotten its start, and lags little, only after many of its time constants (1 / momentum)
+TIME_CONSTANTS = 100
+
+
+def device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
+
+
+def network_input(image_HWC: Pixels, device: torch.device) -> Tensor:
+    """One image as the normalised batch of one that the network takes, float32 [1, 3, H, W]."""
+    return normalised(image_tensor(image_HWC))[None].to(device)
+
+
+def at_size(maps_BChw: Tensor, size: Sequence[int]) -> Tensor:
+    """Logits at (height, width): bilinear where the size differs."""
+    if maps_BChw.shape[-2:] == tuple(size):
+        return maps_BChw
+    return F.interpolate(maps_BChw, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients while the block runs; training mode afterwards."""
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        module.train()
+
+
+def confusion(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> Counts:
+    """The model's confusion counts over the images, one at a time, at each label's own resolution."""
+    task, device = dataset.task, device_of(model)
+    counts = np.zeros((task.num_classes, task.num_classes), np.int64)
+    with evaluating(model):
+        for id in ids:
+            image_HWC, label_HW = dataset.pair(id)
+            logits_BCHW = at_size(model(network_input(image_HWC, device)), label_HW.shape)
+            mask_HW = logits_BCHW.argmax(1)[0].to(torch.uint8).cpu().numpy()
+            counts += confusion_counts(mask_HW, label_HW, task.num_classes, task.ignore_index)
+    return counts
+
+
+def score_of(counts: Counts, task: Task) -> SegmentationScore:
+    """Counts as mIoU and IoU per class in percent."""
+    iou = 100 * iou_per_class(counts)
+    named = zip(task.classes, iou, strict=True)
+    return SegmentationScore(
+        miou=100 * mean_iou(counts),
+        per_class={entry.name: None if np.isnan(value) else float(value) for entry, value in named},
+    )
+
+
+def validate(model: nn.Module, dataset: Dataset) -> SegmentationScore:
+    """The score on the validation split; raises BadInput when no pixel of it is labelled."""
+    counts = confusion(model, dataset, dataset.splits["val"])
+    if not counts.any():
+        raise BadInput(
+            f"{dataset.root}/splits/val.txt: no pixel of these masks is labelled, so nothing can be validated. "
+            "Put labelled images into the split."
+        )
+    return score_of(counts, dataset.task)
+
+
+def needs_reestimation(model: nn.Module, steps: int) -> bool:
+    """Whether a training of that many steps is too short for the running statistics of one of the BatchNorms.
+
+    Below 100 time constants it is: 1,000 steps with torch's momentum 0.1, 10,000 with MobileNetV3's 0.01.
+    """
+    momenta = [module.momentum for module in model.modules() if isinstance(module, _BatchNorm)]
+    return any(momentum is None or steps * momentum < TIME_CONSTANTS for momentum in momenta)
+
+
+@contextmanager
+def reestimated_batchnorm(training: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    """BatchNorm statistics averaged over the batches while the block runs; the buffers are as before afterwards."""
+    norms = [module for module in training.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
+    update_bn(batches, training)
+    try:
+        yield
+    finally:
+        for norm, buffers in zip(norms, kept, strict=True):
+            for name, buffer in buffers.items():
+                cast(Tensor, norm.get_buffer(name)).copy_(buffer)

@@ -1,0 +1,135 @@
+"""What a training is: one frozen value that prints, compares, and goes into the checkpoint whole."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+
+from hardedge.contracts import Contract, Json
+from hardedge.errors import BadInput, listed
+from hardedge.models import architecture
+from hardedge.train.branches import AuxiliaryBranch, HardnessBranch
+from hardedge.train.losses import LossSum, parse_loss
+
+
+def _loss(value: Any) -> LossSum:
+    if isinstance(value, str):
+        return parse_loss(value)
+    raise ValueError('expected a loss such as "ce + 0.5*cpg"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Contract):
+    """One training. Sizes are (height, width) in pixels, `scale` a range of factors on the image's own size.
+
+    `flip` is a probability; brightness, contrast, saturation and hue are jitter strengths (0: none), as torchvision has
+    them. `amp` is mixed precision where there is a GPU. `keep` says which evaluation's weights ship.
+    """
+
+    name: str
+    network: str
+    loss: Annotated[LossSum, PlainValidator(_loss), PlainSerializer(str)]
+    branches: tuple[HardnessBranch, ...] = ()
+    auxiliary: bool = False
+    auxiliary_weight: float = 0.4
+    optimiser: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    poly_power: float = 0.9
+    steps: int
+    batch: int
+    crop: tuple[int, int]
+    scale: tuple[float, float] = (0.5, 2.0)
+    flip: float = 0.5
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    evaluate_every: int
+    keep: Literal["best", "last"] = "best"
+    seed: int = 0
+    amp: bool = True
+    workers: int = 0
+
+    def to_json(self) -> dict[str, Json]:
+        """The recipe as JSON values, its loss as the string that parses back to it."""
+        record: dict[str, Json] = json.loads(TypeAdapter(Recipe).dump_json(self))
+        return record
+
+    @classmethod
+    def from_json(cls, record: dict[str, Json], name: str = "recipe") -> Recipe:
+        """Reads `to_json`'s values strictly; raises BadInput with every unknown key and wrong type under `name`."""
+        try:
+            return TypeAdapter(cls).validate_json(json.dumps(record), strict=True)
+        except ValidationError as error:
+            faults = [f"{_field(fault['loc'])}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
+        raise listed(f"{name} is not a recipe", faults, "Change these fields.")
+
+    def parts(self) -> tuple[HardnessBranch | AuxiliaryBranch, ...]:
+        """Everything that is trained beside the network and does not ship."""
+        return (*self.branches, *((AuxiliaryBranch(),) if self.auxiliary else ()))
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def require_usable(recipe: Recipe) -> None:
+    """Raises BadInput with every fault of the recipe, before anything is built."""
+    faults = _part_faults(recipe) + _number_faults(recipe)
+    if faults:
+        raise listed(f"recipe {recipe.name} cannot be used", faults, "Change these fields of the recipe.")
+
+
+def _part_faults(recipe: Recipe) -> list[str]:
+    needs = recipe.loss.needs
+    try:
+        ours = architecture(recipe.network)
+    except BadInput as error:
+        return [f"network: {error}"]
+    faults = {
+        f'loss "{recipe.loss}" needs a hardness branch, and branches is empty': (
+            "hardness" in needs and not recipe.branches
+        ),
+        f'branches has a hardness branch, which loss "{recipe.loss}" does not use': (
+            "hardness" not in needs and bool(recipe.branches)
+        ),
+        f"branches: {len(recipe.branches)} hardness branches, expected at most one": len(recipe.branches) > 1,
+        f"auxiliary: {recipe.network} has no auxiliary head": recipe.auxiliary and (not ours or not ours.auxiliary),
+    }
+    return [fault for fault, found in faults.items() if found]
+
+
+def _number_faults(recipe: Recipe) -> list[str]:
+    low, high = recipe.scale
+    expected = {
+        "optimiser": ("sgd or adamw", recipe.optimiser in ("sgd", "adamw")),
+        "keep": ("best or last", recipe.keep in ("best", "last")),
+        "learning_rate": ("a positive number", 0 < recipe.learning_rate < math.inf),
+        "momentum": ("0 to below 1", 0 <= recipe.momentum < 1),
+        "weight_decay": ("0 or more", 0 <= recipe.weight_decay < math.inf),
+        "poly_power": ("0 or more", 0 <= recipe.poly_power < math.inf),
+        "auxiliary_weight": ("0 or more", 0 <= recipe.auxiliary_weight < math.inf),
+        "steps": ("1 or more", recipe.steps >= 1),
+        "batch": ("2 or more (BatchNorm over one image of 1x1 features has no variance)", recipe.batch >= 2),
+        "crop": ("a height and a width of 32 or more", len(recipe.crop) == 2 and min(recipe.crop) >= 32),
+        "scale": ("0 < smallest <= largest", 0 < low <= high < math.inf),
+        "flip": ("0 to 1", 0 <= recipe.flip <= 1),
+        "brightness": ("0 or more", recipe.brightness >= 0),
+        "contrast": ("0 or more", recipe.contrast >= 0),
+        "saturation": ("0 or more", recipe.saturation >= 0),
+        "hue": ("0 to 0.5", 0 <= recipe.hue <= 0.5),
+        "evaluate_every": ("1 or more", recipe.evaluate_every >= 1),
+        "seed": ("0 or more", recipe.seed >= 0),
+        "workers": ("0 or more", recipe.workers >= 0),
+    }
+    return [
+        f"{field}: expected {what}, got {getattr(recipe, field)}"
+        for field, (what, holds) in expected.items()
+        if not holds
+    ]

@@ -1,0 +1,25 @@
+"""The built-in street scenes."""
+
+from hardedge.train.branches import HardnessBranch
+from hardedge.train.losses import parse_loss
+from hardedge.train.recipe import Recipe
+
+
+def streets() -> Recipe:
+    """DeepLabV3+ on ResNet-18 from scratch with the light hardness branch, for two CPU cores.
+
+    hardedge train streets --data DIR --out runs/streets
+    """
+    return Recipe(
+        name="streets",
+        network="deeplabv3plus_resnet18",
+        loss=parse_loss("hardness"),
+        branches=(HardnessBranch(kind="light"),),
+        learning_rate=1e-3,
+        weight_decay=1e-2,
+        steps=300,
+        batch=8,
+        crop=(96, 192),
+        scale=(0.75, 1.5),
+        evaluate_every=75,
+    )

@@ -1,0 +1,127 @@
+"""What a training needs to go on after a kill: one file that is replaced whole, and the record of what was started."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+
+from hardedge.contracts import Contract, Json, SegmentationScore, read_json, to_json, write_atomically
+from hardedge.errors import BadInput, listed
+from hardedge.train.branches import Training
+
+STARTED = "state/run.json"
+TRAINING = "state/training.pt"
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(Contract):
+    """What a run was started with. `steps` is the recipe's, or what `budget` seconds were found to hold."""
+
+    recipe: dict[str, Json]
+    budget: float | None
+    steps: int
+    data_digest: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An evaluated network: its score, its weights and its branches' (BatchNorm statistics as evaluated)."""
+
+    step: int
+    score: SegmentationScore
+    weights: Tensors
+    branches: Tensors
+
+
+@dataclass
+class TrainingState:
+    """All that changes from step to step. Random numbers are no part of it: each step is seeded by its own number."""
+
+    training: Training
+    optimiser: Optimizer
+    scaler: GradScaler
+    step: int = 0
+    seconds: float = 0.0
+    best: Snapshot | None = None
+
+
+def write_started(out: Path, started: Started) -> None:
+    (out / STARTED).parent.mkdir()
+    write_atomically(out / STARTED, to_json(started).encode())
+
+
+def read_started(out: Path) -> Started:
+    """Raises BadInput when nothing was started there."""
+    if not (out / STARTED).is_file():
+        raise BadInput(f"{out} has no {STARTED}: nothing to resume. Start the training without --resume.")
+    return read_json(Started, out / STARTED)
+
+
+def require_same(started: Started, recipe: dict[str, Json], data_digest: str, out: Path) -> None:
+    """Raises BadInput naming every field of the recipe, and the data, where they are not what was started with."""
+    keys = dict.fromkeys((*started.recipe, *recipe))
+    faults = [
+        f"{key}: {json.dumps(recipe.get(key))} now, {json.dumps(started.recipe.get(key))} then"
+        for key in keys
+        if recipe.get(key) != started.recipe.get(key)
+    ]
+    if data_digest != started.data_digest:
+        faults.append("data: other files, splits or classes than then")
+    if faults:
+        raise listed(f"{out} was started with another recipe", faults, "Resume with the same, or give another --out.")
+
+
+def save_state(out: Path, state: TrainingState) -> None:
+    """Replaces the state on disk as a whole."""
+    payload = {
+        "model": state.training.model.state_dict(),
+        "branches": state.training.branches.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "step": state.step,
+        "seconds": state.seconds,
+        "best": _record(state.best) if state.best else None,
+    }
+    buffer = io.BytesIO()  # torch.save on a path turns a full disk into a RuntimeError without a reason
+    torch.save(payload, buffer)
+    write_atomically(out / TRAINING, buffer.getvalue())
+
+
+def load_state(out: Path, state: TrainingState) -> None:
+    """Reads the stored state into the freshly built one; leaves that as it is when none was stored yet."""
+    path = out / TRAINING
+    if not path.is_file():
+        return
+    try:
+        payload: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for one cause
+        raise BadInput(f"{path} cannot be read ({error}). Start again with --force.") from None
+    state.training.model.load_state_dict(payload["model"])
+    state.training.branches.load_state_dict(payload["branches"])
+    state.optimiser.load_state_dict(payload["optimiser"])
+    state.scaler.load_state_dict(payload["scaler"])
+    state.step, state.seconds = payload["step"], payload["seconds"]
+    state.best = _snapshot(payload["best"]) if payload["best"] else None
+
+
+def _record(snapshot: Snapshot) -> dict[str, Any]:
+    record = {field.name: getattr(snapshot, field.name) for field in fields(snapshot)}
+    return record | {"score": asdict(snapshot.score)}
+
+
+def _snapshot(record: dict[str, Any]) -> Snapshot:
+    return Snapshot(**record | {"score": SegmentationScore(**record["score"])})
+
+
+def detached_copy(tensors: Mapping[str, Tensor]) -> Tensors:
+    """A state dict's values as they are now, contiguous, on the CPU."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
