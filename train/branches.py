@@ -1,0 +1,213 @@
+"""Parts that only training needs, kept beside the network and never in it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hardedge.contracts import NetworkSpec
+from hardedge.errors import BadInput
+from hardedge.models import Architecture, architecture
+
+# what a sub-module may give: a map, or maps by position or by name
+Features = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class HardnessBranch:
+    """A branch that tells how hard each pixel is, from detached features.
+
+    `faithful` is a second decode head with one channel, as published; `light` 1x1 convolutions on two of the tapped
+    maps. `tap` names the sub-module whose output it reads; None is the one that feeds the network's decode head.
+    """
+
+    kind: Literal["light", "faithful"] = "light"
+    tap: str | None = None
+
+
+@dataclass(frozen=True)
+class AuxiliaryBranch:
+    """The network's auxiliary head: a second segmentation that deepens the backbone's gradient."""
+
+
+class Branch(nn.Module):
+    """A head on the output of the sub-module `tap`; `detach` keeps its gradient from the network.
+
+    Its logits are at low resolution, except where the features cover an image padded to a multiple of `stride`: then
+    they are resized and cropped to the image.
+    """
+
+    def __init__(self, head: nn.Module, tap: str, *, detach: bool, stride: int = 1) -> None:
+        super().__init__()
+        self.head = head
+        self.tap = tap
+        self.detach = detach
+        self.stride = stride
+
+    def forward(self, features: Features, size: torch.Size) -> Tensor:
+        logits_BChw: Tensor = self.head(_detached(features) if self.detach else features)
+        height, width = size
+        padding = (-height % self.stride, -width % self.stride)
+        if padding == (0, 0):
+            return logits_BChw
+        padded = (height + padding[0], width + padding[1])
+        logits_BCHW = F.interpolate(logits_BChw, size=padded, mode="bilinear", align_corners=False)
+        return logits_BCHW[..., :height, :width]
+
+
+class LightHead(nn.Module):
+    """Hardness from features by 1x1 convolutions: the finest map from stride 4 on, and the deepest.
+
+    `maps` are the keys of the maps in the features (None: the features are the map), `channels` theirs. Convolves each
+    before it resizes, so that the work is that of a few channels.
+    """
+
+    def __init__(self, maps: Sequence[int | str | None], channels: Sequence[int], hidden: int = 32) -> None:
+        super().__init__()
+        self.maps = tuple(maps)
+        self.reduce = nn.ModuleList(nn.Conv2d(count, hidden, 1, bias=False) for count in channels)
+        self.norm = nn.BatchNorm2d(hidden)
+        self.answer = nn.Conv2d(hidden, 1, 1)
+
+    def forward(self, features: Any) -> Tensor:
+        maps = [features if key is None else features[key] for key in self.maps]
+        reduced = [convolution(map_BChw) for convolution, map_BChw in zip(self.reduce, maps, strict=True)]
+        mixed_BChw = reduced[0]
+        for coarse_BChw in reduced[1:]:
+            size = mixed_BChw.shape[-2:]
+            mixed_BChw = mixed_BChw + F.interpolate(coarse_BChw, size=size, mode="bilinear", align_corners=False)
+        hardness_B1hw: Tensor = self.answer(F.relu(self.norm(mixed_BChw)))
+        return hardness_B1hw
+
+
+class Training(nn.Module):
+    """The plain network `model` and the `branches` by the name of their output.
+
+    Its forward gives {"logits": ..., and each branch's logits by name}. Hooks are on the tapped sub-modules during that
+    forward only: `model` can be copied, saved and exported at any time as if there were no branch.
+    """
+
+    def __init__(self, model: nn.Module, branches: Mapping[str, Branch]) -> None:
+        super().__init__()
+        self.model = model
+        self.branches = nn.ModuleDict(branches)
+        self.taps = {name: branch.tap for name, branch in branches.items()}
+
+    def forward(self, images_BCHW: Tensor) -> dict[str, Tensor]:
+        size = images_BCHW.shape[-2:]
+        with tapped(self.model, set(self.taps.values())) as features:
+            outputs = {"logits": self.model(images_BCHW)}
+        return outputs | {name: branch(features[self.taps[name]], size) for name, branch in self.branches.items()}
+
+
+@contextmanager
+def tapped(model: nn.Module, taps: set[str]) -> Iterator[dict[str, Any]]:
+    """The outputs of the named sub-modules, filled in by the forward that runs inside the block."""
+    outputs: dict[str, Any] = {}
+    with ExitStack() as hooks:
+        for tap in taps:
+            hooks.enter_context(model.get_submodule(tap).register_forward_hook(partial(_keep, outputs, tap)))
+        yield outputs
+
+
+def _keep(outputs: dict[str, Any], tap: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    outputs[tap] = output
+
+
+def _detached(features: Any) -> Features:
+    if isinstance(features, Mapping):
+        return {key: value.detach() for key, value in features.items()}
+    return [value.detach() for value in features] if isinstance(features, list | tuple) else features.detach()
+
+
+def attach(network: nn.Module, spec: NetworkSpec, branches: Sequence[HardnessBranch | AuxiliaryBranch]) -> Training:
+    """The network with fresh branches beside it, named `hardness` and `auxiliary`, on the network's device.
+
+    Raises BadInput when a branch taps what the network does not have or asks for a head that it has none of, and when
+    there are two of a kind.
+    """
+    known = architecture(spec.name)
+    made: dict[str, Branch] = {}
+    for config in branches:
+        name = "auxiliary" if isinstance(config, AuxiliaryBranch) else "hardness"
+        if name in made:
+            raise BadInput(f"two {name} branches. Leave one in the recipe.")
+        if isinstance(config, AuxiliaryBranch):
+            made[name] = _auxiliary(known, spec)
+        elif config.kind == "faithful":
+            made[name] = _faithful(known, spec, config.tap, network)
+        else:
+            made[name] = _light(known, spec, config.tap, network)
+    device = next(network.parameters()).device
+    return Training(network, made).to(device)
+
+
+def _auxiliary(known: Architecture | None, spec: NetworkSpec) -> Branch:
+    if known is None or known.auxiliary is None:
+        raise BadInput(f"{spec.name} has no auxiliary head. Take the auxiliary branch out of the recipe.")
+    return Branch(known.auxiliary(spec.num_classes), known.tap, detach=False, stride=known.stride)
+
+
+def _faithful(known: Architecture | None, spec: NetworkSpec, tap: str | None, network: nn.Module) -> Branch:
+    if known is None:
+        raise BadInput(
+            f"branch hardness: the faithful kind is a second decode head, and which part of {spec.name} that is, is "
+            f'not known. Use the light one with a tap, HardnessBranch("light", tap=...), on one of: {_names(network)}.'
+        )
+    if tap not in (None, known.tap):
+        raise BadInput(f'branch hardness: the faithful kind taps "{known.tap}", not "{tap}". Leave the tap out.')
+    return Branch(known.head(1), known.tap, detach=True, stride=known.stride)
+
+
+def _light(known: Architecture | None, spec: NetworkSpec, tap: str | None, network: nn.Module) -> Branch:
+    if tap is None and known is None:
+        raise BadInput(
+            f"branch hardness: which features of {spec.name} to read is not known. "
+            f'Name a tap, HardnessBranch("light", tap=...), one of: {_names(network)}.'
+        )
+    place = tap if tap is not None else known.tap  # type: ignore[union-attr]  # one of the two is there
+    if place not in dict(network.named_modules()) or not place:
+        raise BadInput(f'branch hardness taps "{place}", which {spec.name} does not have. It has: {_names(network)}.')
+    shapes = _map_shapes(network, place)
+    if not shapes:
+        raise BadInput(f'branch hardness taps "{place}", which gives no map [B, C, h, w] in {spec.name}\'s forward.')
+    chosen = _finest_and_deepest(shapes)
+    head = LightHead(chosen, [shapes[key][0] for key in chosen])
+    return Branch(head, place, detach=True, stride=known.stride if known else 1)
+
+
+def _names(network: nn.Module) -> str:
+    return ", ".join(name for name, _ in network.named_children())
+
+
+PROBE = 128
+
+
+@torch.no_grad()
+def _map_shapes(network: nn.Module, tap: str) -> dict[int | str | None, tuple[int, int]]:
+    """Channels and height of each map that the tap gives for an image of PROBE x PROBE; the network stays as it is."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()  # batch statistics must not see the probe
+    try:
+        with tapped(network, {tap}) as outputs:
+            network(torch.zeros(1, 3, PROBE, PROBE, device=next(network.parameters()).device))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    found = outputs.get(tap)
+    named: dict[Any, Any] = dict(found) if isinstance(found, Mapping) else {None: found}
+    if isinstance(found, list | tuple):
+        named = dict(enumerate(found))
+    maps = {key: value for key, value in named.items() if isinstance(value, Tensor) and value.dim() == 4}
+    return {key: (value.shape[1], value.shape[2]) for key, value in maps.items()}
+
+
+def _finest_and_deepest(shapes: Mapping[int | str | None, tuple[int, int]]) -> list[int | str | None]:
+    keys = list(shapes)
+    finest = next((key for key in keys if shapes[key][1] * 4 <= PROBE), keys[-1])
+    return list(dict.fromkeys((finest, keys[-1])))
