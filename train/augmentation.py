@@ -11,7 +11,7 @@ from hardedge.train.recipe import Recipe
 IGNORED = 255  # what the losses leave out, whatever the data set's own ignore index
 
 
-class RandomScale(v2.Transform):
+class RandomScale(v2.Transform):  # type: ignore[misc]  # torchvision is untyped
     """Resizes by one factor, drawn uniformly from (smallest, largest): images bilinear, masks nearest."""
 
     def __init__(self, scale: tuple[float, float]) -> None:

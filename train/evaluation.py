@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
 
 import numpy as np
 import torch
@@ -102,4 +101,4 @@ def reestimated_batchnorm(training: nn.Module, batches: Iterable[tuple[Tensor, T
     finally:
         for norm, buffers in zip(norms, kept, strict=True):
             for name, buffer in buffers.items():
-                cast(Tensor, norm.get_buffer(name)).copy_(buffer)
+                norm.get_buffer(name).copy_(buffer)

@@ -75,7 +75,7 @@ def training_step(state: TrainingState, recipe: Recipe, images_BCHW: Tensor, tar
     told = {"loss": total.item()} | {name: term.item() for name, term in terms.items()}
     _require_finite(told, state.step)
     state.optimiser.zero_grad(set_to_none=True)
-    state.scaler.scale(total).backward()
+    state.scaler.scale(total).backward()  # type: ignore[no-untyped-call]  # torch's own
     state.scaler.step(state.optimiser)
     state.scaler.update()
     state.step += 1
@@ -108,7 +108,7 @@ def _not_finite(training: Training) -> dict[str, float]:
 
 
 def evaluate(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Path) -> SegmentationScore:
-    """Validates the network as it would ship, writes it to last.safetensors, and keeps it in the state if it is best."""
+    """Validates the network as it would ship, writes it to last.safetensors, keeps it in the state if it is best."""
     training = state.training
     _require_finite(_not_finite(training), state.step)
     with shipping_statistics(training, recipe, samples):

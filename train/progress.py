@@ -28,7 +28,7 @@ class TrainingLog:
         self.started = time.perf_counter()
         _truncate(out / METRICS, first)
         self.lines = (out / METRICS).open("a", encoding="utf-8")
-        self.board = SummaryWriter(str(out / TENSORBOARD), purge_step=first + 1 if first else None)  # type: ignore[no-untyped-call]
+        self.board = SummaryWriter(str(out / TENSORBOARD), purge_step=first + 1 if first else None)
         console = Console(stderr=True)
         columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
         self.bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
@@ -43,7 +43,7 @@ class TrainingLog:
     ) -> None:
         self.bar.stop()
         self.lines.close()
-        self.board.close()  # type: ignore[no-untyped-call]
+        self.board.close()
 
     def step(self, step: int, terms: Mapping[str, float], learning_rate: float) -> None:
         """Shows a finished step; every tenth is written."""
@@ -69,7 +69,7 @@ class TrainingLog:
 
     def _draw(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
-            self.board.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self.board.add_scalar(name, value, step)
 
     def _time_left(self, step: int) -> str:
         seconds = (time.perf_counter() - self.started) / max(step - self.first, 1) * (self.steps - step)

@@ -75,7 +75,7 @@ def _batch(samples: list[Sample | BadInput]) -> Sample | BadInput:
     for sample in samples:
         if isinstance(sample, BadInput):
             return sample
-    images, masks = zip(*samples, strict=True)  # type: ignore[arg-type]  # no BadInput is left
+    images, masks = zip(*samples, strict=True)
     return torch.stack(images), torch.stack(masks)
 
 
