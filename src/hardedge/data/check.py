@@ -1,0 +1,203 @@
+"""What `hardedge check` finds: how often each class occurs, and every fault of a data set at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from hardedge.console import tracked
+from hardedge.contracts import ClassInfo, Contract, Task
+from hardedge.data.folder import (
+    IMAGE_SUFFIXES,
+    Pixels,
+    class_fault,
+    find_images,
+    missing_files,
+    read_image,
+    read_mask,
+    read_splits,
+    read_task,
+)
+from hardedge.errors import BadInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCount(Contract):
+    """One class in one split: its pixels, their share of the labelled pixels in 0..1, the images that have it."""
+
+    name: str
+    pixels: int
+    share: float
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitCount(Contract):
+    """One split: its images, the readable masks' labelled and ignored pixels, and its classes by index."""
+
+    name: str
+    images: int
+    labelled: int
+    ignored: int
+    classes: tuple[ClassCount, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCheck(Contract):
+    """What a data set holds. Faults forbid its use; notes are worth knowing."""
+
+    data: str
+    classes: tuple[ClassInfo, ...]
+    splits: tuple[SplitCount, ...]
+    faults: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One id after decoding: the pixels of each mask value (None without a readable mask), and what is wrong."""
+
+    values: tuple[int, ...] | None
+    faults: tuple[str, ...]
+
+
+def check_dataset(root: Path) -> DataCheck:
+    """Decodes every image and mask of a folder; never raises for faulty data: all its faults are in the result."""
+    if not root.is_dir():
+        fault = f"{root} is not a folder. Give a folder with images/, masks/, splits/ and classes.json."
+        return DataCheck(data=root.name, classes=(), splits=(), faults=(fault,), notes=())
+    task, faults = _task(root)
+    images, image_faults = find_images(root)
+    splits, split_faults = _splits(root)
+    faults += [*image_faults, *split_faults, *missing_files(root, images, splits), *_unpaired(root, images, splits)]
+    pairs = _decode(root, images, task)
+    faults += [fault for pair in pairs.values() for fault in pair.faults]
+    counts = tuple(_count(split, ids, pairs, task) for split, ids in splits.items())
+    classes = task.classes if task else ()
+    return DataCheck(
+        data=root.resolve().name,
+        classes=classes,
+        splits=counts,
+        faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
+        notes=tuple(_notes(counts, images, splits)),
+    )
+
+
+def described(check: DataCheck) -> str:
+    """The result as text: a table of the classes' shares in percent, then the notes, then the faults."""
+    lines = [f"{check.data}: " + ", ".join(f"{split.images} {split.name}" for split in check.splits)]
+    if check.classes:
+        width = max(len(info.name) for info in check.classes)
+        lines.append(" " * width + "".join(f"{split.name + ' %':>10}{'images':>8}" for split in check.splits))
+        for index, info in enumerate(check.classes):
+            counts = [split.classes[index] for split in check.splits]
+            row = "".join(f"{count.share * 100:>10.2f}{count.images:>8}" for count in counts)
+            lines.append(f"{info.name:<{width}}{row}")
+    lines += [f"note: {note}" for note in check.notes]
+    found = f"{len(check.faults)} {'fault' if len(check.faults) == 1 else 'faults'}:"
+    return "\n".join([*lines, *([found, *(f"  {fault}" for fault in check.faults)] if check.faults else ["no fault"])])
+
+
+def _task(root: Path) -> tuple[Task | None, list[str]]:
+    try:
+        return read_task(root), []
+    except BadInput as error:
+        return None, [str(error)]
+    except (OSError, UnicodeError) as error:
+        return None, [f"classes.json cannot be read ({error}). Write it as UTF-8 text."]
+
+
+def _splits(root: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    try:
+        splits, faults = read_splits(root)
+    except (OSError, UnicodeError) as error:
+        return {}, [f"splits/: a list cannot be read ({error}). Write it as UTF-8 text, one id a line."]
+    for (first, ids), (second, others) in combinations(splits.items(), 2):
+        shared = sorted(set(ids) & set(others))
+        faults += [f"splits/{second}.txt: {id} is also in splits/{first}.txt" for id in shared]
+    return splits, faults
+
+
+def _unpaired(root: Path, images: Mapping[str, Path], splits: Mapping[str, tuple[str, ...]]) -> list[str]:
+    named = {id for ids in splits.values() for id in ids}
+    masks = {path.stem: path for path in sorted((root / "masks").glob("*")) if path.is_file()}
+    faults = [
+        f"masks/{path.name}: expected a .png" for path in masks.values() if path.suffix.lower() in IMAGE_SUFFIXES[:2]
+    ]
+    faults += [
+        f"images/{path.name}: no mask masks/{id}.png"
+        for id, path in images.items()
+        if id not in masks and id not in named
+    ]
+    return faults + [f"masks/{path.name}: no image {id} in images/" for id, path in masks.items() if id not in images]
+
+
+def _decode(root: Path, images: Mapping[str, Path], task: Task | None) -> dict[str, _Pair]:
+    masks = {path.stem: path for path in sorted((root / "masks").glob("*.png"))}
+    ids = sorted(images.keys() | masks.keys())
+    with ThreadPoolExecutor() as pool:
+        decoded = pool.map(lambda id: _decode_pair(images.get(id), masks.get(id), task), ids)
+        return dict(zip(ids, tracked(decoded, "checking images and masks", len(ids)), strict=True))
+
+
+def _decode_pair(image_path: Path | None, mask_path: Path | None, task: Task | None) -> _Pair:
+    faults: list[str] = []
+    image_HWC = mask_HW = None
+    try:
+        image_HWC = read_image(image_path) if image_path else None
+    except BadInput as error:
+        faults.append(str(error))
+    try:
+        mask_HW = read_mask(mask_path) if mask_path else None
+    except BadInput as error:
+        faults.append(str(error))
+    if image_HWC is not None and mask_HW is not None and image_HWC.shape[:2] != mask_HW.shape:
+        faults.append(f"{mask_path}: {_size(mask_HW)}, but its image is {_size(image_HWC)}. Make them one size.")
+    if mask_HW is None:
+        return _Pair(None, tuple(faults))
+    if task and (wrong := class_fault(mask_HW, task)):
+        faults.append(f"{mask_path}: {wrong}. Fix the mask, or add the class to classes.json.")
+    values = np.bincount(mask_HW.reshape(-1), minlength=256)
+    return _Pair(tuple(values.tolist()), tuple(faults))
+
+
+def _count(split: str, ids: Iterable[str], pairs: Mapping[str, _Pair], task: Task | None) -> SplitCount:
+    ids = tuple(ids)
+    values = [pairs[id].values for id in ids if id in pairs]
+    pixels = np.array([row for row in values if row is not None], np.int64).reshape(-1, 256)
+    classes = task.classes if task else ()
+    per_class = pixels[:, : len(classes)].sum(0)
+    labelled = int(per_class.sum())
+    counts = tuple(
+        ClassCount(
+            name=info.name,
+            pixels=int(per_class[index]),
+            share=int(per_class[index]) / max(labelled, 1),
+            images=int((pixels[:, index] > 0).sum()),
+        )
+        for index, info in enumerate(classes)
+    )
+    ignored = int(pixels[:, task.ignore_index].sum()) if task else 0
+    return SplitCount(name=split, images=len(ids), labelled=labelled, ignored=ignored, classes=counts)
+
+
+def _notes(
+    counts: Iterable[SplitCount], images: Mapping[str, Path], splits: Mapping[str, tuple[str, ...]]
+) -> list[str]:
+    notes = [
+        f"splits/{split.name}.txt: no pixel of class {entry.name}"
+        for split in counts
+        for entry in split.classes
+        if not entry.pixels
+    ]
+    unused = images.keys() - {id for ids in splits.values() for id in ids}
+    return notes + ([f"images/: {len(unused)} in no split"] if unused else [])
+
+
+def _size(pixels: Pixels) -> str:
+    return f"{pixels.shape[1]}x{pixels.shape[0]}"

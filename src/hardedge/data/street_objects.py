@@ -1,0 +1,228 @@
+"""The things in a street scene, each drawn onto a canvas at its place in the world (lengths in centimetres)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+from hardedge.data.canvas import Camera, Canvas, Color, Dice, Point, Region, speckle
+
+
+class Kind(IntEnum):
+    """The class indices of the street scenes."""
+
+    SKY = 0
+    BUILDING = 1
+    TREE = 2
+    ROAD = 3
+    PAVEMENT = 4
+    GRASS = 5
+    CAR = 6
+    PERSON = 7
+    POLE = 8
+    SIGN = 9
+
+
+# one palette for walls, cars, clothes and signs: colour alone tells none of them apart
+PAINTS: tuple[Color, ...] = (
+    (216, 214, 208),
+    (168, 168, 164),
+    (112, 114, 118),
+    (58, 60, 66),
+    (166, 62, 50),
+    (132, 82, 62),
+    (196, 172, 132),
+    (62, 88, 142),
+    (196, 160, 62),
+    (74, 112, 92),
+)
+# crowns and verges in summer and in autumn
+GREENS: tuple[Color, ...] = ((82, 106, 56), (98, 118, 64), (66, 88, 60), (136, 116, 66), (142, 100, 62), (116, 112, 92))
+# road and pavement
+GREYS: tuple[Color, ...] = ((96, 96, 98), (114, 110, 106), (130, 128, 124), (140, 120, 104), (120, 124, 112))
+SKINS: tuple[Color, ...] = ((222, 178, 148), (176, 128, 96), (112, 78, 58))
+DARK: Color = (34, 36, 40)
+GLASS: Color = (62, 74, 88)
+# face, rim, symbol
+SIGNS: tuple[tuple[Color, Color, Color], ...] = (
+    (PAINTS[0], PAINTS[4], DARK),
+    (PAINTS[7], PAINTS[0], PAINTS[0]),
+    (PAINTS[8], DARK, DARK),
+    (PAINTS[4], PAINTS[0], PAINTS[0]),
+)
+# canvas pixels: half as many in the written mask
+MIN_WIDTH = 8
+
+
+def darker(color: Color, percent: int) -> Color:
+    red, green, blue = (channel * percent // 100 for channel in color)
+    return red, green, blue
+
+
+def upright(camera: Camera, x: tuple[int, int], y: tuple[int, int], z: int) -> list[Point]:
+    """A rectangle that faces the camera, as four pixels."""
+    return [camera.at(x[0], y[0], z), camera.at(x[1], y[0], z), camera.at(x[1], y[1], z), camera.at(x[0], y[1], z)]
+
+
+def sideways(camera: Camera, x: int, y: tuple[int, int], z: tuple[int, int]) -> list[Point]:
+    """A rectangle along the street, as four pixels."""
+    return [camera.at(x, y[0], z[0]), camera.at(x, y[0], z[1]), camera.at(x, y[1], z[1]), camera.at(x, y[1], z[0])]
+
+
+def ground_shadow(canvas: Canvas, camera: Camera, place: Point, radius: Point) -> None:
+    """A shadow on the ground round a place (x, z)."""
+    x, z = place
+    center = camera.at(x, 0, z)
+    depth = max(camera.at(x, 0, max(z - radius[1], 100))[1] - center[1], 1)
+    canvas.darken(canvas.ellipse(center, (camera.pixels(radius[0], z), depth)), 58)
+
+
+def building(canvas: Canvas, camera: Camera, dice: Dice, side: int, x: int, z: tuple[int, int], detached: bool) -> None:
+    """A block of houses whose front runs along the street at distance x to one side (-1 left, 1 right)."""
+    height, storey, bay = dice.between(600, 1700), dice.between(260, 340), dice.between(180, 320)
+    wall = dice.shade(dice.pick(PAINTS), 20)
+    pane = dice.shade(dice.pick((GLASS, DARK, PAINTS[0])), 15)
+    shop = dice.shade(dice.pick(PAINTS), 20)
+    lit = 100 if side > 0 else 80
+    if detached:
+        _end_wall(canvas, camera, side * x, height, z[0], darker(wall, 180 - lit))
+    front = canvas.polygon(sideways(camera, side * x, (0, height), z))
+    away = np.maximum(np.abs(front.columns - camera.center), 1)
+    along = camera.focal * x // away
+    up = camera.height - (front.rows - camera.horizon) * x // away
+    in_bay, in_storey = along % bay * 100 // bay, up % storey * 100 // storey
+    window = (abs(in_bay - 50) < 24) & (in_storey > 30) & (in_storey < 80) & (up > storey)
+    shop_front = (up < storey - 40) & (up > 40) & (abs(in_bay - 50) < 40)
+    band = (up >= storey - 40) & (up < storey)
+    materials = np.asarray([darker(color, lit) for color in (wall, pane, GLASS, shop)], np.int32)
+    material = np.where(window, 1, 0) + np.where(shop_front, 2, 0) + np.where(band, 3, 0)
+    courses = np.where(up % 30 < 8, -12, 0) + speckle(dice.roll(), along // 25, up // 25, 9)
+    canvas.paint(front, materials[material], Kind.BUILDING, courses)
+
+
+def _end_wall(canvas: Canvas, camera: Camera, x: int, height: int, z: int, wall: Color) -> None:
+    outer = x + (2500 if x > 0 else -2500)
+    region = canvas.polygon(upright(camera, (x, outer), (0, height), z))
+    courses = np.where((region.rows - camera.horizon) * z // camera.focal % 30 < 8, -12, 0)
+    canvas.paint(region, wall, Kind.BUILDING, courses)
+
+
+def tree(canvas: Canvas, camera: Camera, dice: Dice, x: int, z: int) -> None:
+    """A trunk and a crown of torn blobs; autumn is allowed."""
+    leaf, top, spread = dice.shade(dice.pick(GREENS), 14), dice.between(420, 800), dice.between(110, 220)
+    ground_shadow(canvas, camera, (x, z), (spread, 60))
+    trunk = dice.between(14, 26)
+    bark = canvas.polygon(upright(camera, (x - trunk, x + trunk), (0, top * 6 // 10), z))
+    canvas.paint(bark, dice.shade((86, 66, 50), 14), Kind.TREE, speckle(dice.roll(), bark.rows // 3, bark.columns, 12))
+    for _ in range(dice.between(4, 6)):
+        center = camera.at(x + dice.between(-spread // 2, spread // 2), top - dice.between(60, 260), z)
+        size = camera.pixels(dice.between(spread // 2, spread), z)
+        blob = canvas.ellipse(center, (size, size * 9 // 10), ragged=22, seed=dice.roll())
+        light = (center[1] - blob.rows) * 30 // max(size, 1)
+        canvas.paint(blob, leaf, Kind.TREE, speckle(dice.roll(), blob.rows // 3, blob.columns // 3, 24) + light)
+
+
+def car(canvas: Canvas, camera: Camera, dice: Dice, x: int, z: int) -> None:
+    """A car or a van seen from the front or the back, with the side that faces the camera."""
+    van = dice.chance(20)
+    half, belt, top, length = (100, 110, 225, 520) if van else (88, 85, 145, 420)
+    paint, lamp = dice.shade(dice.pick(PAINTS), 20), dice.pick(((190, 50, 44), (226, 220, 196)))
+    ground_shadow(canvas, camera, (x, z), (half + 40, 120))
+    _car_side(canvas, camera, x, half, (belt, top), (z, z + length), darker(paint, 78))
+    for tyre in (x - half, x + half - 26):
+        canvas.paint(canvas.polygon(upright(camera, (tyre, tyre + 26), (0, 40), z)), DARK, Kind.CAR)
+    canvas.paint(canvas.polygon(upright(camera, (x - half, x + half), (22, belt), z)), paint, Kind.CAR)
+    inset = 4 if van else 20
+    for margin, color in ((0, darker(paint, 92)), (9, GLASS)):
+        low, high = upright(camera, (x - half + margin, x + half - margin), (belt, belt + 1), z)[:2]
+        roof = upright(camera, (x - half + inset + margin, x + half - inset - margin), (belt, top - margin), z)[2:]
+        canvas.paint(canvas.polygon([low, high, *roof]), color, Kind.CAR)
+    for left in (x - half + 6, x + half - 36):
+        canvas.paint(canvas.polygon(upright(camera, (left, left + 30), (belt - 28, belt - 12), z)), lamp, Kind.CAR)
+    canvas.paint(canvas.polygon(upright(camera, (x - 26, x + 26), (34, 46), z)), PAINTS[0], Kind.CAR)
+
+
+def _car_side(
+    canvas: Canvas, camera: Camera, x: int, half: int, heights: Point, z: tuple[int, int], paint: Color
+) -> None:
+    if abs(x) <= half:
+        return
+    belt, top = heights
+    flank = x - half if x > 0 else x + half
+    near, far = z
+    for start in (near + 50, far - 110):
+        canvas.paint(canvas.polygon(sideways(camera, flank, (0, 60), (start, start + 64))), DARK, Kind.CAR)
+    canvas.paint(canvas.polygon(sideways(camera, flank, (24, belt), z)), paint, Kind.CAR)
+    inner = flank + (20 if x > 0 else -20)
+    for margin, color in ((0, paint), (10, GLASS)):
+        low = sideways(camera, flank, (belt, top), (near + margin, far - margin))[:2]
+        roof = sideways(camera, inner, (belt, top - margin), (near + margin, far - 90 - margin))[2:]
+        canvas.paint(canvas.polygon([*low, *roof]), color, Kind.CAR)
+
+
+def person(canvas: Canvas, camera: Camera, dice: Dice, x: int, z: int) -> None:
+    """Someone who stands or walks: legs, coat, arms, head."""
+    tall, stride = dice.between(158, 186), dice.between(4, 16)
+    coat, trousers = dice.shade(dice.pick(PAINTS), 20), dice.shade(dice.pick(PAINTS), 20)
+    ground_shadow(canvas, camera, (x, z), (34, 24))
+    hip, shoulder = tall * 48 // 100, tall * 83 // 100
+    for foot in (-stride - 8, stride + 8):
+        legs = [camera.at(x + foot - 9, 0, z), camera.at(x + foot + 9, 0, z)]
+        waist = [camera.at(x + 14, hip, z), camera.at(x - 14, hip, z)]
+        canvas.paint(canvas.polygon([*legs, *waist]), trousers, Kind.PERSON)
+    for reach, color in ((27, darker(coat, 82)), (19, coat)):
+        body = upright(camera, (x - reach, x + reach), (hip - 8, shoulder - 6), z)[:2]
+        neck = upright(camera, (x - reach + 7, x + reach - 7), (hip, shoulder), z)[2:]
+        canvas.paint(canvas.polygon([*body, *neck]), color, Kind.PERSON)
+    size = camera.pixels(13, z)
+    head = canvas.ellipse(camera.at(x, tall - 14, z), (size, camera.pixels(15, z)))
+    canvas.paint(head, dice.pick(SKINS), Kind.PERSON)
+    hair = canvas.ellipse(camera.at(x, tall - 6, z), (size, camera.pixels(8, z)))
+    canvas.paint(hair, dice.pick((DARK, (92, 66, 44), (160, 150, 140))), Kind.PERSON)
+
+
+def pole(canvas: Canvas, camera: Camera, dice: Dice, x: int, z: int, height: int) -> None:
+    """A post of at least MIN_WIDTH canvas pixels."""
+    half = max(camera.pixels(7, z), MIN_WIDTH // 2)
+    column, foot = camera.at(x, 0, z)
+    ground_shadow(canvas, camera, (x, z), (30, 14))
+    post = canvas.polygon(_box(column - half, camera.at(x, height, z)[1], column + half - 1, foot))
+    canvas.paint(post, dice.shade(dice.pick(PAINTS[:4]), 14), Kind.POLE, (column - post.columns) * 18 // half)
+
+
+def lamp(canvas: Canvas, camera: Camera, dice: Dice, x: int, z: int) -> None:
+    """A street lamp: a post with a head that reaches over the road."""
+    height = dice.between(430, 560)
+    pole(canvas, camera, dice, x, z, height)
+    reach = -130 if x > 0 else 130
+    (start, top), (end, _) = camera.at(x, height, z), camera.at(x + reach, height, z)
+    arm = canvas.polygon(_box(min(start, end), top - MIN_WIDTH // 2, max(start, end), top + MIN_WIDTH // 2 - 1))
+    canvas.paint(arm, dice.shade(PAINTS[1], 20), Kind.POLE)
+
+
+def sign(canvas: Canvas, camera: Camera, dice: Dice, x: int, z: int) -> None:
+    """A traffic sign on its post: a disc, a triangle or a square with a rim and a symbol."""
+    height, size = dice.between(230, 280), dice.between(38, 50)
+    pole(canvas, camera, dice, x, z, height)
+    face, rim, mark = dice.pick(SIGNS)
+    shape = dice.pick(("disc", "triangle", "square"))
+    center, radius = camera.at(x, height, z), max(camera.pixels(size, z), MIN_WIDTH)
+    for scale, color in ((100, rim), (74, face)):
+        canvas.paint(_sign_face(canvas, shape, center, radius * scale // 100), dice.shade(color, 12), Kind.SIGN)
+    third = radius // 4
+    symbol = canvas.polygon(_box(center[0] - third, center[1] - third, center[0] + third, center[1] + third))
+    canvas.paint(symbol, mark, Kind.SIGN)
+
+
+def _sign_face(canvas: Canvas, shape: str, center: Point, radius: int) -> Region:
+    (x, y), half = center, radius * 9 // 10
+    if shape == "disc":
+        return canvas.ellipse(center, (radius, radius))
+    if shape == "square":
+        return canvas.polygon(_box(x - half, y - half, x + half, y + half))
+    return canvas.polygon([(x - radius, y + radius * 8 // 10), (x + radius, y + radius * 8 // 10), (x, y - radius)])
+
+
+def _box(left: int, top: int, right: int, bottom: int) -> list[Point]:
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]

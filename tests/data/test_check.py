@@ -1,0 +1,140 @@
+"""The check of a data set: right counts, and every planted fault in one list."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hardedge.contracts import to_json
+from hardedge.data.check import check_dataset, described
+
+
+def _save(pixels: np.ndarray, path: Path) -> None:
+    Image.fromarray(pixels).save(path)
+
+
+def _truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def _mentioned(faults: tuple[str, ...], *words: str) -> list[str]:
+    return [fault for fault in faults if all(word in fault for word in words)]
+
+
+def test_a_good_data_set_is_counted(tiny_dataset: Path) -> None:
+    check = check_dataset(tiny_dataset)
+    assert check.faults == ()
+    assert check.notes == ()
+    assert [(split.name, split.images) for split in check.splits] == [("train", 4), ("val", 2), ("test", 3)]
+    ids = (tiny_dataset / "splits" / "test.txt").read_text().split()
+    masks = np.stack([np.asarray(Image.open(tiny_dataset / "masks" / f"{id}.png")) for id in ids])
+    test = check.splits[2]
+    assert test.ignored == (masks == 255).sum() == 3 * 6
+    assert test.labelled == masks.size - test.ignored
+    for index, entry in enumerate(test.classes):
+        assert entry.pixels == (masks == index).sum()
+        assert entry.share == pytest.approx((masks == index).sum() / test.labelled)
+        assert entry.images == 3
+    assert "no fault" in described(check)
+    assert json.loads(to_json(check))["splits"][0]["classes"][0]["name"] == "sky"
+
+
+def test_every_fault_is_listed_at_once(make_tiny_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_tiny_dataset(tmp_path / "faulty", train=8, val=2, test=3)
+    images, masks, splits = root / "images", root / "masks", root / "splits"
+    mask = np.array(Image.open(masks / "scene000.png"))
+    mask[5, 5] = 31
+    _save(mask, masks / "scene000.png")
+    _save(mask[:32], masks / "scene001.png")
+    _truncate(images / "scene002.png")
+    _truncate(masks / "scene003.png")
+    (masks / "scene004.png").write_bytes(b"not an image")
+    (images / "scene005.png").write_bytes(b"")
+    _save(np.stack([mask] * 3, -1), masks / "scene006.png")
+    _save(np.stack([mask] * 3, -1), images / "scene007.jpg")
+    (masks / "scene008.png").unlink()
+    (images / "scene009.png").unlink()
+    _save(np.zeros((4, 4, 3), np.uint8), images / "no_mask.png")
+    _save(np.zeros((4, 4), np.uint8), masks / "no_image.png")
+    (splits / "train.txt").write_text((splits / "train.txt").read_text() + "scene000\nabsent\nscene012\n")
+    (splits / "val.txt").write_text("scene008\nscene009\n")
+
+    faults = check_dataset(root).faults
+
+    expected = [
+        ("masks/scene000.png", "class index 31"),
+        ("masks/scene001.png", "class index 31"),
+        ("masks/scene001.png", "96x32", "96x64"),
+        ("images/scene002.png", "cannot be read as an image"),
+        ("masks/scene003.png", "cannot be read as a mask"),
+        ("masks/scene004.png", "cannot be read as a mask"),
+        ("images/scene005.png", "cannot be read as an image"),
+        ("masks/scene006.png", "mode RGB"),
+        ("images/scene007.png", "same name as images/scene007.jpg"),
+        ("splits/val.txt", "scene008", "no mask"),
+        ("splits/val.txt", "scene009", "no image"),
+        ("masks/scene009.png", "no image"),
+        ("images/no_mask.png", "no mask masks/no_mask.png"),
+        ("masks/no_image.png", "no image"),
+        ("splits/train.txt", "scene000 is named twice"),
+        ("splits/train.txt", "absent has no image"),
+        ("splits/train.txt", "absent has no mask"),
+        ("splits/test.txt", "scene012 is also in splits/train.txt"),
+    ]
+    for words in expected:
+        assert len(_mentioned(faults, *words)) == 1, (words, faults)
+    assert len(faults) == len(expected), faults
+    assert str(root) not in "".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("classes.json", "{", "classes.json"),
+        ("classes.json", None, "has no classes.json"),
+        ("splits/val.txt", "", "splits/val.txt: empty"),
+        ("splits/test.txt", None, "splits/test.txt: missing"),
+    ],
+)
+def test_a_faulty_text_file_is_one_fault(tiny_dataset: Path, file: str, content: str | None, said: str) -> None:
+    (tiny_dataset / file).unlink()
+    if content is not None:
+        (tiny_dataset / file).write_text(content)
+    check = check_dataset(tiny_dataset)
+    assert len(check.faults) == 1
+    assert said in check.faults[0]
+    assert check.faults[0] in described(check)
+
+
+@pytest.mark.parametrize("file", ["classes.json", "splits/val.txt"])
+def test_text_that_is_not_text_is_a_fault(tiny_dataset: Path, file: str) -> None:
+    (tiny_dataset / file).write_bytes(b"\xff\xfe\x00\xd8")
+    assert [fault for fault in check_dataset(tiny_dataset).faults if file.split("/")[0] in fault]
+
+
+def test_no_folder_and_an_empty_folder_are_faults(tmp_path: Path) -> None:
+    assert "is not a folder" in check_dataset(tmp_path / "absent").faults[0]
+    faults = check_dataset(tmp_path).faults
+    assert len(_mentioned(faults, "has no classes.json")) == 1
+    assert len(_mentioned(faults, "images/: no .jpg or .png file")) == 1
+    assert len(_mentioned(faults, "missing")) == 3
+
+
+def test_a_class_that_never_occurs_and_an_unused_image_are_notes(tiny_dataset: Path) -> None:
+    content = json.loads((tiny_dataset / "classes.json").read_text())
+    content["classes"].append({"name": "tram", "color": [0, 80, 100]})
+    (tiny_dataset / "classes.json").write_text(json.dumps(content))
+    ids = (tiny_dataset / "splits" / "test.txt").read_text().split()
+    (tiny_dataset / "splits" / "test.txt").write_text("\n".join(ids[1:]))
+    check = check_dataset(tiny_dataset)
+    assert check.faults == ()
+    assert check.notes == (
+        "splits/train.txt: no pixel of class tram",
+        "splits/val.txt: no pixel of class tram",
+        "splits/test.txt: no pixel of class tram",
+        "images/: 1 in no split",
+    )
