@@ -21,13 +21,14 @@ def build(bundle: Path, target: str, out: Path, *, precision: str = "fp32", forc
     Raises BadInput for an unknown target or precision, an altered bundle, and a network that the builder refuses;
     MissingHere when the builder is not installed.
     """
-    return build_all(bundle, {parse_target(target): out}, precision=precision, force=force)[0]
+    return build_all(bundle, {target: out}, precision=precision, force=force)[0]
 
 
 def build_all(
-    bundle: Path, outs: Mapping[Target, Path], *, precision: str = "fp32", force: bool = False
+    bundle: Path, directories: Mapping[str, Path], *, precision: str = "fp32", force: bool = False
 ) -> tuple[Engine, ...]:
-    """As build, for several targets at once, each into its own directory: all of them appear, or none."""
+    """As build, for several targets by name, each into its own directory: one start of each builder for all of them."""
+    outs = {parse_target(name): out for name, out in directories.items()}
     for out in outs.values():
         require_free(out, force)
     source = load(Bundle, bundle)

@@ -21,16 +21,15 @@ class Target:
     def __str__(self) -> str:
         return f"{self.backend}:{self.device}" if self.device else self.backend
 
-    @property
-    def folder(self) -> str:
-        """The target as a folder name: tensorrt-rtx-sm86."""
-        return str(self).replace(":", "-")
 
-
-ONNXRUNTIME_CPU = Target("onnxruntime", "cpu")
-RTX_TARGETS = tuple(Target("tensorrt-rtx", device) for device in RTX_CAPABILITIES)
 KNOWN = {
-    str(target): target for target in (ONNXRUNTIME_CPU, Target("onnxruntime", "cuda"), Target("tensorrt"), *RTX_TARGETS)
+    str(target): target
+    for target in (
+        Target("onnxruntime", "cpu"),
+        Target("onnxruntime", "cuda"),
+        Target("tensorrt"),
+        *(Target("tensorrt-rtx", device) for device in RTX_CAPABILITIES),
+    )
 }
 
 
@@ -43,8 +42,8 @@ def parse_target(name: str) -> Target:
     raise BadInput(f'unknown target "{name}".{hint} Known: {", ".join(KNOWN)}.')
 
 
-def parse_targets(text: str) -> tuple[Target, ...]:
-    """Targets separated by commas; a device alone continues the runtime before it: `tensorrt-rtx:sm86,sm89`.
+def parse_targets(text: str) -> tuple[str, ...]:
+    """Names of targets separated by commas; a device alone continues the runtime before it: `tensorrt-rtx:sm86,sm89`.
 
     Raises BadInput for an unknown target, and for one named twice.
     """
@@ -56,4 +55,4 @@ def parse_targets(text: str) -> tuple[Target, ...]:
         if target in targets:
             raise BadInput(f'targets "{text}": {target} is named twice. Name it once.')
         targets.append(target)
-    return tuple(targets)
+    return tuple(str(target) for target in targets)

@@ -1,0 +1,181 @@
+"""Level 2 of the certificate: latency, with the noise floor and the positive control beside it; and plain latencies."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hardedge.contracts import Bundle, Latency, LatencyComparison, Level0, Level2, Overhead, Status
+from hardedge.deploy.equivalence import Equivalence, Times, equivalence
+from hardedge.deploy.runtime import OnnxRuntimeRunner, Pixels, Runner
+
+PAIRS = 10
+FEWEST_PAIRS = 5
+WARM_UP_RUNS = 2
+STORED_SAMPLES = 500
+FEWEST_RUNS = 5
+
+IMPLIED = "implied by level 0: both arms are the same bytes"
+TOO_NOISY = "this machine is too noisy to see a branch"
+
+
+class TooSlow(Exception):
+    """The time given does not reach for the fewest session pairs."""
+
+
+def level2(directory: Path, bundle: Bundle, level0: Level0, image_HWC: Pixels, seconds: float) -> Level2:
+    """Latency's part of the certificate; half of `seconds` for the noise floor, half for the positive control.
+
+    Identical digests imply it: both arms are one file, whose run against itself shows the noise floor only. Where they
+    differ, the plain network's file would have to be measured, which the bundle does not hold.
+    """
+    identical = level0.status == "identical"
+    told = [IMPLIED if identical else "level 0 differs, and the bundle does not hold the plain network to measure"]
+    floor = control = None
+    model = directory / bundle.model("fp32").path
+    try:
+        if seconds > 0:
+            floor = compare(model, model, image_HWC, seconds / 2, arm="the file against itself")
+        if seconds > 0 and bundle.control:
+            arm = "the network with the faithful branch as an extra output"
+            control = compare(model, directory / bundle.control, image_HWC, seconds / 2, arm=arm)
+        told.append(_control_detail(bundle, control, seconds))
+    except TooSlow as error:
+        told.append(str(error))
+    status: Status = "implied" if identical else "not run here"
+    return Level2(status=status, detail="; ".join(told), noise_floor=floor, control=control, shipped=None)
+
+
+def overhead(level2: Level2) -> Overhead:
+    """What `--max-overhead` is judged by: the shipped network's ratio, or the noise floor where it is implied."""
+    floor = level2.noise_floor if level2.status == "implied" else None
+    measured = level2.shipped or floor
+    detail = f"{IMPLIED}; the ratio is the noise floor, the file against itself" if floor else level2.detail
+    ratio, interval = (measured.ratio, measured.interval) if measured else (None, None)
+    return Overhead(ratio=ratio, interval=interval, status=level2.status, detail=detail)
+
+
+def compare(base: Path, other: Path, image_HWC: Pixels, seconds: float, *, arm: str) -> LatencyComparison:
+    """The equivalence test of `other` against `base` in onnxruntime on the CPU, batch 1, within about `seconds`.
+
+    Raises TooSlow when that is too short for it.
+    """
+    pairs = paired_times(lambda: OnnxRuntimeRunner(base), lambda: OnnxRuntimeRunner(other), image_HWC, seconds)
+    result = equivalence(pairs)
+    height, width = image_HWC.shape[:2]
+    where = f"onnxruntime on the CPU, {width}x{height}, {len(pairs)} session pairs, {result.blocks} ABBA blocks"
+    return LatencyComparison(
+        arm=arm,
+        ratio=result.ratio,
+        interval=result.interval,
+        status=result.status,
+        detail=f"{where}{_advice(result)}",
+        sessions=len(pairs),
+        blocks=result.blocks,
+        blocks_to_decide=result.blocks_to_decide,
+    )
+
+
+def paired_times(
+    open_base: Callable[[], Runner], open_other: Callable[[], Runner], image_HWC: Pixels, seconds: float
+) -> list[Times]:
+    """Seconds of ABBA blocks, [blocks, arm, run] a session pair; the arm that is created first alternates.
+
+    Raises TooSlow when the time does not reach for the fewest pairs of one block each.
+    """
+    end = time.perf_counter() + seconds
+    pairs: list[Times] = []
+    wanted = PAIRS
+    while len(pairs) < wanted:
+        began = time.perf_counter()
+        share = (end - began) / (wanted - len(pairs))
+        with _pair(open_base, open_other, base_first=len(pairs) % 2 == 0) as (base, other):
+            pairs.append(_blocks(base, other, image_HWC[None], until=began + share))
+        spent = time.perf_counter() - began
+        if len(pairs) == 1 and spent > 1.1 * share:
+            wanted = max(FEWEST_PAIRS, int(seconds / spent))
+            if wanted * spent > 1.1 * seconds:
+                raise TooSlow(f"latency not measured: {wanted * spent:.0f} s needed, {seconds:.0f} s given")
+    return pairs
+
+
+@contextmanager
+def _pair(
+    open_base: Callable[[], Runner], open_other: Callable[[], Runner], base_first: bool
+) -> Iterator[tuple[Runner, Runner]]:
+    if base_first:
+        base, other = open_base(), open_other()
+    else:
+        other, base = open_other(), open_base()
+    try:
+        yield base, other
+    finally:
+        base.close()
+        other.close()
+
+
+def _blocks(base: Runner, other: Runner, images_BHWC: Pixels, until: float) -> Times:
+    for runner in (base, other) * WARM_UP_RUNS:
+        runner.masks(images_BHWC)
+    blocks = []
+    while not blocks or time.perf_counter() < until:
+        a, b, b_again, a_again = (seconds_of(runner, images_BHWC) for runner in (base, other, other, base))
+        blocks.append([[a, a_again], [b, b_again]])
+    return np.array(blocks)
+
+
+def seconds_of(runner: Runner, images_BHWC: Pixels) -> float:
+    """The seconds of one run."""
+    began = time.perf_counter()
+    runner.masks(images_BHWC)
+    return time.perf_counter() - began
+
+
+def latency(runner: Runner, target: str, precision: str, image_HWC: Pixels, seconds: float) -> Latency:
+    """Latency percentiles of a target, batch 1, copies included; at most 500 evenly chosen runs are stored, in order."""
+    images_BHWC = image_HWC[None]
+    for _ in range(WARM_UP_RUNS):
+        runner.masks(images_BHWC)
+    end = time.perf_counter() + seconds
+    times: list[float] = []
+    while len(times) < FEWEST_RUNS or time.perf_counter() < end:
+        times.append(1000 * seconds_of(runner, images_BHWC))
+    p50, p90, p99 = (float(value) for value in np.percentile(times, [50, 90, 99]))
+    height, width = image_HWC.shape[:2]
+    return Latency(
+        target=target,
+        precision=precision,
+        size=(height, width),
+        runs=len(times),
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        samples=tuple(round(value, 4) for value in stored(np.array(times))),
+    )
+
+
+def stored(times: npt.NDArray[np.float64]) -> list[float]:
+    """All the times, or 500 of them at even steps."""
+    chosen = np.unique(np.linspace(0, len(times) - 1, min(len(times), STORED_SAMPLES)).astype(int))
+    return [float(value) for value in times[chosen]]
+
+
+def _advice(result: Equivalence) -> str:
+    if result.status != "inconclusive":
+        return ""
+    if result.blocks_to_decide is None:
+        return "; the ratio lies on the margin: no number of blocks would decide"
+    return f"; about {result.blocks_to_decide} blocks, in as many more session pairs, would decide"
+
+
+def _control_detail(bundle: Bundle, control: LatencyComparison | None, seconds: float) -> str:
+    if seconds <= 0:
+        return "noise floor and positive control not measured: no time was given"
+    if control is None:
+        return f"no positive control: hardedge has no faithful branch for {bundle.network.name}"
+    if control.status == "different":
+        return f"the positive control is seen: a branch that stays in costs {100 * (control.ratio - 1):+.1f} %"
+    return f"the positive control came out {control.status}: {TOO_NOISY}"

@@ -1,0 +1,164 @@
+"""Running an engine: images in, masks out, whatever made it."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hardedge.contracts import Engine, load
+from hardedge.deploy.machine import compute_capability
+from hardedge.deploy.targets import parse_target
+from hardedge.errors import BadInput, HardedgeError, MissingHere
+
+Pixels = npt.NDArray[np.uint8]
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class Runner(Protocol):
+    """A loaded engine."""
+
+    def masks(self, images_BHWC: Pixels) -> Pixels:
+        """Masks uint8 [B, H, W] of images uint8 [B, H, W, 3] RGB."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the engine holds."""
+        ...
+
+
+class OnnxRuntimeRunner:
+    """An ONNX file in onnxruntime, on `cpu` or `cuda`; other outputs than the mask are computed and dropped."""
+
+    def __init__(self, onnx: Path, device: str = "cpu") -> None:
+        self._session: Any = _session(onnx, device)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._mask = self._outputs.index("mask")
+
+    def masks(self, images_BHWC: Pixels) -> Pixels:
+        outputs = self._session.run(self._outputs, {"image": images_BHWC})
+        return np.asarray(outputs[self._mask], np.uint8)
+
+    def close(self) -> None:
+        self._session = None
+
+
+class TensorRTRunner:
+    """A plan in TensorRT or TensorRT-RTX through Polygraphy, on this machine's GPU; copies to and from it included."""
+
+    def __init__(self, plan: Path, rtx: bool) -> None:
+        backend = _polygraphy_trt(rtx)
+        try:
+            self._runner: Any = backend.TrtRunner(backend.EngineFromBytes(plan.read_bytes()))
+            self._runner.activate()
+        except _polygraphy_errors() as error:
+            raise MissingHere(
+                f"{plan} does not load on this machine ({error}). Build it here, with this machine's TensorRT."
+            ) from error
+
+    def masks(self, images_BHWC: Pixels) -> Pixels:
+        masks_BHW = self._runner.infer({"image": np.ascontiguousarray(images_BHWC)})["mask"]
+        # the runner uses its host buffer again for the next images
+        return np.array(masks_BHW, np.uint8)
+
+    def close(self) -> None:
+        self._runner.deactivate()
+
+
+def open_runner(engine: Path) -> Runner:
+    """Loads an engine directory after its manifest and digests were checked (a plan is native code).
+
+    Raises BadInput for an altered directory, MissingHere when this machine cannot run the engine.
+    """
+    manifest = load(Engine, engine)
+    if manifest.plan not in manifest.files:
+        raise BadInput(f"{engine / Engine.FILE}, plan: {manifest.plan} is not among its files. Build the engine again.")
+    target = parse_target(manifest.target)
+    plan = engine / manifest.plan
+    if target.backend == "onnxruntime":
+        return OnnxRuntimeRunner(plan, target.device or "cpu")
+    _require_same_device(manifest, target.device)
+    _require_same_version(manifest)
+    return TensorRTRunner(plan, rtx=target.backend == "tensorrt-rtx")
+
+
+def _session(onnx: Path, device: str) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingHere(f"onnxruntime cannot be used ({error}). Add it with: pip install hardedge") from None
+    provider = _PROVIDERS[device]
+    if provider not in onnxruntime.get_available_providers():
+        raise MissingHere(
+            f"onnxruntime {onnxruntime.__version__} has no {provider}. Install onnxruntime-gpu, or use onnxruntime:cpu."
+        )
+    onnxruntime.set_default_logger_severity(4)  # what fails is raised
+    try:
+        session = onnxruntime.InferenceSession(str(onnx), providers=[provider])
+    except Exception as error:  # onnxruntime's exceptions have no common base
+        raise _not_loaded(onnx, device, error) from None
+    if session.get_providers()[0] != provider:
+        raise MissingHere(
+            f"onnxruntime fell back from {provider} to {session.get_providers()[0]}: no usable GPU. "
+            "Check nvidia-smi and the CUDA libraries, or use onnxruntime:cpu."
+        )
+    return session
+
+
+def _not_loaded(onnx: Path, device: str, error: Exception) -> HardedgeError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if device == "cuda":
+        return MissingHere(f"onnxruntime cannot use CUDA here ({reason}). Check nvidia-smi, or use onnxruntime:cpu.")
+    return BadInput(f"onnxruntime refused {onnx} ({reason}). Export it again.")
+
+
+def _require_same_device(engine: Engine, capability: str | None) -> None:
+    if capability is None:
+        return
+    here = compute_capability()
+    if here != capability:
+        found = f"this machine's GPU is {here}" if here else "no NVIDIA GPU answers here"
+        raise MissingHere(
+            f"engine {engine.target}: built ahead of time for {capability}, and {found}. Verify it there."
+        )
+
+
+def _require_same_version(engine: Engine) -> None:
+    import importlib
+
+    try:
+        here = importlib.import_module(engine.builder).__version__
+    except (ImportError, OSError) as error:
+        raise MissingHere(
+            f"engine {engine.target} needs {engine.builder} {engine.builder_version} ({error})."
+        ) from None
+    if here != engine.builder_version:
+        raise MissingHere(
+            f"engine {engine.target} was built by {engine.builder} {engine.builder_version}, here is {here}, and plans "
+            "need the same version. Build it again here."
+        )
+
+
+def _polygraphy_trt(rtx: bool) -> Any:
+    """Polygraphy's backend, set to TensorRT-RTX or TensorRT: once for a process, since it chooses at import."""
+    import sys
+
+    from polygraphy import config
+
+    if "polygraphy.backend.trt" in sys.modules and rtx != config.USE_TENSORRT_RTX:
+        raise MissingHere(
+            "TensorRT and TensorRT-RTX engines cannot run in one process. Verify them with one command each."
+        )
+    config.USE_TENSORRT_RTX = rtx
+    from polygraphy.backend import trt
+    from polygraphy.logger import G_LOGGER
+
+    G_LOGGER.module_severity = G_LOGGER.ERROR
+    return trt
+
+
+def _polygraphy_errors() -> tuple[type[Exception], ...]:
+    from polygraphy.exception import PolygraphyException
+
+    return (PolygraphyException, RuntimeError, OSError)
