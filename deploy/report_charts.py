@@ -52,9 +52,9 @@ def intervals(rows: Sequence[tuple[str, LatencyComparison]]) -> Markup:
 
 
 def interval_limit(comparisons: Sequence[LatencyComparison]) -> float:
-    """Where the axis ends, in percent: three bands at least, ten at most, so that the band stays visible."""
+    """Where the axis ends, in percent: far intervals are left outside, so that the band stays visible."""
     ends = [abs(percent(end)) for each in comparisons for end in (each.interval.low, each.interval.high)]
-    return min(10 * BAND, max(3 * BAND, 1.1 * max(ends)))
+    return max([3 * BAND, *(1.1 * end for end in ends if end <= 10 * BAND)])
 
 
 def percent(ratio: float) -> float:
@@ -69,24 +69,23 @@ def interval_text(comparison: LatencyComparison) -> str:
 
 def _interval(index: int, name: str, comparison: LatencyComparison, limit: float) -> Markup:
     top, middle = ROW * index, ROW * index + 32
-    ends = [percent(comparison.interval.low), percent(comparison.interval.high)]
+    ends = percent(comparison.interval.low), percent(comparison.interval.high)
     low, high = (_x(float(np.clip(end, -limit, limit)), -limit, limit) for end in ends)
-    outside = [
-        _arrow(x, middle, sign) for x, end, sign in ((low, ends[0], "◂"), (high, ends[1], "▸")) if abs(end) > limit
-    ]
     dot = _x(percent(comparison.ratio), -limit, limit)
     return tag(
         "g",
         tag("text", name, x="0", y=str(top + 16)),
         tag("text", interval_text(comparison), x="100%", y=str(top + 16), text_anchor="end", class_="value"),
-        _rect(low, middle - 3, max(high - low, 0.3), 6, "interval"),
+        _rect(low, middle - 3, high - low, 6, "interval"),
         tag("circle", cx=_p(dot), cy=str(middle), r="5", class_="dot") if 0 <= dot <= 100 else None,
-        *outside,
+        _arrow("0", middle, "◀", "start") if ends[0] < -limit else None,
+        _arrow("100%", middle, "▶", "end") if ends[1] > limit else None,
     )
 
 
-def _arrow(x: float, middle: int, sign: str) -> Markup:
-    return tag("text", sign, x=_p(x), y=str(middle + 5), text_anchor="end" if x > 50 else "start", class_="arrow")
+def _arrow(x: str, middle: int, sign: str, side: str) -> Markup:
+    """What marks an interval that goes on beyond the axis."""
+    return tag("text", sign, x=x, y=str(middle + 6), text_anchor=side, class_="arrow")
 
 
 def _bar(share: float, start: float, end: float, low: float, high: float) -> Markup:

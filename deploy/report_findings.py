@@ -105,8 +105,9 @@ def accuracy(parity: Parity) -> str:
     start = f"On {parity.target} ({parity.precision}) "
     low, high = signed(parity.interval.low), signed(parity.interval.high)
     numbers = (
-        f" {number(parity.miou)} % against {number(parity.miou_reference)} %, difference {signed(parity.difference)} "
-        f"[{low}, {high}], {parity.images} images."
+        f" {number(parity.miou, 2, '%')} against {number(parity.miou_reference, 2, '%')}, difference "
+        f"{signed(parity.difference)} points, {parity.interval.confidence:g} % interval [{low}, {high}], "
+        f"{parity.images} images."
     )
     return start + ACCURACY[parity.status].format(margin=number(parity.margin)) + numbers
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hardedge.contracts import HardnessSource, Report, Task
 from hardedge.data.palette import palette_image
-from hardedge.deploy.report_markup import Markup, chip, facts, note, number, section, share, tag
+from hardedge.deploy.report_markup import Markup, chip, facts, note, number, section, tag
 from hardedge.metrics import confusion_counts, mean_iou
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def sample_facts(sample: Sample, task: Task) -> list[tuple[str, str]]:
         ("size", f"{width} × {height}"),
     ]
     caught = errors_in_hardest_tenth(sample.hardness_HW, labelled_HW, wrong_HW)
-    return found if caught is None else [*found, ("errors in the hardest 10 % of pixels", share(caught))]
+    return found if caught is None else [*found, ("errors in the hardest 10 % of pixels", number(100 * caught, 1, "%"))]
 
 
 def errors_in_hardest_tenth(

@@ -31,7 +31,8 @@ h1 { margin: 2px 0 0; font-size: 25px; line-height: 1.25; font-weight: 650; lett
 h2 { margin: 0 0 10px; padding-top: 14px; border-top: 1px solid var(--line); font-size: 18px; font-weight: 650; }
 h3 { margin: 22px 0 6px; font-size: 15px; font-weight: 650; overflow-wrap: anywhere; }
 section { margin-top: 34px; }
-p { margin: 0 0 8px; max-width: 78ch; }
+p { margin: 0 0 8px; max-width: 84ch; }
+p.note { max-width: 110ch; }
 .kicker, .note, caption, dt, figcaption { color: var(--soft); font-size: 13px; }
 .kicker { margin: 0; }
 .verdict { margin-top: 18px; padding: 18px 22px 10px; border-radius: 8px; border: 1px solid; border-left-width: 8px; }
@@ -51,10 +52,10 @@ p { margin: 0 0 8px; max-width: 78ch; }
 .badge.bad { color: var(--bad); background: var(--bad-bg); }
 .badge.open { color: var(--open); background: var(--open-bg); }
 .badge.none { color: var(--none); background: var(--none-bg); }
-nav { margin-top: 14px; font-size: 13px; }
-nav a { margin-right: 14px; text-decoration: none; white-space: nowrap; }
+nav { display: flex; flex-wrap: wrap; gap: 4px 16px; margin-top: 14px; font-size: 13px; }
+nav a { text-decoration: none; }
 nav a:hover { text-decoration: underline; }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 12px 24px;
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 12px 24px;
   margin: 14px 0 6px; }
 .facts dd { margin: 0; overflow-wrap: anywhere; }
 .key dd { font-size: 19px; font-weight: 600; line-height: 1.3; }
@@ -68,7 +69,9 @@ th, td { padding: 5px 14px 5px 0; text-align: left; vertical-align: baseline; bo
 th:last-child, td:last-child { padding-right: 4px; }
 thead th { color: var(--soft); font-size: 13px; font-weight: 500; vertical-align: bottom; }
 tbody th { font-weight: 500; }
+table code, .classes tbody th { white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
+.number + :is(th, td):not(.number) { padding-left: 14px; }
 .chip { display: inline-block; width: 12px; height: 12px; margin-right: 8px; border-radius: 3px; vertical-align: -1px;
   box-shadow: inset 0 0 0 1px rgb(128 128 128 / 0.55); print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .gauge { display: block; position: relative; width: 100%; min-width: 120px; height: 11px; border-radius: 2px;
@@ -102,6 +105,7 @@ figure { margin: 0; min-width: 0; }
 .panels figcaption { margin-top: 3px; }
 .panels .facts { grid-template-columns: 1fr 1fr; align-content: start; margin: 0; gap: 8px 16px; font-size: 14px; }
 footer { margin-top: 40px; padding-top: 10px; border-top: 1px solid var(--line); color: var(--soft); font-size: 13px; }
+@media (min-width: 721px) { tbody th { white-space: nowrap; } }
 @media (max-width: 720px) {
   body { padding: 16px 14px 40px; }
   h1 { font-size: 21px; }
@@ -111,6 +115,7 @@ footer { margin-top: 40px; padding-top: 10px; border-top: 1px solid var(--line);
   .facts { grid-template-columns: 1fr 1fr; }
   .panels { grid-template-columns: 1fr 1fr; gap: 10px; }
   .panels .facts { grid-template-columns: 1fr; }
+  table { font-size: 13px; }
   th, td { padding-right: 10px; }
   .gauge { min-width: 70px; }
 }
@@ -126,6 +131,7 @@ footer { margin-top: 40px; padding-top: 10px; border-top: 1px solid var(--line);
   nav { display: none; }
   table { font-size: 9pt; }
   section { margin-top: 18px; }
+  #pictures { break-before: page; }
   .scroll { overflow: visible; }
   .panels { grid-template-columns: repeat(3, 1fr); gap: 8px; }
   h2, h3, caption { break-after: avoid; }

@@ -1,0 +1,223 @@
+"""predict on a real bundle directory and real files, through onnxruntime, against numpy."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from hardedge.contracts import (
+    ZERO_DIGEST,
+    Bundle,
+    Census,
+    ClassInfo,
+    ModelFile,
+    NetworkSpec,
+    Normalisation,
+    Profile,
+    Reference,
+    SegmentationScore,
+    Task,
+    seal,
+)
+from hardedge.data.folder import read_mask
+from hardedge.data.palette import overlay
+from hardedge.deploy.predict import predict
+from hardedge.errors import BadInput, MissingHere
+
+COLORS = ((230, 25, 75), (60, 180, 75), (0, 130, 200))
+TASK = Task(classes=tuple(ClassInfo(name=f"c{i}", color=color) for i, color in enumerate(COLORS)), ignore_index=255)
+
+
+def brightest_channel() -> onnx.ModelProto:
+    """A network whose class is the brightest of red, green and blue: numpy's argmax."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ArgMax", ["pixels"], ["classes"], axis=3, keepdims=0),
+        helper.make_node("Cast", ["classes"], ["mask"], to=TensorProto.UINT8),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["B", "H", "W", 3])
+    mask = helper.make_tensor_value_info("mask", TensorProto.UINT8, ["B", "H", "W"])
+    graph = helper.make_graph(nodes, "brightest", [image], [mask])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "bundle")
+
+
+def write_bundle(directory: Path, model: str = "model.onnx") -> Path:
+    directory.mkdir()
+    onnx.save(brightest_channel(), directory / "model.onnx")
+    census = Census(parameters=0, multiply_adds=0, nodes=3, operators={}, inputs=("image",), outputs=("mask",))
+    manifest = Bundle(
+        schema_id=Bundle.SCHEMA,
+        hardedge="0.1.0",
+        made_from=None,
+        files={},
+        task=TASK,
+        network=NetworkSpec(name="tests:brightest", num_classes=3),
+        normalisation=Normalisation(),
+        profile=Profile(min=(1, 32, 32), opt=(1, 48, 64), max=(4, 128, 256)),
+        models=(ModelFile(path=model, precision="fp32", onnx_digest=ZERO_DIGEST, census=census),),
+        control=None,
+        reference=Reference(split="test", images=(), score=SegmentationScore(miou=0.0, per_class={})),
+        golden=(),
+        hardness="confidence",
+        loss="1.0*ce",
+        branches=(),
+        margin_tolerance=0.0,
+        logit_difference=0.0,
+        seconds={},
+    )
+    seal(directory, manifest)
+    return directory
+
+
+def pixels(seed: int = 0, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+
+
+def saved(path: Path, image: np.ndarray, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, **options)
+    return path
+
+
+def test_masks_and_overlays_of_files_and_folders(bundle: Path, tmp_path: Path) -> None:
+    alone = saved(tmp_path / "alone.png", pixels(0))
+    saved(tmp_path / "many" / "b.png", pixels(1, (37, 91)))
+    saved(tmp_path / "many" / "a.png", pixels(2))
+    (tmp_path / "many" / "notes.txt").write_text("not an image")
+    out = tmp_path / "out"
+    masks = predict(bundle, [alone, tmp_path / "many"], out)
+    assert [mask.relative_to(out).as_posix() for mask in masks] == ["masks/alone.png", "masks/a.png", "masks/b.png"]
+    for mask, image_HWC in zip(masks, (pixels(0), pixels(2), pixels(1, (37, 91))), strict=True):
+        expected_HW = image_HWC.argmax(-1)
+        assert np.array_equal(read_mask(mask), expected_HW)
+        with Image.open(out / "overlays" / f"{mask.stem}.jpg") as shown:
+            error = np.asarray(shown).astype(int) - overlay(image_HWC, expected_HW.astype(np.uint8), TASK)
+        assert np.abs(error).mean() < 8  # JPEG on noise
+    assert sorted(path.name for path in out.iterdir()) == ["masks", "overlays"]
+
+
+def test_grey_becomes_rgb_and_transparency_is_dropped(bundle: Path, tmp_path: Path) -> None:
+    grey = saved(tmp_path / "grey.png", pixels()[..., 0])
+    rgba_HWC = np.concatenate([pixels(1), np.zeros((48, 64, 1), np.uint8)], axis=-1)
+    masks = predict(bundle, [grey, saved(tmp_path / "clear.png", rgba_HWC)], tmp_path / "out")
+    assert read_mask(masks[0]).max() == 0
+    assert np.array_equal(read_mask(masks[1]), pixels(1).argmax(-1))
+
+
+def test_an_exif_rotation_is_told_and_not_applied(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = saved(tmp_path / "turned.png", pixels(), exif=exif)
+    masks = predict(bundle, [turned], tmp_path / "out")
+    assert np.array_equal(read_mask(masks[0]), pixels().argmax(-1))
+    assert "EXIF rotation is not applied, as in training: turned.png" in capsys.readouterr().err
+
+
+def test_every_unusable_image_is_named_before_any_work(bundle: Path, tmp_path: Path) -> None:
+    deep = saved(tmp_path / "deep.png", pixels()[..., 0].astype(np.uint16))
+    small, large = (
+        saved(tmp_path / "small.png", pixels(0, (31, 64))),
+        saved(tmp_path / "large.png", pixels(0, (64, 257))),
+    )
+    (tmp_path / "text.jpg").write_text("not an image")
+    with pytest.raises(BadInput) as caught:
+        predict(bundle, [deep, small, large, tmp_path / "text.jpg"], tmp_path / "out")
+    message = str(caught.value)
+    assert "deep.png: mode I;16, expected 8 bits" in message
+    assert "small.png: 64x31, but the bundle's profile takes 32x32 to 256x128" in message
+    assert "large.png: 257x64, but" in message
+    assert "text.jpg: not an image in a known format" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_empty_and_equal_names_are_told_together(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    same = [saved(tmp_path / "x" / "a.png", pixels()), saved(tmp_path / "y" / "a.jpg", pixels())]
+    with pytest.raises(BadInput) as caught:
+        predict(bundle, [tmp_path / "gone.png", tmp_path / "empty", *same], tmp_path / "out")
+    message = str(caught.value)
+    assert "gone.png: does not exist" in message
+    assert "empty: no .jpg or .png file in it" in message
+    assert f"{same[0]}, {same[1]}: all named a" in message
+
+
+def test_an_image_that_ends_early_leaves_nothing_behind(bundle: Path, tmp_path: Path) -> None:
+    good, cut = saved(tmp_path / "in" / "a.jpg", pixels()), saved(tmp_path / "in" / "cut.jpg", pixels())
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(BadInput, match=r"cut\.jpg cannot be decoded"):
+        predict(bundle, [good, cut], tmp_path / "out")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_changed_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
+    image = saved(tmp_path / "a.png", pixels())
+    content = bytearray((bundle / "model.onnx").read_bytes())
+    content[-1] ^= 1
+    (bundle / "model.onnx").write_bytes(content)
+    with pytest.raises(BadInput, match=r"model\.onnx"):
+        predict(bundle, [image], tmp_path / "out")
+
+
+def test_a_model_outside_the_sealed_files_is_never_run(tmp_path: Path) -> None:
+    image = saved(tmp_path / "a.png", pixels())
+    directory = write_bundle(tmp_path / "b", model="../elsewhere.onnx")
+    onnx.save(brightest_channel(), tmp_path / "elsewhere.onnx")
+    with pytest.raises(BadInput, match="not among its files"):
+        predict(directory, [image], tmp_path / "out")
+
+
+def test_an_existing_folder_is_kept_unless_forced(bundle: Path, tmp_path: Path) -> None:
+    image = saved(tmp_path / "a.png", pixels())
+    predict(bundle, [image], tmp_path / "out")
+    with pytest.raises(BadInput, match="--force"):
+        predict(bundle, [image], tmp_path / "out")
+    other = saved(tmp_path / "b.png", pixels(1))
+    predict(bundle, [other], tmp_path / "out", force=True)
+    assert [path.name for path in (tmp_path / "out" / "masks").iterdir()] == ["b.png"]
+
+
+def test_force_never_replaces_what_is_read(bundle: Path, tmp_path: Path) -> None:
+    image = saved(tmp_path / "a.png", pixels())
+    with pytest.raises(BadInput, match="would replace what is read"):
+        predict(bundle, [image], bundle, force=True)
+    assert (bundle / "model.onnx").is_file()
+
+
+@pytest.mark.parametrize("target", ["tensorrt", "tensorrt-rtx:sm86", "onnxruntime:tpu"])
+def test_other_targets_are_refused_by_name(bundle: Path, tmp_path: Path, target: str) -> None:
+    with pytest.raises(BadInput, match=target):
+        predict(bundle, [saved(tmp_path / "a.png", pixels())], tmp_path / "out", target=target)
+
+
+def test_cuda_without_a_gpu_says_so(bundle: Path, tmp_path: Path) -> None:
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("there is a GPU")
+    with pytest.raises(MissingHere):
+        predict(bundle, [saved(tmp_path / "a.png", pixels())], tmp_path / "out", target="onnxruntime:cuda")
+    assert not (tmp_path / "out").exists()
+
+
+def test_torch_is_never_imported(bundle: Path, tmp_path: Path) -> None:
+    image = saved(tmp_path / "a.png", pixels())
+    program = (
+        "import sys; from pathlib import Path; sys.modules['torch'] = None\n"
+        "from hardedge.deploy.predict import predict\n"
+        "predict(Path(sys.argv[1]), [Path(sys.argv[2])], Path(sys.argv[3]))\n"
+    )
+    arguments = [sys.executable, "-c", program, str(bundle), str(image), str(tmp_path / "out")]
+    subprocess.run(arguments, check=True, env=os.environ, timeout=120)
+    assert (tmp_path / "out" / "masks" / "a.png").is_file()
