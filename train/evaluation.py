@@ -54,7 +54,7 @@ def confusion(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> Counts:
     with evaluating(model):
         for id in ids:
             image_HWC, label_HW = dataset.pair(id)
-            logits_BCHW = at_size(model(network_input(image_HWC, device)), label_HW.shape)
+            logits_BCHW = model(network_input(image_HWC, device))
             mask_HW = logits_BCHW.argmax(1)[0].to(torch.uint8).cpu().numpy()
             counts += confusion_counts(mask_HW, label_HW, task.num_classes, task.ignore_index)
     return counts

@@ -50,5 +50,4 @@ def hardness_map(training: Training, image_HWC: Pixels, label_HW: Pixels) -> Pix
 def _hardness(outputs: dict[str, Tensor], size: tuple[int, ...]) -> Tensor:
     if "hardness" in outputs:
         return at_size(outputs["hardness"].float(), size).sigmoid()[0, 0]
-    probability_BCHW = at_size(outputs["logits"].float(), size).softmax(1)
-    return 1 - probability_BCHW.amax(1)[0]
+    return 1 - outputs["logits"].float().softmax(1).amax(1)[0]

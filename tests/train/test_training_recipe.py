@@ -1,0 +1,96 @@
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import pytest
+
+from hardedge.errors import BadInput
+from hardedge.train.branches import HardnessBranch
+from hardedge.train.losses import parse_loss
+from hardedge.train.recipe import Recipe, require_usable
+from hardedge.train.recipes import RECIPES, recipe_named
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_shipped_recipe_is_usable_and_says_its_command(name: str) -> None:
+    recipe = RECIPES[name]()
+    require_usable(recipe)
+    assert recipe.name == name
+    assert f"hardedge train {name} --data DIR" in (RECIPES[name].__doc__ or "")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_json_and_back_is_the_same_recipe(name: str) -> None:
+    recipe = replace(RECIPES[name](), loss=parse_loss("hardness + 0.25*cpg(kernel=5)"), scale=(1, 1), seed=3)
+    text = json.dumps(recipe.to_json())
+    again = Recipe.from_json(json.loads(text))
+    assert again == recipe
+    assert set(json.loads(text)) == {field.name for field in fields(Recipe)}
+    assert json.loads(text)["loss"] == str(recipe.loss)
+
+
+def test_json_with_faults_names_each_of_them() -> None:
+    record = RECIPES["streets"]().to_json() | {"stepz": 3, "steps": "many", "crop": [32]}
+    with pytest.raises(BadInput) as caught:
+        Recipe.from_json(record, "run.json")
+    message = str(caught.value)
+    assert message.startswith("run.json is not a recipe")
+    assert all(field in message for field in ("stepz", "steps", "'many'", "crop"))
+
+
+def test_json_with_an_unknown_loss_is_the_losses_own_message() -> None:
+    with pytest.raises(BadInput, match="unknown term cgp. Did you mean cpg"):
+        Recipe.from_json(RECIPES["streets"]().to_json() | {"loss": "ce + 0.5*cgp"})
+
+
+def test_every_fault_is_reported_at_once() -> None:
+    recipe = replace(
+        RECIPES["streets"](), loss=parse_loss("ce"), auxiliary=True, steps=0, crop=(16, 64), scale=(2.0, 1.0), hue=0.7
+    )
+    with pytest.raises(BadInput) as caught:
+        require_usable(recipe)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "recipe streets cannot be used:"
+    assert [line.split(":")[0].strip() for line in lines[3:-1]] == ["steps", "crop", "scale", "hue"]
+    assert 'branches has a hardness branch, which loss "ce" does not use' in lines[1]
+    assert "deeplabv3plus_resnet18 has no auxiliary head" in lines[2]
+
+
+def test_a_loss_without_its_branch_is_a_fault() -> None:
+    with pytest.raises(BadInput, match='loss "hardness" needs a hardness branch, and branches is empty'):
+        require_usable(replace(RECIPES["streets"](), branches=()))
+
+
+def test_two_hardness_branches_are_a_fault() -> None:
+    with pytest.raises(BadInput, match="2 hardness branches, expected at most one"):
+        require_usable(replace(RECIPES["streets"](), branches=(HardnessBranch(), HardnessBranch("faithful"))))
+
+
+def test_an_unknown_network_is_a_fault_and_a_users_own_is_not(tiny_recipe: Callable[..., Recipe]) -> None:
+    require_usable(tiny_recipe())
+    with pytest.raises(BadInput, match="Did you mean deeplabv3_resnet50"):
+        require_usable(tiny_recipe(network="deeplab_resnet50"))
+
+
+def test_fields_are_set_from_text() -> None:
+    settings = {"loss": "ce + 0.5*cpg", "branches": "[]", "steps": "7", "crop": "256,352", "amp": "false", "name": "7"}
+    changed = recipe_named("camvid", settings)
+    expected = replace(
+        RECIPES["camvid"](), loss=parse_loss("ce + 0.5*cpg"), branches=(), steps=7, crop=(256, 352), amp=False, name="7"
+    )
+    assert changed == expected
+    assert recipe_named("camvid", {"branches": '{"kind": "faithful"}'}).branches == (HardnessBranch("faithful"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("street", {}, "unknown recipe street. Did you mean streets?"),
+        ("streets", {"step": "3"}, "a recipe has no field step. Did you mean steps?"),
+        ("streets", {"steps": "many"}, "steps: Input should be a valid integer, got 'many'"),
+        ("streets", {"optimiser": "adam"}, "optimiser: Input should be 'sgd' or 'adamw', got 'adam'"),
+    ],
+)
+def test_a_wrong_name_or_setting_is_told(name: str, settings: dict[str, str], message: str) -> None:
+    with pytest.raises(BadInput, match=message.replace("?", r"\?")):
+        recipe_named(name, settings)
