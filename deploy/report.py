@@ -7,6 +7,7 @@ from typing import Final
 
 from hardedge.contracts import Report
 from hardedge.deploy import report_sections as body
+from hardedge.deploy.report_certificate import certificate
 from hardedge.deploy.report_findings import verdict
 from hardedge.deploy.report_markup import Markup, anchor, facts, joined, number, tag
 from hardedge.deploy.report_pictures import Sample, pictures
@@ -21,7 +22,7 @@ def html(report: Report, samples: Sequence[Sample]) -> str:
     """The page, complete in itself: no script, no request, images and plots inside."""
     sections = (
         body.gates(report),
-        body.certificate(report),
+        certificate(report),
         body.parity(report),
         body.classes(report),
         body.latency(report),

@@ -74,7 +74,7 @@ def findings(report: Report) -> list[Markup]:
         finding("Identity", level0.status, IDENTITY.get(level0.status), level0.detail),
         finding("Engines", level0.rtx_engines.status, engines, level0.rtx_engines.detail),
         *(finding("Accuracy", each.status, accuracy(each), None) for each in report.parity),
-        finding("Latency", report.overhead.status, LATENCY[report.overhead.status], sensitivity(report)),
+        finding("Latency", report.overhead.status, LATENCY.get(report.overhead.status), sensitivity(report)),
     ]
     if not report.parity:
         rows.insert(
