@@ -1,6 +1,10 @@
 """Inputs that many tests share."""
 
 import json
+import os
+import subprocess
+import sys
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,3 +57,48 @@ def tiny_dataset(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def make_tiny_dataset() -> Callable[..., Path]:
     return write_tiny_dataset
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin/ of a virtual environment made as the Dockerfile's edge stage is: its install script, nothing else."""
+    home = tmp_path_factory.mktemp("edge")
+    venv.create(home, with_pip=True)
+    environment = {**os.environ, "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(home)}
+    script = ROOT / "docker/install.sh"
+    done = subprocess.run(["sh", str(script), "edge"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return home / "bin"
+
+
+@pytest.fixture(scope="session")
+def hardedge() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the installed program with these arguments, as a user does."""
+
+    def program(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "hardedge"), *(str(argument) for argument in arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+
+    return program
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, hardedge: Callable[..., subprocess.CompletedProcess[str]]
+) -> Path:
+    """A folder with data/ and run/: what `hardedge run` left behind after a training of a few steps."""
+    home = tmp_path_factory.mktemp("finished")
+    write_tiny_dataset(home / "data", test=9)
+    settings = ["steps=8", "batch=4", "crop=64,96", "scale=1,1", "evaluate_every=4"]
+    done = hardedge(
+        *("run", "--data", home / "data", "--out", home / "run"),
+        *(word for setting in settings for word in ("--set", setting)),
+        *("--target", "onnxruntime:cpu", "--target", "tensorrt-rtx:sm86", "--require", "level0-engines"),
+    )
+    (home / "stdout").write_text(done.stdout)
+    (home / "stderr").write_text(done.stderr)
+    assert done.returncode == 0, done.stderr
+    return home

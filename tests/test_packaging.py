@@ -1,14 +1,12 @@
 """What is installed: the packages, the extras, and the edge side without torch, in a plain virtual environment."""
 
-import os
 import re
 import subprocess
 import sys
-import tomllib
-import venv
 from pathlib import Path
 
 import pytest
+import tomllib
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -24,18 +22,6 @@ SHARED_MODULES = sorted(
 )
 
 
-@pytest.fixture(scope="session")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment made as the Dockerfile's edge stage is: its install script, nothing else."""
-    home = tmp_path_factory.mktemp("edge")
-    venv.create(home, with_pip=True)
-    environment = {**os.environ, "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(home)}
-    script = ROOT / "docker/install.sh"
-    done = subprocess.run(["sh", str(script), "edge"], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return home / "bin"
-
-
 def test_every_folder_with_code_is_a_listed_package() -> None:
     source = ROOT / "src/hardedge"
     found = {"hardedge"}
@@ -48,7 +34,9 @@ def test_every_folder_with_code_is_a_listed_package() -> None:
 
 @pytest.mark.parametrize("stage", ["models", "train", "export", "deploy"])
 def test_a_stage_imported_by_its_folder_name_is_refused(stage: str) -> None:
-    done = subprocess.run([sys.executable, "-c", f"import {stage}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {stage}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert f"import hardedge.{stage}, not {stage}" in done.stderr
 
 
@@ -67,14 +55,18 @@ def test_exactly_one_onnxruntime_on_every_platform() -> None:
     platforms = [("x86_64", "linux"), ("AMD64", "win32"), ("aarch64", "linux"), ("arm64", "darwin"), ("ARM64", "win32")]
     for machine, system in platforms:
         marks = {"platform_machine": machine, "sys_platform": system}
-        chosen = [requirement.name for requirement in found if requirement.marker and requirement.marker.evaluate(marks)]
+        chosen = [
+            requirement.name for requirement in found if requirement.marker and requirement.marker.evaluate(marks)
+        ]
         expected = "onnxruntime-gpu" if machine in ("x86_64", "AMD64") else "onnxruntime"
         assert chosen == [expected], (machine, system)
 
 
 def test_the_edge_side_imports_without_torch(edge: Path) -> None:
     modules = [module for module in SHARED_MODULES + EDGE_MODULES if module != "hardedge.deploy.build_process"]
-    program = f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    program = (
+        f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    )
     done = subprocess.run([edge / "python", "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("False\n", "")
     listed = subprocess.run([edge / "python", "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout

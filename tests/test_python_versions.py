@@ -1,0 +1,77 @@
+"""Every claimed Python has wheels for what it installs: resolved by pip, and run where that Python is at hand."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17)] + ["manylinux2014_x86_64"]
+
+
+def _resolved(version: str, requirements: list[str], tmp_path: Path) -> dict[str, str]:
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+    command += ["--python-version", version, "--only-binary=:all:", "--target", str(tmp_path / "nowhere")]
+    command += [word for platform in PLATFORMS for word in ("--platform", platform)]
+    done = subprocess.run(
+        [*command, "--report", str(report), *requirements], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(report.read_text())["install"]
+    return {entry["metadata"]["name"]: entry["metadata"]["version"] for entry in found}
+
+
+def _requirements(version: str, extras: set[str]) -> list[str]:
+    import tomllib
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
+    marks = {"python_version": version, "platform_machine": "x86_64", "sys_platform": "linux"}
+    found = [Requirement(line) for line in lines if not line.startswith("hardedge[")]
+    return [
+        f"{requirement.name}{requirement.specifier}"
+        for requirement in found
+        if not requirement.marker or requirement.marker.evaluate(marks)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
+def test_the_bare_install_resolves_to_wheels(version: str, tmp_path: Path) -> None:
+    found = _resolved(version, _requirements(version, set()), tmp_path)
+    assert "onnxruntime-gpu" in found
+    assert not {"torch", "onnxruntime", "tensorrt"} & set(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_training_and_export_resolve_to_wheels(version: str, tmp_path: Path) -> None:
+    # tensorrt_rtx is a source package that fetches its wheel, so pip cannot resolve it for another Python
+    wanted = [line for line in _requirements(version, {"train", "export"}) if not line.startswith("tensorrt_rtx")]
+    found = _resolved(version, wanted, tmp_path)
+    assert {"torch", "torchvision", "segmentation-models-pytorch", "onnxscript"} <= {
+        name.replace("_", "-") for name in found
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.10", "3.12", "3.13"])
+def test_the_edge_side_runs_on_other_pythons(version: str, tmp_path: Path) -> None:
+    python = _python(version)
+    if python is None:
+        pytest.skip(f"no Python {version} on this machine")
+    subprocess.run([python, "-m", "venv", tmp_path], check=True)
+    subprocess.run([tmp_path / "bin/pip", "install", "--quiet", ROOT], check=True, capture_output=True)
+    program = "import hardedge.cli, hardedge.deploy.verify, hardedge.deploy.predict, sys; print('torch' in sys.modules)"
+    done = subprocess.run([tmp_path / "bin/python", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def _python(version: str) -> str | None:
+    beside = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))
+    return str(beside[-1]) if beside else shutil.which(f"python{version}")
