@@ -100,4 +100,4 @@ def student_quantile(probability: float, freedom: int) -> float:
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    return z + sum(term / freedom ** (order + 1) for order, term in enumerate(terms))
+    return float(z + sum(term / freedom ** (order + 1) for order, term in enumerate(terms)))

@@ -120,7 +120,7 @@ def _pair(
 def _blocks(base: Runner, other: Runner, images_BHWC: Pixels, until: float) -> Times:
     for runner in (base, other) * WARM_UP_RUNS:
         runner.masks(images_BHWC)
-    blocks = []
+    blocks: list[list[list[float]]] = []
     while not blocks or time.perf_counter() < until:
         a, b, b_again, a_again = (seconds_of(runner, images_BHWC) for runner in (base, other, other, base))
         blocks.append([[a, a_again], [b, b_again]])
@@ -135,7 +135,7 @@ def seconds_of(runner: Runner, images_BHWC: Pixels) -> float:
 
 
 def latency(runner: Runner, target: str, precision: str, image_HWC: Pixels, seconds: float) -> Latency:
-    """Latency percentiles of a target, batch 1, copies included; at most 500 evenly chosen runs are stored, in order."""
+    """Latency percentiles of a target, batch 1, copies included; at most 500 runs at even steps are stored."""
     images_BHWC = image_HWC[None]
     for _ in range(WARM_UP_RUNS):
         runner.masks(images_BHWC)

@@ -1,0 +1,80 @@
+"""The identity certificate, checked again on the files that were shipped."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hardedge.contracts import Bundle, Certificate, Check, Engine, Level0, Level1, read_json
+from hardedge.errors import BadInput
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def recertified(directory: Path, bundle: Bundle, engines: Sequence[Engine]) -> Certificate:
+    """The bundle's certificate with levels 0 and 1 of the shipped file computed anew; level 2 as it was.
+
+    A file whose digest is not the certified plain network's is `different`, whatever its manifest says.
+    """
+    issued = read_json(Certificate, directory / Certificate.FILE)
+    model = read_model(directory / bundle.model("fp32").path)
+    level0 = _level0(issued.level0, model, bundle)
+    level0 = replace(level0, rtx_engines=_engines(level0, engines))
+    return replace(issued, level0=level0, level1=_level1(issued.level1, model, bundle))
+
+
+def read_model(path: Path) -> "onnx.ModelProto":
+    """An ONNX file; raises BadInput when it cannot be parsed."""
+    import onnx
+
+    try:
+        return onnx.load(path)
+    except Exception as error:  # protobuf's own, which has no types
+        raise BadInput(f"{path} cannot be read as an ONNX file ({error}). Copy the bundle again.") from None
+
+
+def _level0(issued: Level0, model: "onnx.ModelProto", bundle: Bundle) -> Level0:
+    from hardedge.canonical import onnx_digest
+
+    shipped = onnx_digest(model)
+    if shipped != issued.plain_digest:
+        detail = f"the shipped file's digest is {shipped[:12]}..., the plain network's {issued.plain_digest[:12]}..."
+        return replace(issued, status="different", detail=detail, shipped_digest=shipped)
+    if bundle.model("fp32").onnx_digest != shipped or issued.shipped_digest != shipped:
+        detail = "bundle.json or certificate.json names another digest than the shipped file's"
+        return replace(issued, status="different", detail=detail, shipped_digest=shipped)
+    detail = "the shipped file, digested again here, equals the plain network's"
+    return replace(issued, status="identical", detail=detail)
+
+
+def _engines(level0: Level0, engines: Sequence[Engine]) -> Check:
+    """The certified engines' check; undecided when an engine at hand is not one of those that were compared."""
+    if level0.status == "different":
+        return Check(status="different", detail="the engines that were compared are not of this file")
+    plain = {arms.target: arms.plain for arms in level0.engines}
+    others = [
+        f"{engine.target} ({engine.builder_version})"
+        for engine in engines
+        if engine.precision == "fp32"
+        and plain.get(engine.target, engine.files[engine.plan]) != engine.files[engine.plan]
+    ]
+    if others and level0.rtx_engines.status == "identical":
+        told = f"{', '.join(others)}: not the bytes that were compared; by another builder version, or altered"
+        return Check(status="inconclusive", detail=told)
+    return level0.rtx_engines
+
+
+def _level1(issued: Level1, model: "onnx.ModelProto", bundle: Bundle) -> Level1:
+    from hardedge.canonical import census
+
+    try:
+        shipped = census(model, bundle.profile.opt)
+    except Exception as error:  # onnxruntime's exceptions have no common base
+        raise BadInput(f"the bundle's ONNX file does not run ({error}). Export it again.") from None
+    differing = [name for name in vars(shipped) if getattr(shipped, name) != getattr(issued.plain, name)]
+    if differing:
+        detail = f"the shipped file and the plain network differ in {', '.join(differing).replace('_', '-')}"
+        return Level1(status="different", detail=detail, shipped=shipped, plain=issued.plain)
+    detail = "parameters, multiply-adds, nodes, operators, inputs and outputs are equal, counted again here"
+    return Level1(status="identical", detail=detail, shipped=shipped, plain=issued.plain)

@@ -1,0 +1,177 @@
+"""Parity: a target's masks against the reference run's, on the same test images."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hardedge.console import tracked
+from hardedge.contracts import Bundle, ClassParity, Parity, sha256_of
+from hardedge.data.folder import Dataset, read_image, read_mask
+from hardedge.deploy.bootstrap import Difference, difference
+from hardedge.deploy.runtime import Pixels, Runner
+from hardedge.errors import BadInput, listed
+from hardedge.metrics import Counts, confusion_counts, iou_per_class
+
+MARGINS = {"fp32": 0.1, "fp16": 0.1, "bf16": 0.1, "int8": 0.5, "fp8": 0.5}
+BAND = 3  # px on each side of a label edge
+GOLDEN_AGREEMENT = 0.999
+
+
+def compare(
+    directory: Path, bundle: Bundle, data: Dataset, runner: Runner, target: str, precision: str
+) -> tuple[Parity, Counts]:
+    """Runs the test split and judges its masks; returns the target's confusion counts int64 [N, C, C] with it.
+
+    The data set must have passed require_same_data. Raises BadInput when a mask has another size than its label, or
+    values that are no class.
+    """
+    task = bundle.task
+    counts, agreements = [], []
+    for image in tracked(bundle.reference.images, f"parity of {target}"):
+        image_HWC, label_HW = data.pair(image.id)
+        mask_HW = mask_of(runner, image_HWC, image.id, task.num_classes)
+        reference_HW = read_mask(directory / "reference" / "masks" / f"{image.id}.png")
+        counts.append(confusion_counts(mask_HW, label_HW, task.num_classes, task.ignore_index))
+        agreements.append(agreement(mask_HW, reference_HW, label_HW, task.num_classes, task.ignore_index))
+    target_NCC, reference_NCC = np.stack(counts), reference_counts(directory)
+    found = difference(reference_NCC, target_NCC, MARGINS[precision])
+    shares = _shares(np.sum(agreements, axis=0))
+    parity = Parity(
+        target=target,
+        precision=precision,
+        images=len(target_NCC),
+        miou_reference=found.miou_reference,
+        miou=found.miou,
+        difference=found.difference,
+        interval=found.interval,
+        margin=MARGINS[precision],
+        status=found.status,
+        detail=_detail(found, MARGINS[precision]),
+        pixel_agreement=shares[-2] or 0.0,
+        boundary_agreement=1.0 if shares[-1] is None else shares[-1],
+        golden_agreement=golden_agreement(directory, bundle, runner),
+        per_class=_per_class(bundle, reference_NCC, target_NCC, found, shares),
+    )
+    return parity, target_NCC
+
+
+def require_same_data(bundle: Bundle, data: Dataset) -> None:
+    """Raises BadInput unless the data set has the classes, test images and labels that the reference run read."""
+    if data.task != bundle.task:
+        raise BadInput(
+            f"{data.root}/classes.json is not what the bundle was made with. Give the data set of its export."
+        )
+    faults = []
+    for image in bundle.reference.images:
+        if image.id not in data.images:
+            faults.append(f"{image.id}: no such image")
+            continue
+        for path, digest in (
+            (data.image_path(image.id), image.image_sha256),
+            (data.mask_path(image.id), image.label_sha256),
+        ):
+            if not path.is_file():
+                faults.append(f"{path.relative_to(data.root)}: missing")
+            elif sha256_of(path) != digest:
+                faults.append(f"{path.relative_to(data.root)}: another file than the reference run read (sha256)")
+    if faults:
+        shown = [*faults[:10], f"and {len(faults) - 10} more"] if len(faults) > 10 else faults
+        raise listed(f"{data.root} is not the data of this bundle", shown, "Give the data set of its export.")
+
+
+def reference_counts(directory: Path) -> Counts:
+    """The reference run's confusion counts, int64 [N, C, C]."""
+    with np.load(directory / "reference" / "confusion.npz", allow_pickle=False) as stored:
+        return np.asarray(stored["counts"], np.int64)
+
+
+def mask_of(runner: Runner, image_HWC: Pixels, id: str, num_classes: int) -> Pixels:
+    """One image's mask uint8 [H, W]; raises BadInput when it has another size, or values that are no class."""
+    mask_HW: Pixels = runner.masks(image_HWC[None])[0]
+    if mask_HW.shape != image_HWC.shape[:2]:
+        raise BadInput(f"{id}: the mask is {mask_HW.shape}, the image {image_HWC.shape[:2]}. Build the engine again.")
+    if mask_HW.max() >= num_classes:
+        raise BadInput(f"{id}: the mask has class {mask_HW.max()}, the bundle {num_classes}. Build the engine again.")
+    return mask_HW
+
+
+def agreement(
+    mask_HW: Pixels, reference_HW: Pixels, label_HW: Pixels, num_classes: int, ignore_index: int
+) -> npt.NDArray[np.int64]:
+    """Pixels where two masks agree and pixels compared, int64 [2, C + 2]: by label class, over all, in the band.
+
+    The band is what lies within 3 px of a label edge; unlabelled pixels count in `over all` only.
+    """
+    equal_HW = mask_HW == reference_HW
+    labelled_HW = label_HW != ignore_index
+    band_HW = boundary_band(label_HW) & labelled_HW
+    rows = []
+    for counted_HW in (equal_HW, np.ones_like(equal_HW)):
+        classes = np.bincount(label_HW[counted_HW & labelled_HW], minlength=num_classes)
+        rows.append([*classes, np.count_nonzero(counted_HW), np.count_nonzero(counted_HW & band_HW)])
+    return np.array(rows, np.int64)
+
+
+def boundary_band(label_HW: Pixels, band: int = BAND) -> npt.NDArray[np.bool_]:
+    """Pixels with another label within `band` px, along rows, columns and both (a square neighbourhood)."""
+    highest_HW, lowest_HW = label_HW, label_HW
+    for axis in (0, 1):
+        highest_HW, lowest_HW = _spread(highest_HW, np.maximum, axis, band), _spread(lowest_HW, np.minimum, axis, band)
+    return np.asarray(highest_HW != lowest_HW)
+
+
+def _spread(values_HW: Pixels, extreme: np.ufunc, axis: int, reach: int) -> Pixels:
+    along = np.moveaxis(values_HW, axis, 0)
+    result = along.copy()
+    for step in range(1, min(reach, len(along) - 1) + 1):
+        extreme(result[step:], along[:-step], out=result[step:])
+        extreme(result[:-step], along[step:], out=result[:-step])
+    return np.moveaxis(result, 0, axis)
+
+
+def golden_agreement(directory: Path, bundle: Bundle, runner: Runner) -> float:
+    """The share of pixels that the golden images' masks have in common with the stored ones, 0..1."""
+    equal = pixels = 0
+    for id in bundle.golden:
+        stored_HW = read_mask(directory / "golden" / "masks" / f"{id}.png")
+        mask_HW = mask_of(runner, golden_image(directory, id), id, bundle.task.num_classes)
+        equal += int(np.count_nonzero(mask_HW == stored_HW))
+        pixels += stored_HW.size
+    return equal / pixels
+
+
+def golden_image(directory: Path, id: str) -> Pixels:
+    """A golden image, uint8 [H, W, 3] RGB."""
+    return read_image(directory / "golden" / "images" / f"{id}.png")
+
+
+def _shares(counts: npt.NDArray[np.int64]) -> list[float | None]:
+    return [float(equal / pixels) if pixels else None for equal, pixels in counts.T]
+
+
+def _per_class(
+    bundle: Bundle, reference_NCC: Counts, target_NCC: Counts, found: Difference, shares: list[float | None]
+) -> tuple[ClassParity, ...]:
+    reference_C, target_C = (100 * iou_per_class(counts.sum(0)) for counts in (reference_NCC, target_NCC))
+    return tuple(
+        ClassParity(
+            name=info.name,
+            reference=None if np.isnan(reference_C[index]) else float(reference_C[index]),
+            target=None if np.isnan(target_C[index]) else float(target_C[index]),
+            pixel_agreement=shares[index],
+            p_worse=found.p_worse[index],
+        )
+        for index, info in enumerate(bundle.task.classes)
+    )
+
+
+def _detail(found: Difference, margin: float) -> str:
+    if found.interval.low == found.interval.high == 0:
+        return "the same score on every image"
+    answers = {
+        "pass": f"a drop of more than {margin} points is excluded (one-sided 95 %)",
+        "fail": f"the drop is more than {margin} points (one-sided 95 %)",
+        "inconclusive": f"these images do not tell whether the drop is more than {margin} points",
+    }
+    return answers[found.status]

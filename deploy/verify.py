@@ -1,0 +1,221 @@
+"""The verify stage: every check on a bundle and its engines, and the report."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import hardedge
+from hardedge.artefact import require_free, staged
+from hardedge.console import note, waiting
+from hardedge.contracts import (
+    Bundle,
+    Certificate,
+    Engine,
+    EngineSummary,
+    Gate,
+    Latency,
+    Parity,
+    Report,
+    load,
+    seal,
+    write_atomically,
+)
+from hardedge.data.folder import Dataset, open_dataset, read_mask
+from hardedge.deploy import parity as parities
+from hardedge.deploy.certificate import recertified
+from hardedge.deploy.gates import Gates, judge, verdict
+from hardedge.deploy.junit import junit
+from hardedge.deploy.machine import machine
+from hardedge.deploy.overhead import latency, level2, overhead
+from hardedge.deploy.runtime import Runner, open_runner
+from hardedge.errors import BadInput, MissingHere
+from hardedge.metrics import Counts
+
+if TYPE_CHECKING:
+    from hardedge.deploy.report import Sample
+
+LATENCY_SHARE = 0.2  # of the latency seconds for the engines, the rest for level 2
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A bundle, its engines, and the data set or none: all of them checked."""
+
+    directory: Path
+    bundle: Bundle
+    engines: dict[Path, Engine]
+    data: Dataset | None
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What the engines that run here gave; `replayed` are golden images as gates, where there is no data set."""
+
+    parity: tuple[Parity, ...]
+    latency: tuple[Latency, ...]
+    replayed: tuple[Gate, ...]
+    samples: "tuple[Sample, ...]"
+
+
+def verify(
+    bundle: Path,
+    engines: Sequence[Path],
+    data: Path | None,
+    out: Path,
+    *,
+    gates: Gates,
+    latency_seconds: float = 30.0,
+    force: bool = False,
+) -> Report:
+    """Checks a bundle and its engines on this machine and writes report.json, report.html and junit.xml.
+
+    Without `data` only the golden images are replayed, each engine's as a gate, and no verdict is better than
+    inconclusive. Engines for other devices are listed, not run. Raises BadInput for altered or unrelated inputs.
+    """
+    require_free(out, force)
+    inputs = _inputs(bundle, engines, data)
+    with waiting("certificate"):
+        certificate = recertified(bundle, inputs.bundle, list(inputs.engines.values()))
+    runs = _run_all(inputs, LATENCY_SHARE * latency_seconds)
+    with waiting("latency: noise floor and positive control"):
+        image_HWC = parities.golden_image(bundle, inputs.bundle.golden[0])
+        seconds = (1 - LATENCY_SHARE) * latency_seconds
+        measured = level2(bundle, inputs.bundle, certificate.level0, image_HWC, seconds)
+    report = _report(inputs, replace(certificate, level2=measured), runs, gates)
+    return _write(report, runs.samples, out, force)
+
+
+def _inputs(directory: Path, engines: Sequence[Path], data: Path | None) -> Inputs:
+    bundle = load(Bundle, directory)
+    dataset = open_dataset(data) if data else None
+    if dataset:
+        parities.require_same_data(bundle, dataset)
+    return Inputs(directory, bundle, {path: _engine_of(bundle, path) for path in engines}, dataset)
+
+
+def _engine_of(bundle: Bundle, directory: Path) -> Engine:
+    engine = load(Engine, directory)
+    if engine.made_from != bundle.digest:
+        raise BadInput(f"{directory} was built from another bundle. Build it again from this one: hardedge deploy")
+    onnx = bundle.files[bundle.model(engine.precision).path]
+    if engine.builder == "onnxruntime" and engine.files[engine.plan] != onnx:
+        raise BadInput(f"{directory / engine.plan} is not the bundle's ONNX file. Build the engine again.")
+    return engine
+
+
+def _run_all(inputs: Inputs, seconds: float) -> Runs:
+    with ExitStack() as stack:
+        runners = _runners(stack, inputs)
+        latencies = tuple(_latency(inputs, engine, runner, seconds / len(runners)) for engine, runner in runners)
+        if inputs.data is None:
+            return Runs((), latencies, tuple(_replay(inputs, *run) for run in runners), ())
+        compared = [
+            parities.compare(inputs.directory, inputs.bundle, inputs.data, runner, engine.target, engine.precision)
+            for engine, runner in runners
+        ]
+        samples = _samples(inputs, inputs.data, runners[0][1], compared[0][1]) if compared else ()
+        return Runs(tuple(parity for parity, _ in compared), latencies, (), samples)
+
+
+def _runners(stack: ExitStack, inputs: Inputs) -> list[tuple[Engine, Runner]]:
+    runners = []
+    for directory, engine in inputs.engines.items():
+        try:
+            runner = open_runner(directory)
+        except MissingHere as error:
+            note(f"not run here: {error}")
+            continue
+        stack.callback(runner.close)
+        runners.append((engine, runner))
+    return runners
+
+
+def _latency(inputs: Inputs, engine: Engine, runner: Runner, seconds: float) -> Latency:
+    image_HWC = parities.golden_image(inputs.directory, inputs.bundle.golden[0])
+    return latency(runner, engine.target, engine.precision, image_HWC, seconds)
+
+
+def _replay(inputs: Inputs, engine: Engine, runner: Runner) -> Gate:
+    share = parities.golden_agreement(inputs.directory, inputs.bundle, runner)
+    return Gate(
+        name="golden images",
+        limit=f"at least {parities.GOLDEN_AGREEMENT:.1%} of the pixels equal",
+        found=f"{engine.target} {engine.precision}: {share:.3%} on {len(inputs.bundle.golden)} images",
+        status="pass" if share >= parities.GOLDEN_AGREEMENT else "fail",
+    )
+
+
+def _samples(inputs: Inputs, data: Dataset, runner: Runner, counts_NCC: Counts) -> "tuple[Sample, ...]":
+    from hardedge.deploy.report import Sample
+
+    samples = []
+    for index in telling_images(counts_NCC):
+        id = inputs.bundle.reference.images[index].id
+        image_HWC, truth_HW = data.pair(id)
+        prediction_HW = parities.mask_of(runner, image_HWC, id, inputs.bundle.task.num_classes)
+        hardness = inputs.directory / "reference" / "hardness" / f"{id}.png"
+        hardness_HW = read_mask(hardness) if hardness.is_file() else None
+        samples.append(Sample(id, image_HWC, truth_HW, prediction_HW, hardness_HW))
+    return tuple(samples)
+
+
+def telling_images(counts_NCC: Counts) -> list[int]:
+    """The first image, the two with the largest share of wrong pixels, and the median one; each once."""
+    right = np.trace(counts_NCC, axis1=1, axis2=2) / np.maximum(counts_NCC.sum((1, 2)), 1)
+    hardest = np.argsort(right, kind="stable")
+    chosen = [0, *hardest[:2].tolist(), int(hardest[len(hardest) // 2])]
+    return list(dict.fromkeys(chosen))
+
+
+def _report(inputs: Inputs, certificate: Certificate, runs: Runs, gates: Gates) -> Report:
+    bundle = inputs.bundle
+    cost = overhead(certificate.level2)
+    judged = (*judge(gates, certificate, runs.parity, cost), *runs.replayed)
+    return Report(
+        schema_id=Report.SCHEMA,
+        hardedge=hardedge.__version__,
+        made_from=bundle.digest,
+        files={},
+        verdict=verdict(certificate, runs.parity, judged),
+        task=bundle.task,
+        network=bundle.network,
+        loss=bundle.loss,
+        branches=bundle.branches,
+        hardness=bundle.hardness,
+        metrics=bundle.reference.score,
+        certificate=certificate,
+        parity=runs.parity,
+        overhead=cost,
+        latency=runs.latency,
+        engines=tuple(_summary(directory, engine) for directory, engine in inputs.engines.items()),
+        gates=judged,
+        data=inputs.data.name if inputs.data else "test images not given",
+        machine=machine(),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _summary(directory: Path, engine: Engine) -> EngineSummary:
+    return EngineSummary(
+        target=engine.target,
+        precision=engine.precision,
+        builder=engine.builder,
+        builder_version=engine.builder_version,
+        bytes=(directory / engine.plan).stat().st_size,
+        sha256=engine.files[engine.plan],
+        seconds=engine.seconds,
+    )
+
+
+def _write(report: Report, samples: "Sequence[Sample]", out: Path, force: bool) -> Report:
+    from hardedge.deploy.report import html
+
+    with staged(out, force=force) as partial:
+        write_atomically(partial / "report.html", html(report, samples).encode())
+        write_atomically(partial / "junit.xml", junit(report).encode())
+        return seal(partial, report)
