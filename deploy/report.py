@@ -36,7 +36,7 @@ def html(report: Report, samples: Sequence[Sample]) -> str:
 
 
 def head(report: Report) -> Markup:
-    title = f"{report.verdict.upper()}: {report.network.name} on {report.data}"
+    title = f"{report.verdict.upper()}: {report.network.name} · {report.data}"
     return tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -50,7 +50,7 @@ def head(report: Report) -> Markup:
 
 def top(report: Report) -> Markup:
     kicker = tag("p", f"hardedge report · {report.created}", class_="kicker")
-    return tag("header", kicker, tag("h1", f"{report.network.name} on {report.data}"))
+    return tag("header", kicker, tag("h1", f"{report.network.name} · {report.data}"))
 
 
 def key_facts(report: Report) -> Markup:

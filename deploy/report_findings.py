@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hardedge.contracts import Parity, Report
+from hardedge.contracts import Latency, Parity, Report
 from hardedge.deploy.report_charts import interval_text
 from hardedge.deploy.report_markup import TONES, Markup, badge, joined, number, signed, tag
 
@@ -38,6 +38,11 @@ ACCURACY: Final = {
 }
 
 
+NOT_COMPARED: Final = (
+    "Masks were not compared with the torch reference's: that needs the test images and an engine that runs here."
+)
+
+
 def verdict(report: Report) -> Markup:
     """The verdict by word and colour, what it rests on, and the findings."""
     reasons = "; ".join(open_points(report))
@@ -53,18 +58,24 @@ def verdict(report: Report) -> Markup:
 
 
 def open_points(report: Report) -> list[str]:
-    """What made the verdict as it is; empty for a pass."""
+    """What made the verdict as it is, as `gates.verdict` counts it; empty for a pass."""
     if report.verdict == "pass":
         return []
     gates = [f"gate {gate.name} ({gate.limit}): {gate.found}" for gate in report.gates if gate.status == report.verdict]
     parities = [f"mIoU on {each.target} {each.precision}" for each in report.parity if each.status == report.verdict]
-    status = {"fail": "different", "inconclusive": "inconclusive"}[report.verdict]
-    checks = {
-        "identity": report.certificate.level0.status,
-        "census": report.certificate.level1.status,
-        "latency": report.overhead.status,
-    }
-    return gates + parities + [f"{name} {found}" for name, found in checks.items() if found == status]
+    return gates + parities + (different(report) if report.verdict == "fail" else undecided(report))
+
+
+def different(report: Report) -> list[str]:
+    level0, level1 = report.certificate.level0, report.certificate.level1
+    statuses = {"graphs": level0.status, "engines": level0.rtx_engines.status, "census": level1.status}
+    return [f"{name} of the two arms differ" for name, status in statuses.items() if status == "different"]
+
+
+def undecided(report: Report) -> list[str]:
+    statuses = {"identity": report.certificate.level0.status, "census": report.certificate.level1.status}
+    points = [f"{name} {status}" for name, status in statuses.items() if status != "identical"]
+    return points if report.parity else [*points, "masks not compared with the reference's"]
 
 
 def findings(report: Report) -> list[Markup]:
@@ -77,11 +88,9 @@ def findings(report: Report) -> list[Markup]:
         finding("Latency", report.overhead.status, LATENCY.get(report.overhead.status), sensitivity(report)),
     ]
     if not report.parity:
-        rows.insert(
-            2, finding("Accuracy", "not run here", "No engine ran on this machine: masks were not compared.", None)
-        )
+        rows.insert(2, finding("Accuracy", "not run here", NOT_COMPARED, None))
     if unrun := not_run(report):
-        sentence = f"Built ahead of time for {', '.join(unrun)}: compiled, but not executed on this machine."
+        sentence = f"Built, but not executed on this machine: {', '.join(unrun)}."
         rows.append(finding("Targets", "not run here", sentence, None))
     return [*rows, finding_of_gates(report)]
 
@@ -123,8 +132,9 @@ def sensitivity(report: Report) -> str | None:
 
 
 def not_run(report: Report) -> list[str]:
-    """Targets of engines that were built and whose masks nobody saw."""
-    ran = {(parity.target, parity.precision) for parity in report.parity}
+    """Targets of engines that were built and never executed here."""
+    runs: tuple[Parity | Latency, ...] = (*report.parity, *report.latency)
+    ran = {(run.target, run.precision) for run in runs}
     return [
         f"{engine.target} ({engine.precision})"
         for engine in report.engines

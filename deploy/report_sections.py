@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hardedge.contracts import ZERO_DIGEST, ClassInfo, ClassParity, EngineSummary, Latency, Parity, Report
 from hardedge.deploy.report_charts import histogram
-from hardedge.deploy.report_findings import not_run
+from hardedge.deploy.report_findings import NOT_COMPARED, not_run
 from hardedge.deploy.report_markup import (
     Markup,
     badge,
@@ -36,7 +36,7 @@ def parity(report: Report) -> Markup:
     """mIoU and agreement of every target that ran, and the targets that did not."""
     rest = [note(f"{name}: built, not run here.") for name in not_run(report)]
     if not report.parity:
-        return section("Parity", note("No target ran on this machine, so no masks were compared."), *rest)
+        return section("Parity", note(NOT_COMPARED), *rest)
     agreement = ("pixels equal", "near edges", "golden")
     head = ("target", "status", "reference mIoU", "mIoU", "difference [interval]", "margin", *agreement)
     caption = f"Masks of each target against the torch reference on {report.parity[0].images} test images"
@@ -73,7 +73,7 @@ def classes(report: Report) -> Markup:
     tables = [class_table(each, colors) for each in report.parity]
     legend = (
         "Bar: IoU on the target; tick: the reference. "
-        "p: Holm-corrected, of a loss beyond the margin; small is evidence of a loss."
+        "p, Holm-corrected: a small one says that the class lost more than the margin."
     )
     return section("Classes", note(legend), *tables)
 

@@ -1,5 +1,6 @@
 """The report's page: well formed, self-contained, every verdict by word, nothing from the data unescaped."""
 
+import itertools
 import shutil
 import subprocess
 from dataclasses import replace
@@ -31,7 +32,9 @@ from hardedge.contracts import (
     SegmentationScore,
     Task,
 )
+from hardedge.deploy.gates import verdict
 from hardedge.deploy.report import Sample, html
+from hardedge.deploy.report_findings import open_points
 from hardedge.deploy.report_markup import VOID
 
 CLASSES = (
@@ -271,14 +274,14 @@ def test_pictures_tables_and_plots_speak_to_a_screen_reader() -> None:
     assert page.all("html") == [{"lang": "en"}]
 
 
-@pytest.mark.parametrize(("verdict", "tone"), [("pass", "good"), ("fail", "bad"), ("inconclusive", "open")])
-def test_a_verdict_shows_by_word_and_by_colour(verdict: str, tone: str) -> None:
-    page = Page(html(replace(example(), verdict=verdict), []))
+@pytest.mark.parametrize(("given", "tone"), [("pass", "good"), ("fail", "bad"), ("inconclusive", "open")])
+def test_a_verdict_shows_by_word_and_by_colour(given: str, tone: str) -> None:
+    page = Page(html(replace(example(), verdict=given), []))
     assert [found["class"] for found in page.all("div") if "role" in found and found["role"] == "status"] == [
         f"verdict {tone}"
     ]
-    assert verdict.upper() in page.texts
-    assert f"{verdict.upper()}: lraspp_mobilenet_v3_large on camvid" in page.texts
+    assert given.upper() in page.texts
+    assert f"{given.upper()}: lraspp_mobilenet_v3_large · camvid" in page.texts
 
 
 def test_a_failed_report_names_what_failed() -> None:
@@ -291,6 +294,27 @@ def test_a_failed_report_names_what_failed() -> None:
     )
     assert reason in page.text
     assert "0 of 1 limits that were asked for hold." in page.text
+
+
+LEVELS = ("identical", "different", "not run here")
+VERDICTS = ("pass", "fail", "inconclusive", None)
+
+
+def test_a_verdict_is_never_without_its_reason() -> None:
+    for case in itertools.product(LEVELS, LEVELS, LEVELS, VERDICTS, VERDICTS):
+        report = judged(*case)
+        assert bool(open_points(report)) == (report.verdict != "pass"), case
+
+
+def judged(graph: str, engines: str, census: str, run: str | None, gate: str | None) -> Report:
+    """A report with these statuses and the verdict that deploy gives them."""
+    levels = certificate()
+    level0 = replace(levels.level0, status=graph, rtx_engines=Check(status=engines, detail=""))
+    levels = replace(levels, level0=level0, level1=replace(levels.level1, status=census))
+    parities = (parity("onnxruntime:cpu", "fp32", 0.0, run),) if run else ()
+    gates = (Gate(name="--require", limit="level0", found="x", status=gate),) if gate else ()
+    given = verdict(levels, parities, gates)
+    return replace(example(), verdict=given, certificate=levels, parity=parities, gates=gates)
 
 
 @pytest.mark.parametrize("status", ["identical", "equivalent", "implied", "different", "inconclusive", "not run here"])
@@ -312,7 +336,7 @@ def test_every_status_of_every_level_is_written_out(status: str) -> None:
 def test_what_was_not_run_is_said_with_its_reason() -> None:
     text = Page(html(bare(), [])).text
     for sentence in (
-        "No engine ran on this machine: masks were not compared.",
+        "Masks were not compared with the torch reference's",
         "tensorrt_rtx is not installed",
         "--latency-seconds 0 was given",
         "No positive control was measured.",
@@ -379,4 +403,4 @@ def test_a_browser_opens_it_without_a_complaint(tmp_path: Path) -> None:
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in done.stderr
     assert done.stdout.count("<img") == 9
-    assert "lraspp_mobilenet_v3_large on camvid</h1>" in done.stdout
+    assert "lraspp_mobilenet_v3_large · camvid</h1>" in done.stdout
