@@ -33,7 +33,7 @@ def test_a_plain_sgd_step_is_weight_minus_rate_times_gradient(tiny_recipe: Tiny)
     state.step = 5
     images_BCHW, target_BHW = torch.randn(2, 3, 32, 48), torch.randint(0, 3, (2, 32, 48))
     for module in (*state.training.modules(), *reference.training.modules()):
-        if isinstance(module, nn.Dropout2d):
+        if isinstance(module, nn.Dropout):
             module.p = 0.0
     told = training_step(state, recipe, images_BCHW, target_BHW)
     loss = F.cross_entropy(reference.training.model(images_BCHW), target_BHW)

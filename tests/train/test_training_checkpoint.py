@@ -1,0 +1,181 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from hardedge.contracts import Checkpoint, load, seal
+from hardedge.data.folder import open_dataset
+from hardedge.errors import BadInput
+from hardedge.models import build_network
+from hardedge.train.branches import HardnessBranch
+from hardedge.train.evaluation import confusion, network_input, score_of
+from hardedge.train.losses import parse_loss
+from hardedge.train.recipe import Recipe
+from hardedge.train.train import train
+
+Tiny = Callable[..., Recipe]
+WEIGHTS = ("weights.safetensors", "last.safetensors", "training_only.safetensors")
+
+
+def metrics(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def plain_network(checkpoint: Checkpoint, weights: Path) -> torch.nn.Module:
+    network = build_network(checkpoint.network)
+    network.load_state_dict(safetensors.torch.load_file(weights))
+    return network.eval()
+
+
+def test_it_learns_and_hands_over_a_whole_checkpoint(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    recipe = tiny_recipe(steps=50, evaluate_every=10, learning_rate=3e-3)
+    made = train(recipe, tiny_dataset, out)
+    assert load(Checkpoint, out) == made
+    lines = metrics(out)
+    losses = [line["terms"]["loss"] for line in lines if "terms" in line]  # type: ignore[index]
+    scores = [line["miou"] for line in lines if "miou" in line]
+    assert losses[-1] < 0.5 * losses[0]
+    assert scores[-1] > scores[0]
+    assert made.validation.miou == max(scores)
+    assert made.best_step == 10 * (1 + scores.index(max(scores)))
+    assert (made.steps, made.loss, made.branches, made.batchnorm_reestimated) == (50, "ce", (), True)
+    assert Recipe.from_json(made.recipe) == recipe
+    assert list((out / "tensorboard").glob("events.*"))
+    dataset = open_dataset(tiny_dataset)
+    shipped = plain_network(made, out / "weights.safetensors")
+    assert score_of(confusion(shipped, dataset, dataset.splits["val"]), dataset.task) == made.validation
+    last = plain_network(made, out / "last.safetensors")
+    assert score_of(confusion(last, dataset, dataset.splits["val"]), dataset.task).miou == scores[-1]
+
+
+def test_without_a_branch_hardness_is_the_lack_of_confidence(
+    tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    made = train(tiny_recipe(steps=3), tiny_dataset, out)
+    assert made.hardness == "confidence"
+    dataset = open_dataset(tiny_dataset)
+    network = plain_network(made, out / "weights.safetensors")
+    for split in ("test", "train"):
+        assert {path.stem for path in (out / "hardness" / split).iterdir()} == set(dataset.splits[split])
+        for id in dataset.splits[split]:
+            with torch.no_grad():
+                probability_CHW = network(network_input(dataset.image(id), torch.device("cpu"))).softmax(1)[0]
+            expected_HW = 255 * (1 - probability_CHW.amax(0).numpy())
+            with Image.open(out / "hardness" / split / f"{id}.png") as image:
+                assert image.mode == "L"
+                np.testing.assert_allclose(np.asarray(image), expected_HW, atol=0.51)  # rounding
+
+
+def test_with_a_branch_hardness_is_the_branchs_and_stays_out_of_the_weights(
+    tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    branches = (HardnessBranch(tap="2"),)
+    made = train(tiny_recipe(steps=10, loss=parse_loss("hardness"), branches=branches), tiny_dataset, out)
+    assert (made.hardness, made.branches) == ("branch", ("hardness-light",))
+    branch = safetensors.torch.load_file(out / "training_only.safetensors")
+    assert branch
+    assert all(key.startswith("hardness.") for key in branch)
+    plain_network(made, out / "weights.safetensors")  # strict: no key of the branch
+    with Image.open(out / "hardness" / "test" / "scene006.png") as image:
+        assert (image.mode, image.size) == ("L", (96, 64))
+
+
+def test_the_same_recipe_gives_the_same_bytes_with_and_without_a_worker(
+    tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path
+) -> None:
+    for out, workers in (("a", 0), ("b", 1)):
+        train(tiny_recipe(steps=6, workers=workers), tiny_dataset, tmp_path / out)
+    for name in WEIGHTS:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_keep_last_ships_the_last_evaluation(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    made = train(tiny_recipe(steps=12, keep="last", learning_rate=0.1), tiny_dataset, out)
+    assert made.best_step == 12
+    assert (out / "weights.safetensors").read_bytes() == (out / "last.safetensors").read_bytes()
+
+
+def test_a_budget_is_a_number_of_steps(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:
+    recipe = tiny_recipe(steps=1000, evaluate_every=20)
+    within = train(recipe, tiny_dataset, tmp_path / "budget", budget=5.0)
+    assert 1 <= within.steps < 1000
+    assert json.loads((tmp_path / "budget/state/run.json").read_text())["steps"] == within.steps
+    train(tiny_recipe(steps=within.steps, evaluate_every=20), tiny_dataset, tmp_path / "steps")
+    for name in (*WEIGHTS, "metrics.jsonl"):
+        assert (tmp_path / "budget" / name).read_bytes() == (tmp_path / "steps" / name).read_bytes()
+
+
+def test_a_budget_too_small_for_a_step_is_refused(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"budget 0 s: one step with its evaluation needs \d+ s here"):
+        train(tiny_recipe(), tiny_dataset, tmp_path / "out", budget=0.01)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_corrupt_image_in_mid_training_stops_it_and_keeps_the_state(
+    tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hardedge.train import loop
+
+    broken = tiny_dataset / "images" / "scene001.png"
+    step = loop.training_step
+
+    def break_it_at_step_7(state, *rest):  # type: ignore[no-untyped-def]
+        if state.step == 7:
+            broken.write_bytes(broken.read_bytes()[:100])
+        return step(state, *rest)
+
+    monkeypatch.setattr(loop, "training_step", break_it_at_step_7)
+    out = tmp_path / "out"
+    with pytest.raises(BadInput, match=r"scene001.png cannot be read as an image .* Replace it"):
+        train(tiny_recipe(), tiny_dataset, out)
+    assert torch.load(out / "state" / "training.pt", weights_only=True)["step"] == 5
+    assert not (out / "checkpoint.json").exists()
+
+
+def test_a_diverging_loss_stops_it_and_keeps_the_state(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"step \d: the loss is not finite \(loss nan, ce nan\)"):
+        train(tiny_recipe(optimiser="sgd", learning_rate=1e30, evaluate_every=1), tiny_dataset, tmp_path / "out")
+    assert not (tmp_path / "out" / "checkpoint.json").exists()
+
+
+def test_an_existing_folder_is_refused_and_force_replaces_it(
+    tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / "hardness").mkdir(parents=True)
+    (out / "model.onnx").write_text("of before")
+    with pytest.raises(BadInput, match=r"out exists.*--force"):
+        train(tiny_recipe(steps=1), tiny_dataset, out)
+    made = train(tiny_recipe(steps=1), tiny_dataset, out, force=True)
+    assert not (out / "model.onnx").exists()
+    assert load(Checkpoint, out) == made
+
+
+def test_a_faulty_recipe_leaves_the_folder_alone(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "hardness").mkdir(parents=True)
+    for changes in ({"steps": 0}, {"network": "three_layers:missing"}):
+        with pytest.raises(BadInput):
+            train(tiny_recipe(**changes), tiny_dataset, out, force=True)
+    assert [path.name for path in out.iterdir()] == ["hardness"]
+
+
+def test_a_validation_split_without_labels_is_told(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:
+    for id in (tiny_dataset / "splits" / "val.txt").read_text().split():
+        Image.fromarray(np.full((64, 96), 255, np.uint8)).save(tiny_dataset / "masks" / f"{id}.png")
+    with pytest.raises(BadInput, match=r"val.txt: no pixel of these masks is labelled"):
+        train(tiny_recipe(steps=1), tiny_dataset, tmp_path / "out")
+
+
+def test_sealing_again_finds_the_same_files(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:
+    made = train(tiny_recipe(steps=1), tiny_dataset, tmp_path / "out")
+    assert seal(tmp_path / "out", made) == made
