@@ -1,0 +1,166 @@
+"""The export stage: a checkpoint and a data set in, a bundle out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+from typing import Literal
+
+import hardedge
+from hardedge.artefact import disk_errors, require_free, staged
+from hardedge.console import waiting
+from hardedge.contracts import (
+    Bundle,
+    Certificate,
+    Checkpoint,
+    ModelFile,
+    Profile,
+    Task,
+    load,
+    seal,
+    to_json,
+    write_atomically,
+)
+from hardedge.data.folder import Dataset, open_dataset
+from hardedge.errors import BadInput
+from hardedge.export.agreement import require_agreement
+from hardedge.export.arms import Arm, Finished, started
+from hardedge.export.graph import PixelsToMask, onnx_from_network, with_facts
+from hardedge.export.identity import compare
+from hardedge.export.network import pixels_to_mask
+from hardedge.export.profile import profile_of
+from hardedge.export.reference import (
+    copy_hardness_maps,
+    golden_ids,
+    require_hardness_maps,
+    write_golden,
+    write_reference,
+)
+from hardedge.models import architecture
+
+MODEL, CONTROL = "model.onnx", "control.onnx"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a bundle is made from: the loaded checkpoint, the data set that fits it, and the opset to write."""
+
+    directory: Path
+    checkpoint: Checkpoint
+    dataset: Dataset
+    hardness_maps: dict[str, Path]
+    profile: Profile
+    network: PixelsToMask
+    opset: int
+
+
+def export(checkpoint: Path, data: Path, out: Path, *, opset: int = 20, force: bool = False) -> Bundle:
+    """Writes the bundle directory: the network as ONNX, its reference and golden masks, its identity certificate.
+
+    Raises BadInput when checkpoint or data cannot be used or do not fit each other, when the network cannot be
+    exported, when the exported file's masks are not torch's, and when `out` exists (unless `force`); MissingHere when
+    the disk is full. Nothing is left behind then.
+    """
+    require_free(out, force)
+    source = open_source(checkpoint, data, opset)
+    with (
+        disk_errors(),
+        staged(out, force=force) as directory,
+        started(_arm(source, "plain")) as plain,
+        _control(source) as control,
+    ):
+        return write_bundle(source, directory, plain, control)
+
+
+def open_source(checkpoint: Path, data: Path, opset: int) -> Source:
+    """Reads checkpoint and data set; raises BadInput when one cannot be used or they do not fit each other."""
+    manifest = load(Checkpoint, checkpoint)
+    dataset = open_dataset(data)
+    require_same_classes(manifest.task, dataset.task, checkpoint, data)
+    return Source(
+        directory=checkpoint,
+        checkpoint=manifest,
+        dataset=dataset,
+        hardness_maps=require_hardness_maps(checkpoint, dataset),
+        profile=profile_of(dataset),
+        network=pixels_to_mask(checkpoint, manifest),
+        opset=opset,
+    )
+
+
+def require_same_classes(trained: Task, given: Task, checkpoint: Path, data: Path) -> None:
+    """Raises BadInput with both lists unless class names, their order, and the ignore index are the same."""
+    ours, theirs = (([entry.name for entry in task.classes], task.ignore_index) for task in (trained, given))
+    if ours != theirs:
+        raise BadInput(
+            f"{checkpoint} was trained for other classes than {data} has:\n"
+            f"  trained: {', '.join(ours[0])} (ignore index {ours[1]})\n"
+            f"  data:    {', '.join(theirs[0])} (ignore index {theirs[1]})\n"
+            "Give the data that it was trained on, or data with the same classes in the same order."
+        )
+
+
+def _arm(source: Source, kind: Literal["plain", "control"]) -> Arm:
+    return Arm(kind=kind, checkpoint=str(source.directory), profile=source.profile, opset=source.opset)
+
+
+def _control(source: Source) -> AbstractContextManager[Finished | None]:
+    known = architecture(source.checkpoint.network.name)
+    return started(_arm(source, "control")) if known else nullcontext()
+
+
+def write_bundle(source: Source, directory: Path, plain: Finished, control: Finished | None) -> Bundle:
+    """Writes every file of the bundle into the directory, its manifest last."""
+    seconds: dict[str, float] = {}
+    with _timed("onnx", seconds), waiting("ONNX"):
+        canonical = onnx_from_network(source.network, source.profile, ("mask",), source.opset)
+        model = with_facts(canonical, source.checkpoint, source.profile)
+        write_atomically(directory / MODEL, model.SerializeToString(deterministic=True))
+    with _timed("reference", seconds):
+        reference = write_reference(source.network, source.dataset, directory / "reference")
+    copy_hardness_maps(source.hardness_maps, directory / "reference" / "hardness")
+    golden = golden_ids(source.hardness_maps)
+    images = write_golden(golden, source.dataset, directory / "reference" / "masks", directory / "golden")
+    with _timed("agreement", seconds), waiting("torch against onnxruntime"):
+        agreement = require_agreement(model, source.network, images)
+    with _timed("certificate", seconds), waiting("identity certificate"):
+        certificate = compare(directory / MODEL, plain(), source.profile)
+    write_atomically(directory / Certificate.FILE, to_json(certificate).encode())
+    with _timed("control", seconds), waiting("positive control"):
+        if control:
+            copyfile(control(), directory / CONTROL)
+    manifest = Bundle(
+        schema_id=Bundle.SCHEMA,
+        hardedge=hardedge.__version__,
+        made_from=source.checkpoint.digest,
+        files={},
+        task=source.checkpoint.task,
+        network=source.checkpoint.network,
+        normalisation=source.checkpoint.normalisation,
+        profile=source.profile,
+        models=(_model_file(certificate),),
+        control=CONTROL if control else None,
+        reference=reference,
+        golden=golden,
+        hardness=source.checkpoint.hardness,
+        loss=source.checkpoint.loss,
+        branches=source.checkpoint.branches,
+        margin_tolerance=agreement.margin_tolerance,
+        logit_difference=agreement.logit_difference,
+        seconds=seconds,
+    )
+    return seal(directory, manifest)
+
+
+def _model_file(certificate: Certificate) -> ModelFile:
+    level0, level1 = certificate.level0, certificate.level1
+    return ModelFile(path=MODEL, precision="fp32", onnx_digest=level0.shipped_digest, census=level1.shipped)
+
+
+@contextmanager
+def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - began

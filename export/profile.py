@@ -1,0 +1,34 @@
+"""The image sizes that the shipped graph is made for."""
+
+from collections import Counter
+
+from PIL import Image
+
+from hardedge.contracts import Profile
+from hardedge.data.folder import Dataset
+from hardedge.errors import BadInput
+
+SMALLEST = 64
+LARGEST_BATCH, LARGEST_HEIGHT, LARGEST_WIDTH = 4, 1024, 2048
+
+
+def profile_of(dataset: Dataset) -> Profile:
+    """64x64 to 4 x 1024x2048, wider where the data set's images are; typical is the test split's most common size."""
+    sizes = {id: image_size(dataset, id) for ids in dataset.splits.values() for id in ids}
+    typical = Counter(sizes[id] for id in dataset.splits["test"]).most_common(1)[0][0]
+    heights, widths = zip(*sizes.values(), strict=True)
+    return Profile(
+        min=(1, min(SMALLEST, *heights), min(SMALLEST, *widths)),
+        opt=(1, *typical),
+        max=(LARGEST_BATCH, max(LARGEST_HEIGHT, *heights), max(LARGEST_WIDTH, *widths)),
+    )
+
+
+def image_size(dataset: Dataset, id: str) -> tuple[int, int]:
+    """Height and width from the image file's head; raises BadInput when it has none."""
+    path = dataset.image_path(id)
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadInput(f"{path} cannot be read as an image ({error}). Replace it, or take it out of splits/.") from None

@@ -1,0 +1,103 @@
+"""The torch network's own result on the test split, which everything later is measured against."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from hardedge.console import tracked
+from hardedge.contracts import Reference, ReferenceImage, SegmentationScore, Task, sha256_of
+from hardedge.data.folder import Dataset, Pixels, read_mask
+from hardedge.data.palette import save_mask
+from hardedge.errors import BadInput, listed
+from hardedge.export.graph import PixelsToMask
+from hardedge.metrics import Counts, confusion_counts, iou_per_class, mean_iou
+
+SPLIT = "test"
+GOLDEN = 8
+
+
+def write_reference(network: PixelsToMask, dataset: Dataset, out: Path) -> Reference:
+    """Runs the network over the test split, an image at a time; writes out/masks/ID.png and out/confusion.npz.
+
+    Raises BadInput for an image or label that cannot be used, and when no pixel of the split is labelled.
+    """
+    (out / "masks").mkdir(parents=True)
+    images, counts = [], []
+    for id in tracked(dataset.splits[SPLIT], "reference masks"):
+        image_HWC, label_HW = dataset.pair(id)
+        mask_HW = mask_from(network, image_HWC)
+        save_mask(mask_HW, dataset.task, out / "masks" / f"{id}.png")
+        counts.append(confusion_counts(mask_HW, label_HW, dataset.task.num_classes, dataset.task.ignore_index))
+        images.append(
+            ReferenceImage(
+                id=id,
+                image_sha256=sha256_of(dataset.image_path(id)),
+                label_sha256=sha256_of(dataset.mask_path(id)),
+            )
+        )
+    counts_NCC = np.stack(counts)
+    if not counts_NCC.any():
+        raise BadInput(f"{dataset.root}/splits/{SPLIT}.txt: no pixel of its masks is labelled. Add labelled images.")
+    np.savez_compressed(out / "confusion.npz", counts=counts_NCC)
+    return Reference(split=SPLIT, images=tuple(images), score=score_of(counts_NCC.sum(0), dataset.task))
+
+
+def mask_from(network: PixelsToMask, image_HWC: Pixels) -> Pixels:
+    """The torch network's mask of one image, uint8 [H, W]."""
+    with torch.inference_mode():
+        mask_HW: Pixels = network(torch.from_numpy(image_HWC.copy())[None])[0].numpy()
+    return mask_HW
+
+
+def score_of(counts_CC: Counts, task: Task) -> SegmentationScore:
+    """Counts as mIoU and IoU per class in percent."""
+    iou = 100 * iou_per_class(counts_CC)
+    named = zip(task.classes, iou, strict=True)
+    return SegmentationScore(
+        miou=100 * mean_iou(counts_CC),
+        per_class={entry.name: None if np.isnan(value) else float(value) for entry, value in named},
+    )
+
+
+def require_hardness_maps(checkpoint: Path, dataset: Dataset) -> dict[str, Path]:
+    """The checkpoint's hardness map of each test image; raises BadInput naming those it does not have."""
+    maps = {id: checkpoint / "hardness" / SPLIT / f"{id}.png" for id in dataset.splits[SPLIT]}
+    missing = [f"hardness/{SPLIT}/{path.name}: missing" for path in maps.values() if not path.is_file()]
+    if missing:
+        more = [f"and {len(missing) - 5} more"] if len(missing) > 5 else []
+        raise listed(
+            f"{checkpoint} was trained on other data than {dataset.root}",
+            missing[:5] + more,
+            "Give the --data that it was trained on, or train it on this data.",
+        )
+    return maps
+
+
+def copy_hardness_maps(maps: dict[str, Path], out: Path) -> None:
+    """Copies each image's hardness map to out/ID.png."""
+    out.mkdir(parents=True)
+    for id, path in maps.items():
+        shutil.copyfile(path, out / f"{id}.png")
+
+
+def golden_ids(maps: dict[str, Path], count: int = GOLDEN) -> tuple[str, ...]:
+    """The easiest image, the hardest, and evenly between them by mean hardness; all of them where there are fewer."""
+    ranked = sorted(maps, key=lambda id: (float(read_mask(maps[id]).mean()), id))
+    if len(ranked) <= count:
+        return tuple(maps)
+    chosen = {ranked[round(place * (len(ranked) - 1) / (count - 1))] for place in range(count)}
+    return tuple(id for id in maps if id in chosen)
+
+
+def write_golden(ids: tuple[str, ...], dataset: Dataset, masks: Path, out: Path) -> dict[str, Pixels]:
+    """Writes out/images/ID.png and out/masks/ID.png, and returns the images; `masks` holds the reference masks."""
+    (out / "images").mkdir(parents=True)
+    (out / "masks").mkdir()
+    images = {id: dataset.image(id) for id in ids}
+    for id, image_HWC in images.items():
+        Image.fromarray(image_HWC).save(out / "images" / f"{id}.png")
+        shutil.copyfile(masks / f"{id}.png", out / "masks" / f"{id}.png")
+    return images
