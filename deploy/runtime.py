@@ -119,9 +119,7 @@ def _require_same_device(engine: Engine, capability: str | None) -> None:
     here = compute_capability()
     if here != capability:
         found = f"this machine's GPU is {here}" if here else "no NVIDIA GPU answers here"
-        raise MissingHere(
-            f"engine {engine.target}: built ahead of time for {capability}, and {found}. Verify it there."
-        )
+        raise MissingHere(f"engine {engine.target}: built ahead of time for {capability}; {found}. Verify it there.")
 
 
 def _require_same_version(engine: Engine) -> None:
