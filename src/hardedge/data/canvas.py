@@ -16,6 +16,7 @@ Point: TypeAlias = tuple[int, int]
 T = TypeVar("T")
 
 _MASK = (1 << 64) - 1
+_WIDE = 1 << 30
 _STEP = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
@@ -91,11 +92,10 @@ class Camera:
         return self.focal * length // z
 
     def ground(self, shape: tuple[int, int]) -> tuple[Ints, Ints]:
-        """The ground point x, z [rows, columns] seen at each pixel below the horizon of a canvas."""
+        """The ground seen below the horizon of a canvas: x at each pixel [rows, columns], z in each row [rows, 1]."""
         below = np.arange(1, shape[0] - self.horizon, dtype=np.int32)[:, None]
         columns = np.arange(shape[1], dtype=np.int32)[None]
-        z = np.broadcast_to(self.focal * self.height // below, (len(below), shape[1]))
-        return (columns - self.center) * self.height // below, z
+        return (columns - self.center) * self.height // below, self.focal * self.height // below
 
 
 @dataclass(frozen=True)
@@ -114,25 +114,28 @@ def _doubled_area(points: Sequence[Point]) -> int:
 
 @dataclass
 class Canvas:
-    """An image int32 [H, W, 3] and its labels uint8 [H, W], drawn from far to near."""
+    """An image int32 [3, H, W] and its labels uint8 [H, W], drawn from far to near."""
 
     shape: tuple[int, int]
     image: Ints = field(init=False)
     labels: npt.NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.image = np.zeros((*self.shape, 3), np.int32)
+        self.image = np.zeros((3, *self.shape), np.int32)
         self.labels = np.zeros(self.shape, np.uint8)
 
     def polygon(self, points: Sequence[Point]) -> Region:
         """The pixels of a convex polygon, its border included."""
         region = self._window(points)
-        turn = 1 if _doubled_area(points) > 0 else -1
-        region.inside[:] = True
+        rows, turn = region.rows, 1 if _doubled_area(points) > 0 else -1
+        first, last = np.full_like(rows, -_WIDE), np.full_like(rows, _WIDE)
         for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]], strict=True):
             across, along = turn * (x1 - x0), turn * (y1 - y0)
-            inner = across * (region.rows - y0) >= along * (region.columns - x0)
-            np.logical_and(region.inside, inner, out=region.inside)
+            if along > 0:
+                np.minimum(last, x0 + across * (rows - y0) // along, out=last)
+            elif along < 0:
+                np.maximum(first, x0 - across * (rows - y0) // -along, out=first)
+        np.logical_and(region.columns >= first, region.columns <= last, out=region.inside)
         return region
 
     def ellipse(self, center: Point, radius: Point, ragged: int = 0, seed: int = 0) -> Region:
@@ -157,18 +160,14 @@ class Canvas:
         return Region((slice(top, bottom), slice(left, right)), inside, rows, columns)
 
     def paint(self, region: Region, color: Color | Ints, label: int | None = None, grain: Ints | int = 0) -> None:
-        """Fills a region with a colour, or an array of them [h, w, 3], plus a grain [h, w]; None keeps the label."""
-        inside, window = region.inside, self.image[region.window]
-        painted = np.asarray(color, np.int32)
-        if painted.ndim == 3:
-            painted = painted[inside]
-        if not isinstance(grain, int):
-            painted = painted + np.broadcast_to(grain, inside.shape)[inside][:, None]
-        window[inside] = painted
+        """Fills a region with a colour, or an array of them [3, h, w], plus a grain [h, w]; None keeps the label."""
+        for plane, channel in zip(self.image, color, strict=True):
+            np.copyto(plane[region.window], channel + grain, where=region.inside)
         if label is not None:
-            self.labels[region.window][inside] = label
+            np.copyto(self.labels[region.window], np.uint8(label), where=region.inside)
 
     def darken(self, region: Region, percent: int) -> None:
         """A shadow over a region: its brightness becomes that many percent."""
-        window = self.image[region.window]
-        window[region.inside] = window[region.inside] * percent // 100
+        for plane in self.image:
+            window = plane[region.window]
+            np.copyto(window, window * percent // 100, where=region.inside)

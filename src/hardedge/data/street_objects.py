@@ -95,10 +95,10 @@ def building(canvas: Canvas, camera: Camera, dice: Dice, side: int, x: int, z: t
     window = (abs(in_bay - 50) < 24) & (in_storey > 30) & (in_storey < 80) & (up > storey)
     shop_front = (up < storey - 40) & (up > 40) & (abs(in_bay - 50) < 40)
     band = (up >= storey - 40) & (up < storey)
-    materials = np.asarray([darker(color, lit) for color in (wall, pane, GLASS, shop)], np.int32)
+    materials = np.asarray([darker(color, lit) for color in (wall, pane, GLASS, shop)], np.int32).T
     material = np.where(window, 1, 0) + np.where(shop_front, 2, 0) + np.where(band, 3, 0)
     courses = np.where(up % 30 < 8, -12, 0) + speckle(dice.roll(), along // 25, up // 25, 9)
-    canvas.paint(front, materials[material], Kind.BUILDING, courses)
+    canvas.paint(front, materials[:, material], Kind.BUILDING, courses)
 
 
 def _end_wall(canvas: Canvas, camera: Camera, x: int, height: int, z: int, wall: Color) -> None:
@@ -203,7 +203,7 @@ def lamp(canvas: Canvas, camera: Camera, dice: Dice, x: int, z: int) -> None:
 
 def sign(canvas: Canvas, camera: Camera, dice: Dice, x: int, z: int) -> None:
     """A traffic sign on its post: a disc, a triangle or a square with a rim and a symbol."""
-    height, size = dice.between(230, 280), dice.between(38, 50)
+    height, size = dice.between(230, 280), dice.between(44, 58)
     pole(canvas, camera, dice, x, z, height)
     face, rim, mark = dice.pick(SIGNS)
     shape = dice.pick(("disc", "triangle", "square"))

@@ -19,7 +19,14 @@ IGNORED = 255
 _SCALE = 2
 _FAR = 6000
 
-SKIES: tuple[Color, ...] = ((128, 166, 206), (170, 190, 210), (204, 206, 208), (164, 166, 170), (214, 186, 160))
+SKIES: tuple[Color, ...] = (
+    (128, 166, 206),
+    (170, 190, 210),
+    (204, 206, 208),
+    (164, 166, 170),
+    (214, 186, 160),
+    (126, 130, 140),
+)
 LINES: tuple[Color, ...] = ((208, 206, 200), (186, 186, 178))
 
 
@@ -47,8 +54,8 @@ def draw(seed: int, index: int) -> tuple[Pixels, Pixels]:
     camera = Camera(
         focal=dice.between(270, 330),
         height=dice.between(135, 190),
-        center=canvas.shape[1] // 2 + dice.between(-110, 110),
-        horizon=canvas.shape[0] * dice.between(36, 56) // 100,
+        center=canvas.shape[1] // 2 + dice.between(-130, 130),
+        horizon=canvas.shape[0] * dice.between(34, 58) // 100,
     )
     left, right = _side(dice, -1), _side(dice, 1)
     _sky(canvas, dice, camera)
@@ -62,7 +69,7 @@ def draw(seed: int, index: int) -> tuple[Pixels, Pixels]:
 
 
 def _side(dice: Dice, sign: int) -> Side:
-    kerb = dice.between(320, 620)
+    kerb = dice.between(300, 680)
     walk = kerb + dice.between(180, 360)
     front = walk + (dice.between(150, 500) if dice.chance(65) else 0)
     return Side(sign, kerb, walk, front, park=dice.chance(25))
@@ -72,7 +79,7 @@ def _sky(canvas: Canvas, dice: Dice, camera: Camera) -> None:
     height, width = canvas.shape
     top = dice.shade(dice.pick(SKIES), 16)
     rows = np.arange(height, dtype=np.int32)[:, None]
-    canvas.image[:] = np.asarray(top) + (rows * 36 // max(camera.horizon, 1))[..., None]
+    canvas.image[:] = np.asarray(top, np.int32)[:, None, None] + rows * 36 // camera.horizon
     for _ in range(dice.between(0, 6)):
         center = dice.between(0, width), dice.between(0, camera.horizon)
         cloud = canvas.ellipse(center, (dice.between(30, 110), dice.between(6, 22)), ragged=30, seed=dice.roll())
@@ -101,12 +108,12 @@ def _ground(canvas: Canvas, camera: Camera, dice: Dice, left: Side, right: Side)
     blades = speckle(dice.roll(), x // 7, z // 14, 22) + speckle(dice.roll(), x // 60, z // 90, 12)
     grain = np.where(paved, _slabs(dice, x, z, inward), np.where(green, blades, wear))
     below = slice(camera.horizon + 1, None)
-    canvas.image[below] = materials[material] + grain[..., None]
+    canvas.image[:, below] = materials.T[:, material] + grain
     canvas.labels[below] = label
     if dice.chance(60):
         reach = dice.between(200, 900)
         shaded = (x < reach - left.front) if dice.chance(50) else (x > right.front - reach)
-        canvas.image[below][shaded] = canvas.image[below][shaded] * 66 // 100
+        np.copyto(canvas.image[:, below], canvas.image[:, below] * 66 // 100, where=shaded)
 
 
 def _road_paint(dice: Dice, x: Ints, z: Ints, middle: int) -> Bools:
@@ -130,11 +137,11 @@ def _beside(canvas: Canvas, camera: Camera, dice: Dice, side: Side) -> list[Draw
         x, z = side.sign * (side.walk + 80 if green else side.walk - 30), dice.between(700, 3600)
         things.append((z, partial(objects.tree, canvas, camera, dice.fork(), x, z)))
     for _ in range(dice.pick((0, 0, 1, 1, 2))):
-        x, z = side.sign * dice.between(side.kerb + 40, side.walk - 30), dice.between(800, 2000)
+        x, z = side.sign * dice.between(side.kerb + 40, side.walk - 30), dice.between(750, 1800)
         things.append((z, partial(objects.person, canvas, camera, dice.fork(), x, z)))
     for chance, thing in ((28, objects.lamp), (55, objects.sign)):
         if dice.chance(chance):
-            x, z = side.sign * (side.kerb + 35), dice.between(850, 1900)
+            x, z = side.sign * (side.kerb + 35), dice.between(750, 1700)
             things.append((z, partial(thing, canvas, camera, dice.fork(), x, z)))
     return things
 
@@ -181,11 +188,11 @@ def _bonnet(canvas: Canvas, dice: Dice) -> None:
 def _photograph(canvas: Canvas, dice: Dice) -> Pixels:
     """Averages the drawing down, lights it, and adds the camera's noise."""
     drawn = canvas.image.clip(0, 255)
-    image = sum(drawn[row::_SCALE, column::_SCALE] for row in range(_SCALE) for column in range(_SCALE))
-    gain = dice.between(62, 112)
-    tint = np.asarray([gain * dice.between(91, 109) for _ in range(3)], np.int32)
+    image = sum(drawn[:, row::_SCALE, column::_SCALE] for row in range(_SCALE) for column in range(_SCALE))
+    gain = dice.between(54, 118)
+    tint = np.asarray([gain * dice.between(88, 112) for _ in range(3)], np.int32)[:, None, None]
     image = image * tint // (_SCALE * _SCALE * 10_000) + dice.between(-6, 14)
     rows, columns = np.arange(HEIGHT, dtype=np.int32)[:, None], np.arange(WIDTH, dtype=np.int32)[None]
     noise = [speckle(dice.roll(), rows, columns, 9) for _ in range(3)]
-    shot: Pixels = (image + np.stack(noise, -1)).clip(0, 255).astype(np.uint8)
+    shot: Pixels = (image + np.stack(noise)).clip(0, 255).astype(np.uint8).transpose(1, 2, 0).copy()
     return shot
