@@ -16,6 +16,8 @@ from hardedge.train.state import TrainingState
 
 WARM_UP_STEPS = 2
 TIMED_STEPS = 20
+LEAST_TIMED_STEPS = 3
+MEASURED_SHARE = 0.1
 TIMED_IMAGES = 8
 TIMED_STATISTICS = 2
 
@@ -35,7 +37,7 @@ def steps_within(budget: float, recipe: Recipe, dataset: Dataset) -> int:
     Raises BadInput when not even one does.
     """
     started = time.perf_counter()
-    costs = measured_costs(replace(recipe, steps=WARM_UP_STEPS + TIMED_STEPS), dataset)
+    costs = measured_costs(replace(recipe, steps=WARM_UP_STEPS + TIMED_STEPS), dataset, MEASURED_SHARE * budget)
     measured = time.perf_counter() - started
     steps = affordable_steps(budget - measured, recipe.evaluate_every, costs)
     if steps < 1:
@@ -50,25 +52,27 @@ def affordable_steps(seconds: float, evaluate_every: int, costs: Costs) -> int:
     return math.floor(spare / (costs.step + costs.evaluation / evaluate_every))
 
 
-def measured_costs(recipe: Recipe, dataset: Dataset) -> Costs:
+def measured_costs(recipe: Recipe, dataset: Dataset, most: float) -> Costs:
+    """The costs by 20 timed steps, or from the third on as many as take `most` seconds."""
     state = new_state(recipe, dataset.task)
     samples = TrainingSamples(dataset, recipe)
-    step = _seconds_of_a_step(state, recipe, samples)
+    step = _seconds_of_a_step(state, recipe, samples, most)
     image = _seconds_of_an_image(state, dataset)
     statistics = STATISTICS_BATCHES * _seconds_of_a_statistics_batch(state, recipe, samples)
     mapped = len(dataset.splits["test"]) + len(calibration_candidates(dataset.splits["train"]))
     return Costs(step=step, evaluation=statistics + image * len(dataset.splits["val"]), ending=image * mapped)
 
 
-def _seconds_of_a_step(state: TrainingState, recipe: Recipe, samples: TrainingSamples) -> float:
-    started = 0.0
-    for images_BCHW, target_BHW in training_batches(
-        samples, recipe, device_of(state.training), first=0, last=recipe.steps
-    ):
+def _seconds_of_a_step(state: TrainingState, recipe: Recipe, samples: TrainingSamples, most: float) -> float:
+    device = device_of(state.training)
+    started = time.perf_counter()
+    for images_BCHW, target_BHW in training_batches(samples, recipe, device, first=0, last=recipe.steps):
         training_step(state, recipe, images_BCHW, target_BHW)
         if state.step == WARM_UP_STEPS:
             started = time.perf_counter()
-    return (time.perf_counter() - started) / TIMED_STEPS
+        if state.step >= WARM_UP_STEPS + LEAST_TIMED_STEPS and time.perf_counter() - started > most:
+            break
+    return (time.perf_counter() - started) / (state.step - WARM_UP_STEPS)
 
 
 def _seconds_of_an_image(state: TrainingState, dataset: Dataset) -> float:
