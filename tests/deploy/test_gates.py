@@ -1,0 +1,120 @@
+"""Gates and verdicts on made-up measurements."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hardedge.contracts import Certificate, Check, Gate, Interval, Overhead, Parity, Status, Verdict, read_json
+from hardedge.deploy.gates import Gates, judge, verdict
+
+
+@pytest.fixture
+def certificate(shared_bundle: Path) -> Certificate:
+    return read_json(Certificate, shared_bundle / Certificate.FILE)
+
+
+def parity(low: float, high: float, status: Verdict = "pass") -> Parity:
+    return Parity(
+        target="tensorrt",
+        precision="fp16",
+        images=100,
+        miou_reference=70.0,
+        miou=70.0 + (low + high) / 2,
+        difference=(low + high) / 2,
+        interval=Interval(low=low, high=high, confidence=90.0),
+        margin=0.1,
+        status=status,
+        detail="",
+        pixel_agreement=1.0,
+        boundary_agreement=1.0,
+        golden_agreement=1.0,
+        per_class=(),
+    )
+
+
+def overhead(low: float | None, high: float | None) -> Overhead:
+    interval = None if low is None or high is None else Interval(low=low, high=high, confidence=90.0)
+    ratio = None if interval is None else (interval.low + interval.high) / 2
+    return Overhead(ratio=ratio, interval=interval, status="inconclusive", detail="said why")
+
+
+def differing(certificate: Certificate) -> Certificate:
+    return replace(certificate, level0=replace(certificate.level0, status="different"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [(-0.2, 0.1, "pass"), (-0.3, 0.0, "pass"), (-0.31, 0.5, "inconclusive"), (-1.0, -0.31, "fail"), (0.0, 0.0, "pass")],
+)
+def test_the_miou_gate_applies_to_the_bound(certificate: Certificate, low: float, high: float, status: str) -> None:
+    (gate,) = judge(Gates(max_miou_drop=0.3), certificate, [parity(low, high)], overhead(None, None))
+    assert (gate.status, gate.limit) == (status, "at most 0.3 points")
+
+
+def test_no_drop_at_all_can_be_asked_for(certificate: Certificate) -> None:
+    (gate,) = judge(Gates(max_miou_drop=0.0), certificate, [parity(0.0, 0.0)], overhead(None, None))
+    assert gate.status == "pass"
+
+
+def test_each_target_has_its_gate_and_none_is_undecided(certificate: Certificate) -> None:
+    gates = judge(Gates(max_miou_drop=0.3), certificate, [parity(0, 0), parity(-2, -1)], overhead(None, None))
+    assert [gate.status for gate in gates] == ["pass", "fail"]
+    (gate,) = judge(Gates(max_miou_drop=0.3), certificate, [], overhead(None, None))
+    assert (gate.status, gate.found[:12]) == ("inconclusive", "not measured")
+
+
+def test_level0_satisfies_the_overhead_gate(certificate: Certificate) -> None:
+    (gate,) = judge(Gates(max_overhead=0.0), certificate, [], overhead(0.5, 1.5))
+    assert gate.status == "pass"
+    assert "implied by level 0" in gate.found
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [(0.99, 1.019, "pass"), (1.0, 1.03, "inconclusive"), (1.021, 1.03, "fail"), (None, None, "inconclusive")],
+)
+def test_the_overhead_gate_applies_to_the_bound(
+    certificate: Certificate, low: float | None, high: float | None, status: str
+) -> None:
+    (gate,) = judge(Gates(max_overhead=2.0), differing(certificate), [], overhead(low, high))
+    assert (gate.status, gate.limit) == (status, "at most 2 %")
+
+
+@pytest.mark.parametrize(
+    ("engines", "level0", "level0_engines"),
+    [
+        ("identical", "pass", "pass"),
+        ("different", "pass", "fail"),
+        ("not run here", "pass", "inconclusive"),
+        ("inconclusive", "pass", "inconclusive"),
+    ],
+)
+def test_required_levels(certificate: Certificate, engines: Status, level0: str, level0_engines: str) -> None:
+    checked = replace(certificate.level0, rtx_engines=Check(status=engines, detail=""))
+    identical = replace(certificate, level0=checked)
+    for certified, expected in ((identical, (level0, level0_engines)), (differing(identical), ("fail", "fail"))):
+        (first,) = judge(Gates(require="level0"), certified, [], overhead(None, None))
+        (second,) = judge(Gates(require="level0-engines"), certified, [], overhead(None, None))
+        assert (first.status, second.status) == expected
+
+
+def test_nothing_asked_for_is_no_gate(certificate: Certificate) -> None:
+    assert judge(Gates(), certificate, [parity(-9, -8)], overhead(None, None)) == ()
+
+
+def gate(status: Verdict) -> Gate:
+    return Gate(name="", limit="", found="", status=status)
+
+
+def test_verdicts(certificate: Certificate) -> None:
+    good, undecided, bad = parity(0, 0), parity(-1, 1, "inconclusive"), parity(-2, -1, "fail")
+    assert verdict(certificate, [good], []) == "pass"
+    assert verdict(certificate, [good], [gate("pass")]) == "pass"
+    assert verdict(certificate, [good, undecided], []) == "inconclusive"
+    assert verdict(certificate, [good], [gate("inconclusive")]) == "inconclusive"
+    assert verdict(certificate, [], []) == "inconclusive"
+    assert verdict(certificate, [undecided, bad], []) == "fail"
+    assert verdict(certificate, [good], [gate("fail"), gate("inconclusive")]) == "fail"
+    assert verdict(differing(certificate), [good], [gate("pass")]) == "fail"
+    assert verdict(replace(certificate, level1=replace(certificate.level1, status="different")), [good], []) == "fail"

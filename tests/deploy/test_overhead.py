@@ -1,0 +1,154 @@
+"""How timings are taken, with a clock that the runners themselves move; and what follows from them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hardedge.contracts import Bundle, Certificate, load, read_json
+from hardedge.deploy import overhead as measured
+from hardedge.deploy.overhead import TooSlow, compare, latency, level2, overhead, paired_times, stored
+
+IMAGE_HWC = np.zeros((64, 96, 3), np.uint8)
+
+
+class Clock:
+    """Time that passes only in a runner."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+class Timed:
+    """A runner that takes a fixed time, and notes what was done."""
+
+    def __init__(self, clock: Clock, name: str, seconds: float, log: list[str], opening: float = 0.0) -> None:
+        self.clock, self.name, self.seconds, self.log = clock, name, seconds, log
+        clock.now += opening
+        log.append(f"open {name}")
+
+    def masks(self, images_BHWC: np.ndarray) -> np.ndarray:
+        assert images_BHWC.shape == (1, 64, 96, 3)
+        self.clock.now += self.seconds
+        self.log.append(self.name)
+        return images_BHWC[..., 0]
+
+    def close(self) -> None:
+        self.log.append(f"close {self.name}")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(measured, "time", clock)
+    return clock
+
+
+def openers(
+    clock: Clock, log: list[str], base: float, other: float, opening: float = 0.0
+) -> tuple[Callable[[], Timed], Callable[[], Timed]]:
+    return lambda: Timed(clock, "A", base, log, opening), lambda: Timed(clock, "B", other, log, opening)
+
+
+def test_sessions_alternate_and_blocks_are_abba(clock: Clock) -> None:
+    log: list[str] = []
+    pairs = paired_times(*openers(clock, log, 0.010, 0.011), IMAGE_HWC, seconds=10)
+    assert len(pairs) == measured.PAIRS
+    assert all(np.allclose(times, [[[0.010] * 2, [0.011] * 2]] * len(times)) for times in pairs)
+    text = " ".join(log)
+    assert text.startswith("open A open B A B A B A B B A A B B A")
+    opened = [entry for entry in log if entry.startswith("open")]
+    assert opened == ["open A", "open B", "open B", "open A"] * (measured.PAIRS // 2)
+    assert log.count("close A") == log.count("close B") == measured.PAIRS
+
+
+@pytest.mark.parametrize(("run", "opening"), [(0.001, 0.0), (0.01, 0.3), (0.1, 0.2), (0.15, 0.5)])
+def test_the_time_is_kept(clock: Clock, run: float, opening: float) -> None:
+    pairs = paired_times(*openers(clock, [], run, run, opening), IMAGE_HWC, seconds=15)
+    assert len(pairs) >= measured.FEWEST_PAIRS
+    assert clock.now - 100 <= 1.25 * 15
+
+
+def test_too_slow_is_found_after_one_pair(clock: Clock) -> None:
+    with pytest.raises(TooSlow, match="latency not measured: 40 s needed, 15 s given"):
+        paired_times(*openers(clock, [], 1.0, 1.0), IMAGE_HWC, seconds=15)
+    assert clock.now - 100 == pytest.approx(8)
+
+
+def test_latency_percentiles_and_their_samples(clock: Clock) -> None:
+    runner = Timed(clock, "A", 0.001, [])
+    result = latency(runner, "onnxruntime:cpu", "fp32", IMAGE_HWC, seconds=2)
+    assert (result.size, result.runs) == ((64, 96), pytest.approx(2000, abs=1))
+    assert result.p50 == result.p90 == pytest.approx(1.0)
+    assert len(result.samples) == measured.STORED_SAMPLES
+    assert stored(np.arange(7.0)) == [0, 1, 2, 3, 4, 5, 6]
+    assert stored(np.arange(1000.0))[:2] == [0, 2]
+    assert stored(np.arange(1000.0))[-1] == 999
+
+
+def test_few_runs_are_made_even_without_time(clock: Clock) -> None:
+    assert latency(Timed(clock, "A", 1.0, []), "tensorrt", "fp16", IMAGE_HWC, seconds=0).runs == measured.FEWEST_RUNS
+
+
+def test_a_real_branch_is_seen_and_a_real_file_is_itself(shared_bundle: Path) -> None:
+    """On a busy machine either may be undecided; neither may come out as the contrary."""
+    model, control = shared_bundle / "model.onnx", shared_bundle / "control.onnx"
+    branch = compare(model, control, IMAGE_HWC, 3, arm="branch")
+    itself = compare(model, model, IMAGE_HWC, 3, arm="itself")
+    assert branch.status in ("different", "inconclusive")
+    assert branch.ratio > 1.2
+    assert itself.interval.low <= 1.05
+    assert itself.interval.high >= 0.95
+    assert itself.sessions >= measured.FEWEST_PAIRS
+
+
+def test_level2_is_implied_by_equal_digests(shared_bundle: Path) -> None:
+    bundle = load(Bundle, shared_bundle)
+    issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
+    level = level2(shared_bundle, bundle, issued, IMAGE_HWC, seconds=0)
+    assert (level.status, level.noise_floor, level.control) == ("implied", None, None)
+    assert "not measured" in level.detail
+    assert overhead(level).status == "implied"
+    differing = level2(shared_bundle, bundle, replace(issued, status="different"), IMAGE_HWC, seconds=0)
+    assert differing.status == overhead(differing).status == "not run here"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "noise", "said"),
+    [(1.3, 0.001, "costs +30.0 %"), (1.02, 0.2, "came out inconclusive: this machine is too noisy to see a branch")],
+)
+def test_the_positive_control_is_put_in_words(
+    shared_bundle: Path, monkeypatch: pytest.MonkeyPatch, ratio: float, noise: float, said: str
+) -> None:
+    def synthetic(open_base: object, open_other: object, image: object, seconds: float) -> list[np.ndarray]:
+        rng = np.random.default_rng(0)
+        pairs = [0.01 * np.exp(rng.normal(0, noise, (20, 2, 2))) for _ in range(8)]
+        for times in pairs:
+            times[:, 1] *= ratio
+        return pairs
+
+    monkeypatch.setattr(measured, "paired_times", synthetic)
+    bundle = load(Bundle, shared_bundle)
+    issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
+    level = level2(shared_bundle, bundle, issued, IMAGE_HWC, seconds=1)
+    assert level.status == "implied"
+    assert said in level.detail
+    without = level2(shared_bundle, replace(bundle, control=None), issued, IMAGE_HWC, seconds=1)
+    assert without.control is None
+    assert "no positive control" in without.detail
+
+
+def test_what_is_too_slow_to_measure_is_said(shared_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_slow(*_: object) -> list[np.ndarray]:
+        raise TooSlow("latency not measured: 40 s needed, 15 s given")
+
+    monkeypatch.setattr(measured, "paired_times", too_slow)
+    issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
+    level = level2(shared_bundle, load(Bundle, shared_bundle), issued, IMAGE_HWC, seconds=1)
+    assert (level.status, level.noise_floor) == ("implied", None)
+    assert level.detail.endswith("40 s needed, 15 s given")
