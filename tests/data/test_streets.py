@@ -58,10 +58,10 @@ def test_scenes_have_every_class_and_the_thin_ones_are_rare(scenes: tuple[np.nda
 
 def test_poles_and_signs_are_at_least_three_pixels_wide() -> None:
     for depth in range(700, 2400, 50):
-        canvas = Canvas((2 * HEIGHT, 2 * WIDTH))
         camera = Camera(focal=270, height=160, center=WIDTH, horizon=HEIGHT)
-        lamp(canvas, camera, Dice(depth), -300, depth)
-        sign(canvas, camera, Dice(depth), 300, depth)
+        canvas = Canvas((2 * HEIGHT, 2 * WIDTH), camera)
+        lamp(canvas, Dice(depth), -300, depth)
+        sign(canvas, Dice(depth), 300, depth)
         mask_HW = canvas.labels[::2, ::2]
         posts, faces = (mask_HW == Kind.POLE).sum(1), mask_HW == Kind.SIGN
         assert posts[posts > 0].min() >= 3

@@ -114,9 +114,10 @@ def _doubled_area(points: Sequence[Point]) -> int:
 
 @dataclass
 class Canvas:
-    """An image int32 [3, H, W] and its labels uint8 [H, W], drawn from far to near."""
+    """An image int32 [3, H, W] and its labels uint8 [H, W], drawn from far to near as the camera sees them."""
 
     shape: tuple[int, int]
+    camera: Camera
     image: Ints = field(init=False)
     labels: npt.NDArray[np.uint8] = field(init=False)
 

@@ -50,18 +50,15 @@ def draw(seed: int, index: int) -> tuple[Pixels, Pixels]:
     Integer arithmetic throughout: the same bytes on every machine.
     """
     dice = Dice(seed, index)
-    canvas = Canvas((HEIGHT * _SCALE, WIDTH * _SCALE))
-    camera = Camera(
-        focal=dice.between(270, 330),
-        height=dice.between(135, 190),
-        center=canvas.shape[1] // 2 + dice.between(-130, 130),
-        horizon=canvas.shape[0] * dice.between(34, 58) // 100,
-    )
+    height, width = HEIGHT * _SCALE, WIDTH * _SCALE
+    focal, above = dice.between(270, 330), dice.between(135, 190)
+    center, horizon = width // 2 + dice.between(-130, 130), height * dice.between(34, 58) // 100
+    canvas = Canvas((height, width), Camera(focal=focal, height=above, center=center, horizon=horizon))
     left, right = _side(dice, -1), _side(dice, 1)
-    _sky(canvas, dice, camera)
-    _ground(canvas, camera, dice, left, right)
-    things = [thing for side in (left, right) for thing in _beside(canvas, camera, dice, side)]
-    things += _traffic(canvas, camera, dice, left, right)
+    _sky(canvas, dice)
+    _ground(canvas, dice, left, right)
+    things = [thing for side in (left, right) for thing in _beside(canvas, dice, side)]
+    things += _traffic(canvas, dice, left, right)
     for _, paint in sorted(things, key=lambda thing: -thing[0]):
         paint()
     _bonnet(canvas, dice)
@@ -75,26 +72,26 @@ def _side(dice: Dice, sign: int) -> Side:
     return Side(sign, kerb, walk, front, park=dice.chance(25))
 
 
-def _sky(canvas: Canvas, dice: Dice, camera: Camera) -> None:
-    height, width = canvas.shape
+def _sky(canvas: Canvas, dice: Dice) -> None:
+    (height, width), horizon = canvas.shape, canvas.camera.horizon
     top = dice.shade(dice.pick(SKIES), 16)
     rows = np.arange(height, dtype=np.int32)[:, None]
-    canvas.image[:] = np.asarray(top, np.int32)[:, None, None] + rows * 36 // camera.horizon
+    canvas.image[:] = np.asarray(top, np.int32)[:, None, None] + rows * 36 // horizon
     for _ in range(dice.between(0, 6)):
-        center = dice.between(0, width), dice.between(0, camera.horizon)
+        center = dice.between(0, width), dice.between(0, horizon)
         cloud = canvas.ellipse(center, (dice.between(30, 110), dice.between(6, 22)), ragged=30, seed=dice.roll())
         canvas.paint(cloud, dice.shade((212, 212, 214), 14))
     for column in range(0, width, 24):
         rise, forest = dice.between(4, 30), dice.chance(60)
         color = dice.shade(dice.pick(GREENS if forest else PAINTS[:7]), 12)
-        points = [(column, camera.horizon - rise), (column + 23, camera.horizon - rise)]
-        block = canvas.polygon([*points, (column + 23, camera.horizon + 2), (column, camera.horizon + 2)])
+        points = [(column, horizon - rise), (column + 23, horizon - rise)]
+        block = canvas.polygon([*points, (column + 23, horizon + 2), (column, horizon + 2)])
         grain = speckle(dice.roll(), block.rows // 3, block.columns // 3, 14)
         canvas.paint(block, color, Kind.TREE if forest else Kind.BUILDING, grain)
 
 
-def _ground(canvas: Canvas, camera: Camera, dice: Dice, left: Side, right: Side) -> None:
-    x, z = camera.ground(canvas.shape)
+def _ground(canvas: Canvas, dice: Dice, left: Side, right: Side) -> None:
+    x, z = canvas.camera.ground(canvas.shape)
     off, leftward = abs(x), x < 0
     inward = off - np.where(leftward, left.kerb, right.kerb)
     paved = (inward >= 0) & (off < np.where(leftward, left.walk, right.walk))
@@ -107,7 +104,7 @@ def _ground(canvas: Canvas, camera: Camera, dice: Dice, left: Side, right: Side)
     wear = speckle(dice.roll(), x // 12, z // 24, 6) + speckle(dice.roll(), x // 110, z // 260, 9)
     blades = speckle(dice.roll(), x // 7, z // 14, 22) + speckle(dice.roll(), x // 60, z // 90, 12)
     grain = np.where(paved, _slabs(dice, x, z, inward), np.where(green, blades, wear))
-    below = slice(camera.horizon + 1, None)
+    below = slice(canvas.camera.horizon + 1, None)
     canvas.image[:, below] = materials.T[:, material] + grain
     canvas.labels[below] = label
     if dice.chance(60):
@@ -130,40 +127,40 @@ def _slabs(dice: Dice, x: Ints, z: Ints, inward: Ints) -> Ints:
     return speckle(dice.roll(), x // slab, z // slab, 12) - 34 * joint.astype(np.int32) + 38 * kerb.astype(np.int32)
 
 
-def _beside(canvas: Canvas, camera: Camera, dice: Dice, side: Side) -> list[Drawing]:
-    things = _park(canvas, camera, dice, side) if side.park else _houses(canvas, camera, dice, side)
+def _beside(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
+    things = _park(canvas, dice, side) if side.park else _houses(canvas, dice, side)
     green = side.front - side.walk > 120
     for _ in range(dice.between(1, 4) if green else dice.between(0, 1)):
         x, z = side.sign * (side.walk + 80 if green else side.walk - 30), dice.between(700, 3600)
-        things.append((z, partial(objects.tree, canvas, camera, dice.fork(), x, z)))
+        things.append((z, partial(objects.tree, canvas, dice.fork(), x, z)))
     for _ in range(dice.pick((0, 0, 1, 1, 2))):
         x, z = side.sign * dice.between(side.kerb + 40, side.walk - 30), dice.between(750, 1800)
-        things.append((z, partial(objects.person, canvas, camera, dice.fork(), x, z)))
+        things.append((z, partial(objects.person, canvas, dice.fork(), x, z)))
     for chance, thing in ((28, objects.lamp), (55, objects.sign)):
         if dice.chance(chance):
             x, z = side.sign * (side.kerb + 35), dice.between(750, 1700)
-            things.append((z, partial(thing, canvas, camera, dice.fork(), x, z)))
+            things.append((z, partial(thing, canvas, dice.fork(), x, z)))
     return things
 
 
-def _houses(canvas: Canvas, camera: Camera, dice: Dice, side: Side) -> list[Drawing]:
+def _houses(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
     things: list[Drawing] = []
     z, detached = dice.between(120, 500), True
     while z < _FAR:
         end = z + dice.between(700, 2200)
-        block = partial(objects.building, canvas, camera, dice.fork(), side.sign, side.front, (z, end), detached)
+        block = partial(objects.building, canvas, dice.fork(), side.sign * side.front, (z, end), detached)
         things.append((end, block))
         detached = dice.chance(45)
         z = end + (dice.between(300, 1100) if detached else 0)
     return things
 
 
-def _park(canvas: Canvas, camera: Camera, dice: Dice, side: Side) -> list[Drawing]:
+def _park(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
     places = [(side.walk + dice.between(80, 1800), dice.between(900, 5000)) for _ in range(dice.between(8, 14))]
-    return [(z, partial(objects.tree, canvas, camera, dice.fork(), side.sign * x, z)) for x, z in places]
+    return [(z, partial(objects.tree, canvas, dice.fork(), side.sign * x, z)) for x, z in places]
 
 
-def _traffic(canvas: Canvas, camera: Camera, dice: Dice, left: Side, right: Side) -> list[Drawing]:
+def _traffic(canvas: Canvas, dice: Dice, left: Side, right: Side) -> list[Drawing]:
     middle = (right.kerb - left.kerb) // 2
     lanes = [(middle + right.kerb) // 2, (middle - left.kerb) // 2, right.kerb - 100, 100 - left.kerb]
     things: list[Drawing] = []
@@ -171,11 +168,11 @@ def _traffic(canvas: Canvas, camera: Camera, dice: Dice, left: Side, right: Side
         z = dice.between(550, 1500)
         while dice.chance(48) and z < 5000:
             x = lane + dice.between(-20, 20)
-            things.append((z, partial(objects.car, canvas, camera, dice.fork(), x, z)))
+            things.append((z, partial(objects.car, canvas, dice.fork(), x, z)))
             z += dice.between(650, 1600)
     if dice.chance(25):
         x, z = dice.between(-left.kerb, right.kerb), dice.between(900, 1800)
-        things.append((z, partial(objects.person, canvas, camera, dice.fork(), x, z)))
+        things.append((z, partial(objects.person, canvas, dice.fork(), x, z)))
     return things
 
 
