@@ -81,6 +81,7 @@ table code, .classes tbody th { white-space: nowrap; }
 .classes td:last-child { width: 34%; vertical-align: middle; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 20px 40px; }
 figure { margin: 0; min-width: 0; }
+figure > figcaption:first-child { margin-bottom: 6px; }
 .plots figcaption { margin-bottom: 8px; color: var(--ink); }
 .chart { display: block; overflow: visible; font-size: 12px; }
 .chart text { fill: var(--ink); }
@@ -134,7 +135,7 @@ footer { margin-top: 40px; padding-top: 10px; border-top: 1px solid var(--line);
   #pictures { break-before: page; }
   .scroll { overflow: visible; }
   .panels { grid-template-columns: repeat(3, 1fr); gap: 8px; }
-  h2, h3, caption { break-after: avoid; }
+  h2, h3, caption, .level, .level + p { break-after: avoid; }
   tr, li, figure, .sample, .verdict, .facts, .plots > figure { break-inside: avoid; }
   thead { display: table-header-group; }
   .badge, .verdict, .gauge, .gauge i, .gauge u { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
