@@ -28,6 +28,7 @@ Pixels = npt.NDArray[np.uint8]
 # 8 bits per channel; an image of more, squeezed into 8 without its range being known, would be another image
 MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 ORIENTATION: Final = 0x0112
+SHOWN: Final = 20
 
 
 def predict(
@@ -98,7 +99,7 @@ def image_paths(inputs: Sequence[Path]) -> list[Path]:
         paths += found
     faults += shared_names(paths)
     if faults:
-        raise listed("the images cannot be used", faults, "Correct the paths; masks are named after their images.")
+        raise listed("the images cannot be used", shown(faults), "Correct the paths; masks bear their images' names.")
     return paths
 
 
@@ -118,6 +119,12 @@ def shared_names(paths: Sequence[Path]) -> list[str]:
     return [f"{', '.join(same)}: all named {name}" for name, same in by_name.items() if len(same) > 1]
 
 
+def shown(faults: list[str]) -> list[str]:
+    """The first faults, and how many more there are: a folder of thousands may be wrong as a whole."""
+    more = len(faults) - SHOWN
+    return [*faults[:SHOWN], f"and {more} more"] if more > 0 else faults
+
+
 def require_usable(paths: Sequence[Path], profile: Profile) -> None:
     """Reads every image's header; raises BadInput with all faults, notes the rotations that are not applied."""
     faults, rotated = [], []
@@ -129,7 +136,7 @@ def require_usable(paths: Sequence[Path], profile: Profile) -> None:
         except BadInput as error:
             faults.append(str(error))
     if faults:
-        raise listed("the images cannot be used", faults, "Convert or resize them, or leave them out.")
+        raise listed("the images cannot be used", shown(faults), "Convert or resize them, or leave them out.")
     if rotated:
         names = ", ".join(rotated[:3]) + (f" and {len(rotated) - 3} more" if len(rotated) > 3 else "")
         note(f"EXIF rotation is not applied, as in training: {names}. Masks fit the pixels as they are stored.")

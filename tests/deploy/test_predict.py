@@ -143,6 +143,15 @@ def test_every_unusable_image_is_named_before_any_work(bundle: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_is_wrong_as_a_whole_is_told_briefly(bundle: Path, tmp_path: Path) -> None:
+    for index in range(25):
+        saved(tmp_path / "small" / f"{index:02d}.png", pixels(0, (8, 8)))
+    with pytest.raises(BadInput) as caught:
+        predict(bundle, [tmp_path / "small"], tmp_path / "out")
+    assert str(caught.value).count("8x8, but") == 20
+    assert "and 5 more" in str(caught.value)
+
+
 def test_missing_empty_and_equal_names_are_told_together(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     same = [saved(tmp_path / "x" / "a.png", pixels()), saved(tmp_path / "y" / "a.jpg", pixels())]
