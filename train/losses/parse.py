@@ -64,6 +64,8 @@ def _term(node: ast.expr) -> Loss:
         raise _Fault(f"unknown term {called.id}.{_guess(called.id, list(LOSSES))} Known: {', '.join(LOSSES)}.")
     kind = LOSSES[called.id]
     options = [_option(kind, keyword) for keyword in keywords]
+    if len(dict(options)) < len(options):
+        raise _Fault(f"{ast.unparse(node)} gives an option twice. Leave one.")
     return kind(**dict(options))
 
 

@@ -1,0 +1,287 @@
+"""For every network and branch: beside the network, never in it, and gradients where the method says."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hardedge.contracts import NetworkSpec
+from hardedge.errors import BadInput
+from hardedge.models import ARCHITECTURES, build_network
+from hardedge.train.branches import AuxiliaryBranch, HardnessBranch, Training, attach, tapped
+from hardedge.train.losses import CrossEntropy, Hardness
+
+Config = HardnessBranch | AuxiliaryBranch
+CASES: list[tuple[str, Config]] = [
+    *((name, HardnessBranch(kind)) for name in ARCHITECTURES for kind in ("light", "faithful")),  # type: ignore[arg-type]
+    ("deeplabv3_resnet50", AuxiliaryBranch()),
+]
+SIZE = (33, 48)
+
+
+def make(name: str, configs: Sequence[Config]) -> Training:
+    torch.manual_seed(0)
+    spec = NetworkSpec(name=name, num_classes=3)
+    return attach(build_network(spec), spec, configs)
+
+
+def hooks_of(model: nn.Module) -> int:
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return sum(len(getattr(module, kind)) for module in model.modules() for kind in kinds)
+
+
+def seeded(module: nn.Module, images_BCHW: Tensor) -> Tensor | dict[str, Tensor]:
+    torch.manual_seed(7)  # dropout
+    return module(images_BCHW)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{getattr(case[1], 'kind', 'auxiliary')}")
+def case(request: pytest.FixtureRequest) -> tuple[str, Config, Training]:
+    name, config = request.param
+    return name, config, make(name, [config])
+
+
+@pytest.fixture(scope="module")
+def batch() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    target_BHW = torch.randint(0, 3, (2, *SIZE), generator=generator)
+    target_BHW[:, :3] = 255
+    return torch.randn(2, 3, *SIZE, generator=generator), target_BHW
+
+
+class TestEveryNetworkAndBranch:
+    def test_the_model_is_the_plain_network(self, case: tuple[str, Config, Training]) -> None:
+        name, _, training = case
+        plain = build_network(NetworkSpec(name=name, num_classes=3))
+        assert list(training.model.state_dict()) == list(plain.state_dict())
+        assert {id(p) for p in training.model.parameters()}.isdisjoint(id(p) for p in training.branches.parameters())
+
+    def test_outputs_are_those_of_the_plain_network_bit_for_bit(
+        self, case: tuple[str, Config, Training], batch: tuple[Tensor, Tensor]
+    ) -> None:
+        training = case[2].train()
+        plain = copy.deepcopy(training.model)
+        branched = seeded(training, batch[0])
+        assert torch.equal(branched["logits"], seeded(plain, batch[0]))
+        statistics = zip(training.model.buffers(), plain.buffers(), strict=True)
+        assert all(torch.equal(ours, theirs) for ours, theirs in statistics)
+
+    def test_no_hook_is_left_and_copies_work(
+        self, case: tuple[str, Config, Training], batch: tuple[Tensor, Tensor]
+    ) -> None:
+        training = case[2].eval()
+        with torch.no_grad():
+            outputs = training(batch[0])
+            copied = copy.deepcopy(training)(batch[0])
+        assert hooks_of(training) == 0
+        assert all(torch.equal(outputs[key], copied[key]) for key in outputs)
+
+    def test_no_hook_is_left_after_an_exception(self, case: tuple[str, Config, Training]) -> None:
+        with pytest.raises(RuntimeError):
+            case[2](torch.zeros(1, 4, *SIZE))
+        assert hooks_of(case[2]) == 0
+
+    def test_gradients_reach_what_the_method_says(
+        self, case: tuple[str, Config, Training], batch: tuple[Tensor, Tensor]
+    ) -> None:
+        """Every branch parameter learns; a hardness branch gives the network nothing, an auxiliary head gives it."""
+        _, config, training = case
+        images_BCHW, target_BHW = batch
+        training.train().zero_grad()
+        outputs = training(images_BCHW)
+        # alone, the branch's side of the loss: the network's side is constant
+        if isinstance(config, HardnessBranch):
+            Hardness()(outputs["logits"].detach(), outputs["hardness"], target_BHW).backward()
+        else:
+            CrossEntropy()(outputs["auxiliary"], target_BHW).backward()
+        assert all(parameter.grad is not None for parameter in training.branches.parameters())
+        assert any(parameter.grad.abs().max() > 0 for parameter in training.branches.parameters())
+        reached = {name.split(".")[0] for name, p in training.model.named_parameters() if p.grad is not None}
+        assert reached == ({"backbone"} if isinstance(config, AuxiliaryBranch) else set())
+
+    def test_the_networks_loss_does_not_reach_the_branch(
+        self, case: tuple[str, Config, Training], batch: tuple[Tensor, Tensor]
+    ) -> None:
+        _, config, training = case
+        images_BCHW, target_BHW = batch
+        training.train().zero_grad()
+        outputs = training(images_BCHW)
+        if isinstance(config, HardnessBranch):
+            Hardness()(outputs["logits"], outputs["hardness"].detach(), target_BHW).backward()
+        else:
+            CrossEntropy()(outputs["logits"], target_BHW).backward()
+        assert all(parameter.grad is None for parameter in training.branches.parameters())
+        assert all(parameter.grad is not None for parameter in training.model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["light", "faithful"])
+def test_hardness_covers_the_image_and_not_its_padding(kind: str) -> None:
+    """deeplabv3plus pads 33x48 to 48x48: the answer is that of the padded image, cropped."""
+    training = make("deeplabv3plus_resnet18", [HardnessBranch(kind)]).eval()  # type: ignore[arg-type]
+    images_BCHW = torch.randn(1, 3, *SIZE)
+    with torch.no_grad():
+        found_B1HW = training(images_BCHW)["hardness"]
+        low_B1hw = training(nn.functional.pad(images_BCHW, (0, 0, 0, 15)))["hardness"]
+    full_B1HW = nn.functional.interpolate(low_B1hw, size=(48, 48), mode="bilinear")
+    assert torch.equal(found_B1HW, full_B1HW[:, :, :33])
+
+
+def test_the_light_branch_sees_a_fine_and_a_deep_map() -> None:
+    chosen = {name: make(name, [HardnessBranch()]).branches["hardness"].head.maps for name in ARCHITECTURES}
+    assert chosen == {
+        "lraspp_mobilenet_v3_large": ("low", "high"),
+        "deeplabv3_resnet50": ("low", "high"),
+        "deeplabv3plus_resnet18": (2, 5),
+    }
+
+
+def test_the_light_branch_learns_where_the_loss_is_high() -> None:
+    """On a frozen network, plain SGD on L_HL orders the hardness like the loss."""
+    training = make("lraspp_mobilenet_v3_large", [HardnessBranch()]).eval()
+    training.branches.train()
+    images_BCHW = torch.zeros(2, 3, 64, 64)
+    images_BCHW[..., 32:] = 1.0
+    target_BHW = torch.zeros(2, 64, 64, dtype=torch.long)
+    target_BHW[..., 32:] = torch.randint(0, 3, (2, 64, 32))
+    logits_BCHW = torch.zeros(2, 3, 64, 64)
+    logits_BCHW[:, 0] = 3.0  # right on the left, mostly wrong on the right
+    branch = training.branches["hardness"]
+    with torch.no_grad(), tapped(training.model, {branch.tap}) as features:
+        training.model(images_BCHW)
+    optimiser = torch.optim.SGD(branch.parameters(), lr=0.5, momentum=0.9)
+    for _ in range(20):
+        hardness_B1HW = branch(features[branch.tap], images_BCHW.shape[-2:])
+        optimiser.zero_grad()
+        Hardness(alpha=1.0)(logits_BCHW, hardness_B1HW, target_BHW).backward()
+        optimiser.step()
+    columns_W = hardness_B1HW.mean((0, 1, 2))
+    assert columns_W[-2:].mean() > columns_W[:2].mean() + 0.5
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.ReLU())
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flat = nn.Flatten()
+        self.unused = nn.Conv2d(3, 3, 1)
+        self.head = nn.Conv2d(6, 3, 1)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        features_BChw = self.stem(images_BCHW)
+        weight_BC = self.flat(self.pool(features_BChw)).sigmoid()
+        logits_BChw = self.head(features_BChw * weight_BC[..., None, None])
+        return nn.functional.interpolate(logits_BChw, size=images_BCHW.shape[-2:], mode="bilinear")
+
+
+OWN = NetworkSpec(name="mynet:build", num_classes=3)
+
+
+def test_a_light_branch_reads_a_users_network_and_leaves_it_as_it_was() -> None:
+    network = Own().train()
+    before = copy.deepcopy(network.state_dict())
+    training = attach(network, OWN, [HardnessBranch(tap="stem")])
+    assert network.training
+    assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
+    outputs = training(torch.randn(2, 3, 33, 50))
+    assert outputs["hardness"].shape == (2, 1, 17, 25)
+    assert outputs["logits"].shape == (2, 3, 33, 50)
+
+
+def test_a_nested_module_can_be_tapped() -> None:
+    assert attach(Own(), OWN, [HardnessBranch(tap="stem.0")])(torch.randn(2, 3, 64, 64))["hardness"].shape[1] == 1
+
+
+LRASPP = NetworkSpec(name="lraspp_mobilenet_v3_large", num_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "configs", "message"),
+    [
+        (
+            LRASPP,
+            [HardnessBranch(tap="neck")],
+            'branch hardness taps "neck", which lraspp_mobilenet_v3_large does not have. It has: backbone, classifier.',
+        ),
+        (LRASPP, [AuxiliaryBranch()], "lraspp_mobilenet_v3_large has no auxiliary head. Take the auxiliary branch out"),
+        (LRASPP, [HardnessBranch("faithful", tap="classifier")], 'taps "backbone", not "classifier"'),
+        (LRASPP, [HardnessBranch(), HardnessBranch("faithful")], "two hardness branches. Leave one"),
+        (
+            OWN,
+            [HardnessBranch("faithful")],
+            r'Use the light one with a tap, HardnessBranch\("light", tap=...\), on one of',
+        ),
+        (OWN, [HardnessBranch()], r"Name a tap, .*, one of: stem, pool, flat, unused, head."),
+        (OWN, [HardnessBranch(tap="")], 'taps "", which mynet:build does not have. It has: stem'),
+        (OWN, [HardnessBranch(tap="flat")], r'taps "flat", which gives no map \[B, C, h, w\]'),
+        (OWN, [HardnessBranch(tap="unused")], r'taps "unused", which gives no map \[B, C, h, w\]'),
+        (OWN, [AuxiliaryBranch()], "mynet:build has no auxiliary head"),
+    ],
+)
+def test_a_branch_that_does_not_fit_is_refused(spec: NetworkSpec, configs: list[Config], message: str) -> None:
+    network = Own() if spec is OWN else build_network(spec)
+    with pytest.raises(BadInput, match=message):
+        attach(network, spec, configs)
+
+
+def test_without_branches_only_logits_come_out() -> None:
+    training = make("lraspp_mobilenet_v3_large", [])
+    assert list(training(torch.randn(2, 3, 32, 32))) == ["logits"]
+    assert list(training.branches.parameters()) == []
+
+
+def test_hooks_are_on_the_model_only_inside_the_block() -> None:
+    model = Own()
+    with tapped(model, {"stem", "head"}) as outputs:
+        assert hooks_of(model) == 2
+        model(torch.randn(1, 3, 32, 32))
+    assert hooks_of(model) == 0
+    assert outputs["stem"].shape == (1, 6, 16, 16)
+
+
+EXPORT = [
+    pytest.param(case, marks=() if case[0].startswith("lraspp") and case[1].kind == "light" else pytest.mark.slow)
+    for case in CASES
+    if isinstance(case[1], HardnessBranch)
+]
+
+
+@pytest.mark.parametrize("case", EXPORT, ids=lambda case: f"{case[0]}-{case[1].kind}")
+def test_the_exported_graph_is_that_of_the_plain_network(case: tuple[str, HardnessBranch], tmp_path: Path) -> None:
+    """Node for node and weight for weight, after a training step's forward has run with the branch."""
+    import onnx
+
+    name, config = case
+    training = make(name, [config])
+    plain = build_network(NetworkSpec(name=name, num_classes=3))
+    training(torch.randn(2, 3, *SIZE))
+    plain.load_state_dict(training.model.state_dict())
+    found, expected = (
+        onnx.load(_exported(model, tmp_path / f"{i}.onnx")) for i, model in enumerate((training.model, plain))
+    )
+    assert _nodes(found.graph) == _nodes(expected.graph)
+    assert _weights(found.graph) == _weights(expected.graph)
+
+
+def _exported(model: nn.Module, path: Path) -> Path:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            model.eval(), (torch.randn(2, 3, 64, 64),), dynamo=True, opset_version=20, verbose=False
+        )
+    assert program is not None
+    program.save(path)
+    return path
+
+
+def _nodes(graph: object) -> list[tuple[object, ...]]:
+    return [(n.op_type, *n.input, *n.output, *(a.SerializeToString() for a in n.attribute)) for n in graph.node]  # type: ignore[attr-defined]
+
+
+def _weights(graph: object) -> dict[str, bytes]:
+    return {tensor.name: tensor.raw_data for tensor in graph.initializer}  # type: ignore[attr-defined]
