@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hardedge.contracts import Census, Check, EngineArms, LatencyComparison, Level0, Level1, Level2, Report
 from hardedge.deploy.report_charts import interval_text, intervals
-from hardedge.deploy.report_markup import Markup, badge, digest, facts, note, number, section, table, tag
+from hardedge.deploy.report_markup import Markup, as_sentence, badge, digest, facts, note, number, section, table, tag
 
 
 def certificate(report: Report) -> Markup:
@@ -21,7 +21,7 @@ def certificate(report: Report) -> Markup:
 
 def level(title: str, check: Check | Level0 | Level1 | Level2, *children: Markup | None) -> Markup:
     head = tag("div", tag("h3", title), badge(check.status), class_="level")
-    return tag("div", head, tag("p", check.detail) if check.detail else None, *children)
+    return tag("div", head, tag("p", as_sentence(check.detail)) if check.detail else None, *children)
 
 
 def level0(found: Level0) -> Markup:
@@ -88,7 +88,7 @@ def comparisons(found: Level2) -> list[tuple[str, str, LatencyComparison]]:
 def comparison_table(rows: Sequence[tuple[str, str, LatencyComparison]]) -> Markup:
     head = ("comparison", "status", "expected", "arm", "change [interval]", "sessions", "blocks", "blocks to decide")
     cells = [comparison_row(name, hoped, row) for name, hoped, row in rows]
-    details = [tag("p", tag("b", f"{name}: "), row.detail) for name, _, row in rows if row.detail]
+    details = [note(f"{name}: {row.detail}") for name, _, row in rows if row.detail]
     return tag("div", table("Latency comparisons", head, cells, numeric=range(4, 8)), *details)
 
 

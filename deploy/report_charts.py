@@ -112,7 +112,7 @@ def _tick(value: float, low: float, high: float, y: float, unit: str) -> Markup:
     return tag("text", f"{value:g} {unit}".replace("-", "−"), x=_p(x), y=f"{y + 16:g}", text_anchor=side, class_="tick")
 
 
-def tick_values(low: float, high: float, about: int = 5) -> list[float]:
+def tick_values(low: float, high: float, about: int = 6) -> list[float]:
     """Round numbers within [low, high], about so many."""
     rough = (high - low) / about
     power = 10.0 ** np.floor(np.log10(rough))

@@ -6,7 +6,7 @@ from typing import Final
 
 from hardedge.contracts import Latency, Parity, Report
 from hardedge.deploy.report_charts import interval_text
-from hardedge.deploy.report_markup import TONES, Markup, badge, joined, number, signed, tag
+from hardedge.deploy.report_markup import TONES, Markup, as_sentence, badge, joined, number, signed, tag
 
 HEADLINES: Final = {
     "pass": "Every check that decides the verdict holds.",
@@ -96,7 +96,7 @@ def findings(report: Report) -> list[Markup]:
 
 
 def finding(name: str, status: str, sentence: str | None, detail: str | None) -> Markup:
-    extra = tag("span", " ", detail, class_="note") if detail else None
+    extra = tag("span", " ", as_sentence(detail), class_="note") if detail else None
     return tag("li", tag("b", name), badge(status), tag("p", sentence or None, extra))
 
 

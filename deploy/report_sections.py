@@ -44,9 +44,7 @@ def parity(report: Report) -> Markup:
         f"mIoU in percent; difference in points with its {report.parity[0].interval.confidence:g} % paired bootstrap "
         "interval, whose lower end must lie above −margin. Near edges: pixels equal within 3 px of a class boundary."
     )
-    details = [
-        tag("p", tag("b", f"{each.target} {each.precision}: "), each.detail) for each in report.parity if each.detail
-    ]
+    details = [note(f"{each.target} {each.precision}: {each.detail}") for each in report.parity if each.detail]
     rows = [parity_row(each) for each in report.parity]
     return section("Parity", table(caption, head, rows, numeric=range(2, 9)), unit, *details, *rest)
 

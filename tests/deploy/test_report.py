@@ -321,15 +321,15 @@ def judged(graph: str, engines: str, census: str, run: str | None, gate: str | N
 def test_every_status_of_every_level_is_written_out(status: str) -> None:
     levels = certificate()
     changed = Certificate(
-        level0=replace(levels.level0, status=status, rtx_engines=Check(status=status, detail="why of the engines")),
-        level1=replace(levels.level1, status=status, detail="why of the census"),
-        level2=replace(levels.level2, status=status, detail="why of the latency"),
+        level0=replace(levels.level0, status=status, rtx_engines=Check(status=status, detail="Why of the engines")),
+        level1=replace(levels.level1, status=status, detail="Why of the census"),
+        level2=replace(levels.level2, status=status, detail="Why of the latency"),
     )
     overhead = Overhead(ratio=1.0, interval=None, status=status, detail="")
     page = Page(html(replace(example(), certificate=changed, overhead=overhead, engines=(), parity=()), []))
     # three findings, four in the certificate; its tables add theirs
     assert page.texts.count(f" {status}") >= 7
-    for reason in ("why of the engines", "why of the census", "why of the latency"):
+    for reason in ("Why of the engines", "Why of the census", "Why of the latency"):
         assert reason in page.text
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from hardedge.contracts import ClassInfo, Interval, Latency, LatencyComparison, Task
 from hardedge.data.palette import palette_image
 from hardedge.deploy.report_charts import histogram, histogram_range, interval_limit, intervals, tick_values
-from hardedge.deploy.report_markup import Markup, badge, number, share, signed, size_of, tag
+from hardedge.deploy.report_markup import Markup, as_sentence, badge, number, share, signed, size_of, tag
 from hardedge.deploy.report_pictures import (
     WIDEST,
     WRONG,
@@ -47,6 +47,19 @@ def test_numbers_are_set_as_people_read_them() -> None:
     assert [signed(0.004), signed(-0.004), signed(0.2), signed(-0.2)] == ["0.00", "0.00", "+0.20", "−0.20"]
     assert [share(1.0), share(0.9999999), share(None)] == [f"100{thin}%", f"99.999{thin}%", "–"]
     assert [size_of(12_940_113), size_of(990)] == [f"12.94{thin}MB", f"1.0{thin}kB"]
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [
+        ("the same bytes", "The same bytes."),
+        ("tensorrt_rtx is absent", "tensorrt_rtx is absent."),
+        ("Done.", "Done."),
+        ("", ""),
+    ],
+)
+def test_a_detail_is_set_as_a_sentence(detail: str, shown: str) -> None:
+    assert as_sentence(detail) == shown
 
 
 @given(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4))
