@@ -55,7 +55,7 @@ def anchor(title: str) -> str:
 def as_sentence(text: str) -> str:
     """A detail as a sentence of its own; a first word that is an identifier stays as it is."""
     first = text.split(" ", 1)[0]
-    start = text[:1].upper() + text[1:] if first.isalpha() else text
+    start = text[:1].upper() + text[1:] if first.rstrip(",").isalpha() else text
     return start if not text or text.endswith((".", "…")) else f"{start}."
 
 
