@@ -18,7 +18,7 @@ class Architecture:
 
     `build(num_classes)` gives the network. `tap` names the sub-module whose output feeds the decode head;
     `head(channels)` gives a fresh decode head, `auxiliary(num_classes)` a fresh auxiliary head, both from the tap's
-    output to logits at low resolution. The features cover the image padded to a multiple of `stride`.
+    output to logits at low resolution.
     """
 
     name: str
@@ -26,7 +26,6 @@ class Architecture:
     tap: str
     head: Callable[[int], nn.Module]
     auxiliary: Callable[[int], nn.Module] | None = None
-    stride: int = 1
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -48,7 +47,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         build=deeplabv3plus.network,
         tap="encoder",
         head=deeplabv3plus.head,
-        stride=deeplabv3plus.STRIDE,
     ),
 }
 

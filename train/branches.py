@@ -36,28 +36,20 @@ class AuxiliaryBranch:
 
 
 class Branch(nn.Module):
-    """A head on the output of the sub-module `tap`; `detach` keeps its gradient from the network.
+    """A head on the output of the sub-module `tap`, to logits at low resolution.
 
-    Its logits are at low resolution, except where the features cover an image padded to a multiple of `stride`: then
-    they are resized and cropped to the image.
+    `detach` keeps its gradient from the network.
     """
 
-    def __init__(self, head: nn.Module, tap: str, *, detach: bool, stride: int = 1) -> None:
+    def __init__(self, head: nn.Module, tap: str, *, detach: bool) -> None:
         super().__init__()
         self.head = head
         self.tap = tap
         self.detach = detach
-        self.stride = stride
 
-    def forward(self, features: Features, size: torch.Size) -> Tensor:
+    def forward(self, features: Features) -> Tensor:
         logits_BChw: Tensor = self.head(_detached(features) if self.detach else features)
-        height, width = size
-        padding = (-height % self.stride, -width % self.stride)
-        if padding == (0, 0):
-            return logits_BChw
-        padded = (height + padding[0], width + padding[1])
-        logits_BCHW = F.interpolate(logits_BChw, size=padded, mode="bilinear", align_corners=False)
-        return logits_BCHW[..., :height, :width]
+        return logits_BChw
 
 
 class LightHead(nn.Module):
@@ -88,8 +80,9 @@ class LightHead(nn.Module):
 class Training(nn.Module):
     """The plain network `model` and the `branches` by the name of their output.
 
-    Its forward gives {"logits": ..., and each branch's logits by name}. Hooks are on the tapped sub-modules during that
-    forward only: `model` can be copied, saved and exported at any time as if there were no branch.
+    Its forward gives {"logits": ..., and each branch's logits by name, at low resolution}. Hooks are on the tapped
+    sub-modules during that forward only: `model` can be copied, saved and exported at any time as if there were no
+    branch.
     """
 
     def __init__(self, model: nn.Module, branches: Mapping[str, Branch]) -> None:
@@ -99,10 +92,9 @@ class Training(nn.Module):
         self.taps = {name: branch.tap for name, branch in branches.items()}
 
     def forward(self, images_BCHW: Tensor) -> dict[str, Tensor]:
-        size = images_BCHW.shape[-2:]
         with tapped(self.model, set(self.taps.values())) as features:
             outputs = {"logits": self.model(images_BCHW)}
-        return outputs | {name: branch(features[self.taps[name]], size) for name, branch in self.branches.items()}
+        return outputs | {name: branch(features[self.taps[name]]) for name, branch in self.branches.items()}
 
 
 @contextmanager
@@ -119,10 +111,12 @@ def _keep(outputs: dict[str, Any], tap: str, module: nn.Module, inputs: Any, out
     outputs[tap] = output
 
 
-def _detached(features: Any) -> Features:
+def _detached(features: Any) -> Any:
     if isinstance(features, Mapping):
-        return {key: value.detach() for key, value in features.items()}
-    return [value.detach() for value in features] if isinstance(features, list | tuple) else features.detach()
+        return {key: _detached(value) for key, value in features.items()}
+    if isinstance(features, list | tuple):
+        return [_detached(value) for value in features]
+    return features.detach() if isinstance(features, Tensor) else features
 
 
 def attach(network: nn.Module, spec: NetworkSpec, branches: Sequence[HardnessBranch | AuxiliaryBranch]) -> Training:
@@ -150,7 +144,7 @@ def attach(network: nn.Module, spec: NetworkSpec, branches: Sequence[HardnessBra
 def _auxiliary(known: Architecture | None, spec: NetworkSpec) -> Branch:
     if known is None or known.auxiliary is None:
         raise BadInput(f"{spec.name} has no auxiliary head. Take the auxiliary branch out of the recipe.")
-    return Branch(known.auxiliary(spec.num_classes), known.tap, detach=False, stride=known.stride)
+    return Branch(known.auxiliary(spec.num_classes), known.tap, detach=False)
 
 
 def _faithful(known: Architecture | None, spec: NetworkSpec, tap: str | None, network: nn.Module) -> Branch:
@@ -161,7 +155,7 @@ def _faithful(known: Architecture | None, spec: NetworkSpec, tap: str | None, ne
         )
     if tap not in (None, known.tap):
         raise BadInput(f'branch hardness: the faithful kind taps "{known.tap}", not "{tap}". Leave the tap out.')
-    return Branch(known.head(1), known.tap, detach=True, stride=known.stride)
+    return Branch(known.head(1), known.tap, detach=True)
 
 
 def _light(known: Architecture | None, spec: NetworkSpec, tap: str | None, network: nn.Module) -> Branch:
@@ -178,7 +172,7 @@ def _light(known: Architecture | None, spec: NetworkSpec, tap: str | None, netwo
         raise BadInput(f'branch hardness taps "{place}", which gives no map [B, C, h, w] in {spec.name}\'s forward.')
     chosen = _finest_and_deepest(shapes)
     head = LightHead(chosen, [shapes[key][0] for key in chosen])
-    return Branch(head, place, detach=True, stride=known.stride if known else 1)
+    return Branch(head, place, detach=True)
 
 
 def _names(network: nn.Module) -> str:
