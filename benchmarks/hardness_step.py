@@ -1,0 +1,231 @@
+"""What a training step with learned hardness costs over one with plain cross-entropy, in time and in memory.
+
+    python benchmarks/hardness_step.py [--device cuda] [--seconds 120] [--json]
+
+A step is forward, loss, backward and SGD. All arms of a network train the same weights, take turns within a block,
+there and back (ABCDDCBA), and a second cross-entropy arm shows the noise: its ratio should be 1. The time ratio is the
+median over blocks of the arm's time over cross-entropy's in that block, with a 95 % bootstrap interval over blocks.
+Memory is the peak of one step's tensors, weights, gradients and momentum included: on a CPU summed from the profiler's
+record of torch's allocator, on a GPU from its own counter.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hardedge.console import waiting
+from hardedge.contracts import NetworkSpec
+from hardedge.models import build_network
+from hardedge.train.branches import HardnessBranch, Training, attach
+from hardedge.train.losses import LossSum, parse_loss
+
+NETWORKS = ("lraspp_mobilenet_v3_large", "deeplabv3_resnet50")
+BASELINE = "cross-entropy"
+ARMS: dict[str, tuple[str, tuple[HardnessBranch, ...]]] = {
+    BASELINE: ("ce", ()),
+    "cross-entropy again": ("ce", ()),
+    "hardness, light": ("hardness", (HardnessBranch("light"),)),
+    "hardness, faithful": ("hardness", (HardnessBranch("faithful"),)),
+}
+NUM_CLASSES = 19
+MIN_BLOCKS = 5
+
+
+@dataclass(frozen=True)
+class Result:
+    """One arm: its median step in milliseconds, ratio to cross-entropy with interval, peak in MiB and its ratio."""
+
+    network: str
+    arm: str
+    step_ms: float
+    time_ratio: float
+    time_low: float
+    time_high: float
+    blocks: int
+    peak_mib: float
+    memory_ratio: float
+
+
+class Arm:
+    """One way to train: `step` does a whole one, on always the same batch."""
+
+    def __init__(self, training: Training, loss: LossSum, batch: tuple[Tensor, Tensor]) -> None:
+        self.training = training
+        self.loss = loss
+        self.images_BCHW, self.target_BHW = batch
+        # a rate of almost 0: the arms share weights, and none may drift to where another is slow
+        self.optimiser = torch.optim.SGD(training.parameters(), lr=1e-9, momentum=0.9, weight_decay=5e-4)
+
+    def step(self) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        total, _ = self.loss(self.training(self.images_BCHW), self.target_BHW)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+
+    def timed_step(self) -> float:
+        """Seconds."""
+        _synchronise(self.images_BCHW.device)
+        start = time.perf_counter()
+        self.step()
+        _synchronise(self.images_BCHW.device)
+        return time.perf_counter() - start
+
+    def resident_bytes(self) -> int:
+        """Weights, statistics and momentum."""
+        momentum = [state["momentum_buffer"] for state in self.optimiser.state.values()]
+        tensors = [*self.training.state_dict().values(), *momentum, self.images_BCHW, self.target_BHW]
+        return sum(tensor.nbytes for tensor in tensors)
+
+
+def make_arms(network_name: str, batch: tuple[Tensor, Tensor]) -> dict[str, Arm]:
+    spec = NetworkSpec(name=network_name, num_classes=NUM_CLASSES)
+    network: nn.Module = build_network(spec).to(batch[0].device)
+    arms = {}
+    for name, (loss, branches) in ARMS.items():
+        arms[name] = Arm(attach(network, spec, branches), parse_loss(loss), batch)
+    return arms
+
+
+def measure(network_name: str, batch: tuple[Tensor, Tensor], seconds: float) -> list[Result]:
+    arms = make_arms(network_name, batch)
+    for arm in arms.values():
+        arm.step()
+    peaks = {name: peak_bytes(arm) for name, arm in arms.items()}
+    blocks = time_blocks(arms, seconds)
+    return [
+        Result(
+            network=network_name,
+            arm=name,
+            step_ms=statistics.median(blocks[name]) * 500,
+            **_ratio(blocks[name], blocks[BASELINE]),
+            blocks=len(blocks[name]),
+            peak_mib=peaks[name] / 2**20,
+            memory_ratio=peaks[name] / peaks[BASELINE],
+        )
+        for name in arms
+    ]
+
+
+def time_blocks(arms: dict[str, Arm], seconds: float) -> dict[str, list[float]]:
+    """Seconds of each arm's two steps, block by block; each block starts with another arm."""
+    blocks: dict[str, list[float]] = {name: [] for name in arms}
+    names = list(arms)
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(blocks[BASELINE]) < MIN_BLOCKS:
+        there = [arms[name].timed_step() for name in names]
+        back = [arms[name].timed_step() for name in reversed(names)][::-1]
+        for name, first, second in zip(names, there, back, strict=True):
+            blocks[name].append(first + second)
+        names = names[1:] + names[:1]
+    return blocks
+
+
+def _ratio(arm: list[float], baseline: list[float]) -> dict[str, float]:
+    ratios_N = np.array(arm) / np.array(baseline)
+    draws = np.random.default_rng(0).integers(0, len(ratios_N), (10_000, len(ratios_N)))
+    low, high = np.percentile(np.median(ratios_N[draws], axis=1), [2.5, 97.5])
+    return {"time_ratio": float(np.median(ratios_N)), "time_low": float(low), "time_high": float(high)}
+
+
+def peak_bytes(arm: Arm) -> int:
+    """The most bytes of tensors alive at once during a step."""
+    arm.optimiser.zero_grad(set_to_none=True)
+    if arm.images_BCHW.device.type == "cuda":
+        # the counter sees the other arms' momentum too
+        others = torch.cuda.memory_allocated() - arm.resident_bytes()
+        torch.cuda.reset_peak_memory_stats()
+        arm.step()
+        return torch.cuda.max_memory_allocated() - others
+    return arm.resident_bytes() + _allocated_at_most(arm.step)
+
+
+def _allocated_at_most(run: Callable[[], None]) -> int:
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        run()
+    events = record.profiler.kineto_results.events()
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    return int(np.cumsum([change for _, change in changes]).max())
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What the numbers hold for."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    cpu = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+    return {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else cpu,
+        "cores": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+        "date": datetime.date.today().isoformat(),
+        "load average": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def print_table(results: list[Result], facts: dict[str, str], shape: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"training step, {shape}", caption=", ".join(f"{key} {value}" for key, value in facts.items()))
+    for column in ("network", "arm", "step ms", "time ratio", "95 % interval", "blocks", "peak MiB", "memory ratio"):
+        table.add_column(column, justify="left" if column in ("network", "arm") else "right")
+    for result in results:
+        interval = f"{result.time_low:.3f} .. {result.time_high:.3f}"
+        memory = (f"{result.peak_mib:.0f}", f"{result.memory_ratio:.3f}")
+        step = (f"{result.step_ms:.1f}", f"{result.time_ratio:.3f}", interval, str(result.blocks))
+        table.add_row(result.network, result.arm, *step, *memory)
+    Console(width=None if os.isatty(1) else 140).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Training step with learned hardness over plain cross-entropy.")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--seconds", type=float, default=120.0, help="time for the steps of each network")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--batch", type=int, default=2, help="images in a step")
+    parser.add_argument("--size", type=int, default=256, help="height and width of an image")
+    parser.add_argument("--network", choices=NETWORKS, action="append", help="only this one (may be repeated)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args()
+
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler tells of itself on stderr
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    device = torch.device(args.device)
+    images_BCHW = torch.randn(args.batch, 3, args.size, args.size, device=device)
+    target_BHW = torch.randint(0, NUM_CLASSES, (args.batch, args.size, args.size), device=device)
+    target_BHW[:, : args.size // 10] = 255
+    results = []
+    for name in args.network or NETWORKS:
+        with waiting(f"{name}, about {args.seconds:.0f} s"):
+            results += measure(name, (images_BCHW, target_BHW), args.seconds)
+    facts = machine(device)
+    if args.json:
+        print(json.dumps({"machine": facts, "results": [dataclasses.asdict(result) for result in results]}, indent=1))
+    else:
+        print_table(results, facts, f"{args.batch} images of {args.size}x{args.size}, {NUM_CLASSES} classes")
+
+
+if __name__ == "__main__":
+    main()
