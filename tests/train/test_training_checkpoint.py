@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from hardedge.contracts import Checkpoint, load, seal
 from hardedge.data.folder import open_dataset
 from hardedge.errors import BadInput
 from hardedge.models import build_network
-from hardedge.train import budget
+from hardedge.train import budget, loop
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.budget import Costs
 from hardedge.train.evaluation import confusion, network_input, score_of
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
+from hardedge.train.state import TrainingState
 from hardedge.train.train import train
 
 Tiny = Callable[..., Recipe]
@@ -133,12 +135,10 @@ def test_a_budget_too_small_for_a_step_is_refused(tiny_dataset: Path, tiny_recip
 def test_a_corrupt_image_in_mid_training_stops_it_and_keeps_the_state(
     tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hardedge.train import loop
-
     broken = tiny_dataset / "images" / "scene001.png"
     step = loop.training_step
 
-    def break_it_at_step_7(state, *rest):  # type: ignore[no-untyped-def]
+    def break_it_at_step_7(state: TrainingState, *rest: Any) -> dict[str, float]:
         if state.step == 7:
             broken.write_bytes(broken.read_bytes()[:100])
         return step(state, *rest)

@@ -5,12 +5,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from hardedge.contracts import Checkpoint, load
 from hardedge.errors import BadInput
+from hardedge.train import loop
+from hardedge.train import train as stage
+from hardedge.train.branches import HardnessBranch
+from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
+from hardedge.train.state import TrainingState
 from hardedge.train.train import train
 
 Tiny = Callable[..., Recipe]
@@ -74,8 +81,6 @@ def test_a_killed_training_goes_on_bit_for_bit(
 def test_a_training_killed_before_its_first_evaluation_begins_again(
     tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hardedge.train import loop
-
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -94,8 +99,6 @@ def test_a_training_killed_before_its_first_evaluation_begins_again(
 def test_resuming_a_budget_keeps_the_steps_that_were_found(
     tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hardedge.train import train as stage
-
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -139,3 +142,28 @@ def test_a_damaged_state_is_told(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path
     state.write_bytes(state.read_bytes()[:500])
     with pytest.raises(BadInput, match=r"training.pt cannot be read .* Start again with --force"):
         train(tiny_recipe(steps=1), tiny_dataset, out, resume=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["lraspp_mobilenet_v3_large", "deeplabv3plus_resnet18"])
+def test_a_shipped_network_goes_on_bit_for_bit_on_all_threads(
+    tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
+) -> None:
+    torch.set_num_threads(os.cpu_count() or 1)
+    hard = {"loss": parse_loss("hardness + 0.5*cpg"), "branches": (HardnessBranch("faithful"),)}
+    recipe = tiny_recipe(network=network, steps=6, evaluate_every=2, **hard)
+    train(recipe, tiny_dataset, tmp_path / "whole")
+    step = loop.training_step
+
+    def interrupted_at_step_5(state: TrainingState, *rest: Any) -> dict[str, float]:
+        if state.step == 5:
+            raise KeyboardInterrupt
+        return step(state, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "training_step", interrupted_at_step_5)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tiny_dataset, tmp_path / "killed")
+    train(recipe, tiny_dataset, tmp_path / "killed", resume=True)
+    for result in RESULTS:
+        assert (tmp_path / "killed" / result).read_bytes() == (tmp_path / "whole" / result).read_bytes()

@@ -19,7 +19,7 @@ def streets() -> Recipe:
         weight_decay=1e-2,
         steps=300,
         batch=8,
-        crop=(96, 192),
+        crop=(128, 256),
         scale=(0.75, 1.5),
         evaluate_every=75,
     )
