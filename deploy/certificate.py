@@ -1,27 +1,24 @@
 """The identity certificate, checked again on the files that were shipped."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hardedge.contracts import Bundle, Certificate, Check, Engine, Level0, Level1, read_json
+from hardedge.contracts import Bundle, Certificate, Check, Level0, Level1, read_json
 from hardedge.errors import BadInput
 
 if TYPE_CHECKING:
     import onnx
 
 
-def recertified(directory: Path, bundle: Bundle, engines: Sequence[Engine]) -> Certificate:
+def recertified(directory: Path, bundle: Bundle) -> Certificate:
     """The bundle's certificate with levels 0 and 1 of the shipped file computed anew; level 2 as it was.
 
     A file whose digest is not the certified plain network's is `different`, whatever its manifest says.
     """
     issued = read_json(Certificate, directory / Certificate.FILE)
     model = read_model(directory / bundle.model("fp32").path)
-    level0 = _level0(issued.level0, model, bundle)
-    level0 = replace(level0, rtx_engines=_engines(level0, engines))
-    return replace(issued, level0=level0, level1=_level1(issued.level1, model, bundle))
+    return replace(issued, level0=_level0(issued.level0, model, bundle), level1=_level1(issued.level1, model, bundle))
 
 
 def read_model(path: Path) -> "onnx.ModelProto":
@@ -40,29 +37,17 @@ def _level0(issued: Level0, model: "onnx.ModelProto", bundle: Bundle) -> Level0:
     shipped = onnx_digest(model)
     if shipped != issued.plain_digest:
         detail = f"the shipped file's digest is {shipped[:12]}..., the plain network's {issued.plain_digest[:12]}..."
-        return replace(issued, status="different", detail=detail, shipped_digest=shipped)
+        return _different(issued, shipped, detail)
     if bundle.model("fp32").onnx_digest != shipped or issued.shipped_digest != shipped:
         detail = "bundle.json or certificate.json names another digest than the shipped file's"
-        return replace(issued, status="different", detail=detail, shipped_digest=shipped)
+        return _different(issued, shipped, detail)
     detail = "the shipped file, digested again here, equals the plain network's"
     return replace(issued, status="identical", detail=detail)
 
 
-def _engines(level0: Level0, engines: Sequence[Engine]) -> Check:
-    """The certified engines' check; undecided when an engine at hand is not one of those that were compared."""
-    if level0.status == "different":
-        return Check(status="different", detail="the engines that were compared are not of this file")
-    plain = {arms.target: arms.plain for arms in level0.engines}
-    others = [
-        f"{engine.target} ({engine.builder_version})"
-        for engine in engines
-        if engine.precision == "fp32"
-        and plain.get(engine.target, engine.files[engine.plan]) != engine.files[engine.plan]
-    ]
-    if others and level0.rtx_engines.status == "identical":
-        told = f"{', '.join(others)}: not the bytes that were compared; by another builder version, or altered"
-        return Check(status="inconclusive", detail=told)
-    return level0.rtx_engines
+def _different(issued: Level0, shipped: str, detail: str) -> Level0:
+    engines = Check(status="different", detail="the engines that were compared are not of this file")
+    return replace(issued, status="different", detail=detail, shipped_digest=shipped, rtx_engines=engines)
 
 
 def _level1(issued: Level1, model: "onnx.ModelProto", bundle: Bundle) -> Level1:

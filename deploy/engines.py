@@ -40,7 +40,10 @@ def build_all(
 
 
 def rtx_plans(onnx: Path, targets: Sequence[str], profile: Profile) -> dict[str, bytes]:
-    """The TensorRT-RTX plan of an ONNX file for each target (`tensorrt-rtx:sm86`); equal input gives equal bytes."""
+    """The TensorRT-RTX plan of an ONNX file for each target (`tensorrt-rtx:sm86`); equal input gives equal bytes.
+
+    Under a profile of one size, that is: for a range, the builder numbers its shape arithmetic anew in every build.
+    """
     with _rtx(onnx, targets, profile) as plans:
         return {str(target): plan.path.read_bytes() for target, plan in plans.items()}
 

@@ -119,7 +119,7 @@ def _require_same_device(engine: Engine, capability: str | None) -> None:
     here = compute_capability()
     if here != capability:
         found = f"this machine's GPU is {here}" if here else "no NVIDIA GPU answers here"
-        raise MissingHere(f"engine {engine.target}: built ahead of time for {capability}; {found}. Verify it there.")
+        raise MissingHere(f"{engine.target} was built ahead of time for {capability}; {found}. Verify it there.")
 
 
 def _require_same_version(engine: Engine) -> None:
@@ -128,12 +128,11 @@ def _require_same_version(engine: Engine) -> None:
     try:
         here = importlib.import_module(engine.builder).__version__
     except (ImportError, OSError) as error:
-        raise MissingHere(
-            f"engine {engine.target} needs {engine.builder} {engine.builder_version} ({error})."
-        ) from None
+        wanted = f"{engine.builder}=={engine.builder_version}"
+        raise MissingHere(f"{engine.target} needs {wanted} ({error}). Add it with: pip install {wanted}") from None
     if here != engine.builder_version:
         raise MissingHere(
-            f"engine {engine.target} was built by {engine.builder} {engine.builder_version}, here is {here}, and plans "
+            f"{engine.target} was built by {engine.builder} {engine.builder_version}, here is {here}, and plans "
             "need the same version. Build it again here."
         )
 

@@ -80,7 +80,7 @@ def verify(
     require_free(out, force)
     inputs = _inputs(bundle, engines, data)
     with waiting("certificate"):
-        certificate = recertified(bundle, inputs.bundle, list(inputs.engines.values()))
+        certificate = recertified(bundle, inputs.bundle)
     runs = _run_all(inputs, LATENCY_SHARE * latency_seconds)
     with waiting("latency: noise floor and positive control"):
         image_HWC = parities.golden_image(bundle, inputs.bundle.golden[0])
@@ -123,15 +123,17 @@ def _run_all(inputs: Inputs, seconds: float) -> Runs:
 
 
 def _runners(stack: ExitStack, inputs: Inputs) -> list[tuple[Engine, Runner]]:
-    runners = []
+    runners, missing = [], []
     for directory, engine in inputs.engines.items():
         try:
             runner = open_runner(directory)
         except MissingHere as error:
-            note(f"not run here: {error}")
+            missing.append((engine.target, str(error)))
             continue
         stack.callback(runner.close)
         runners.append((engine, runner))
+    if missing:
+        note(f"Not run on this machine: {', '.join(target for target, _ in missing)}. {missing[0][1]}")
     return runners
 
 

@@ -83,7 +83,7 @@ def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
 @needs_no_gpu
 def test_an_engine_for_another_device_is_told_apart(shared_bundle: Path, tmp_path: Path) -> None:
     build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
-    with pytest.raises(MissingHere, match="built ahead of time for sm86; no NVIDIA GPU answers here"):
+    with pytest.raises(MissingHere, match="was built ahead of time for sm86; no NVIDIA GPU answers here"):
         open_runner(tmp_path / "engine")
 
 
