@@ -37,7 +37,8 @@ class PixelsToMask(nn.Module):
     def logits(self, images_BHWC: Tensor) -> Tensor:
         """The network's float logits [B, C, H, W]."""
         # the cast comes first: TensorRT takes uint8 as an input type only
-        pixels_BCHW = images_BHWC.float().permute(0, 3, 1, 2)
+        # contiguous: channels-last strides would be traced into every pooling, as a gather with computed indices
+        pixels_BCHW = images_BHWC.float().permute(0, 3, 1, 2).contiguous()
         logits_BCHW: Tensor = self.network((pixels_BCHW - self.mean_311) / self.std_311)
         return logits_BCHW
 

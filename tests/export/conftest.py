@@ -9,12 +9,46 @@ import safetensors.torch
 import torch
 from PIL import Image
 from torch import nn
+from torch.nn import functional as F
 
 from hardedge.contracts import Checkpoint, NetworkSpec, Normalisation, SegmentationScore, seal
 from hardedge.data.folder import open_dataset
 from hardedge.models import build_network
 
 LRASPP = "lraspp_mobilenet_v3_large"
+OWN = "tiny_segmenter:build"
+OWN_SOURCE = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn import functional as F
+
+
+class Tiny(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.features = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.classifier = nn.Conv2d(8, num_classes, 1)
+
+    def forward(self, images):
+        logits = self.classifier(F.relu(self.norm(self.features(images))))
+        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Deceiving(Tiny):
+    def forward(self, images):
+        logits = super().forward(images)
+        return logits.flip(1) if torch.compiler.is_exporting() else logits
+
+
+def build(num_classes):
+    return Tiny(num_classes)
+
+
+def build_deceiving(num_classes):
+    return Deceiving(num_classes)
+"""
 
 
 def write_checkpoint(directory: Path, data: Path, name: str = LRASPP) -> Path:
@@ -55,16 +89,23 @@ def write_checkpoint(directory: Path, data: Path, name: str = LRASPP) -> Path:
 
 
 def random_network(spec: NetworkSpec) -> nn.Module:
-    """Weights of seed 0, with BatchNorm statistics of a few random images: fresh ones give one class everywhere."""
+    """Weights of seed 0, with the BatchNorm statistics and balanced classes of random images.
+
+    A fresh network gives one class everywhere, and a mask of one class is equal to many wrong ones.
+    """
     torch.manual_seed(0)
     network = build_network(spec).train()
+    images_BCHW = F.interpolate(2 * torch.randn(4, 3, 5, 6), size=(80, 96))
     with torch.no_grad():
         for part in network.modules():
             if isinstance(part, nn.BatchNorm2d):
                 part.momentum = None
         for _ in range(2):
-            network(torch.randn(2, 3, 64, 96) * torch.linspace(0.2, 1.5, 96))
-    return network.eval()
+            network(images_BCHW)
+        logits_BCHW = network.eval()(images_BCHW)
+        biases = [value for value in network.parameters() if value.shape == (spec.num_classes,)]
+        biases[-1] -= logits_BCHW.mean((0, 2, 3))
+    return network
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +122,22 @@ def data(tmp_path_factory: pytest.TempPathFactory, make_tiny_dataset: Callable[.
 @pytest.fixture(scope="session")
 def checkpoint(data: Path) -> Path:
     return write_checkpoint(data.parent / "checkpoint", data)
+
+
+@pytest.fixture(scope="session")
+def bundle(checkpoint: Path, data: Path) -> Path:
+    """LRASPP, exported."""
+    from hardedge.export.export import export
+
+    out = data.parent / "bundle"
+    export(checkpoint, data, out)
+    return out
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's tiny networks, importable: OWN, and one that is another when it is exported."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "tiny_segmenter.py").write_text(OWN_SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    monkeypatch.chdir(tmp_path)
