@@ -96,7 +96,12 @@ def _refusal(builder: str, onnx: Path, done: subprocess.CompletedProcess[str]) -
 
 def builder_errors(output: str) -> list[str]:
     """The error lines of a builder's output, each once; where there is none, its last line."""
+    return error_lines("\n".join(line for line in output.splitlines() if _HARMLESS not in line))
+
+
+def error_lines(output: str) -> list[str]:
+    """What Polygraphy printed as errors, each line once; where there is none, the last line."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
-    lines = [line.strip() for line in plain.splitlines() if line.strip() and _HARMLESS not in line]
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     errors = [match[1] for line in lines if (match := _ERROR_LINE.search(line)) and "--- " not in match[1]]
     return list(dict.fromkeys(errors)) or lines[-1:]

@@ -1,5 +1,8 @@
 """Running an engine: images in, masks out, whatever made it."""
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,6 +11,7 @@ import numpy.typing as npt
 
 from hardedge.contracts import Engine, load
 from hardedge.deploy.machine import compute_capability
+from hardedge.deploy.plans import error_lines
 from hardedge.deploy.targets import parse_target
 from hardedge.errors import BadInput, HardedgeError, MissingHere
 
@@ -49,16 +53,16 @@ class TensorRTRunner:
 
     def __init__(self, plan: Path, rtx: bool) -> None:
         backend = _polygraphy_trt(rtx)
-        try:
+        with _told(f"{plan} does not load on this machine", "Build it here, with this machine's TensorRT."):
             self._runner: Any = backend.TrtRunner(backend.EngineFromBytes(plan.read_bytes()))
             self._runner.activate()
-        except _polygraphy_errors() as error:
-            raise MissingHere(
-                f"{plan} does not load on this machine ({error}). Build it here, with this machine's TensorRT."
-            ) from error
 
     def masks(self, images_BHWC: Pixels) -> Pixels:
-        masks_BHW = self._runner.infer({"image": np.ascontiguousarray(images_BHWC)})["mask"]
+        size = "x".join(map(str, images_BHWC.shape))
+        with _told(
+            f"images of {size} do not run", "Use sizes inside the bundle's profile, and a GPU with free memory."
+        ):
+            masks_BHW = self._runner.infer({"image": np.ascontiguousarray(images_BHWC)})["mask"]
         # the runner uses its host buffer again for the next images
         return np.array(masks_BHW, np.uint8)
 
@@ -155,7 +159,15 @@ def _polygraphy_trt(rtx: bool) -> Any:
     return trt
 
 
-def _polygraphy_errors() -> tuple[type[Exception], ...]:
+@contextmanager
+def _told(problem: str, cure: str) -> Iterator[None]:
+    """Turns a failure of TensorRT into one message, with the errors that Polygraphy would have printed."""
     from polygraphy.exception import PolygraphyException
 
-    return (PolygraphyException, RuntimeError, OSError)
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed), redirect_stderr(printed):
+            yield
+    except (PolygraphyException, RuntimeError, OSError) as error:
+        reasons = "; ".join(error_lines(printed.getvalue())) or str(error)
+        raise MissingHere(f"{problem} ({reasons}). {cure}") from error

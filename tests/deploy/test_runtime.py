@@ -98,6 +98,18 @@ def test_an_engine_of_another_version_is_not_deserialised(
         open_runner(tmp_path / "engine")
 
 
+@needs_rtx
+@needs_no_gpu
+def test_a_plan_that_does_not_load_gives_the_reason_and_prints_nothing(
+    shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
+    monkeypatch.setattr("hardedge.deploy.runtime.compute_capability", lambda: "sm86")
+    with pytest.raises(MissingHere, match=r"(?s)model.plan does not load on this machine .*CUDA driver version"):
+        open_runner(tmp_path / "engine")
+    assert capfd.readouterr().out == ""
+
+
 def test_the_machine_is_described() -> None:
     facts = machine()
     assert {"cpu", "cores", "memory", "system", "python", "numpy", "onnx", "gpu"} <= facts.keys()
