@@ -61,7 +61,7 @@ def train_until_killed(recipe: Recipe, data: Path, out: Path, module: str, name:
     [
         pytest.param("hardedge.train.loop", "training_step", 13, id="in mid-step"),
         pytest.param("os", "fsync", 8, id="while the state of step 10 is written"),
-        pytest.param("hardedge.train.train", "seal", 1, id="before the manifest"),
+        pytest.param("hardedge.train.train", "seal", 1, id="before the manifest", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_training_goes_on_bit_for_bit(
