@@ -46,11 +46,12 @@ DARK: Color = (34, 36, 40)
 GLASS: Color = (62, 74, 88)
 # face, rim, symbol
 SIGNS: tuple[tuple[Color, Color, Color], ...] = (
-    (PAINTS[0], PAINTS[4], DARK),
-    (PAINTS[7], PAINTS[0], PAINTS[0]),
-    (PAINTS[8], DARK, DARK),
-    (PAINTS[4], PAINTS[0], PAINTS[0]),
+    (PAINTS[0], (186, 44, 40), DARK),
+    ((46, 82, 168), PAINTS[0], PAINTS[0]),
+    ((222, 178, 52), DARK, DARK),
+    ((186, 44, 40), PAINTS[0], PAINTS[0]),
 )
+POSTS: tuple[Color, ...] = ((204, 204, 200), (164, 166, 166), (48, 50, 56))
 # canvas pixels: half as many in the written mask
 MIN_WIDTH = 8
 
@@ -189,7 +190,7 @@ def pole(canvas: Canvas, dice: Dice, x: int, z: int, height: int) -> None:
     column, foot = canvas.camera.at(x, 0, z)
     ground_shadow(canvas, (x, z), (30, 14))
     post = canvas.polygon(_box(column - half, canvas.camera.at(x, height, z)[1], column + half - 1, foot))
-    canvas.paint(post, dice.shade(dice.pick(PAINTS[:4]), 14), Kind.POLE, (column - post.columns) * 18 // half)
+    canvas.paint(post, dice.shade(dice.pick(POSTS), 12), Kind.POLE, (column - post.columns) * 18 // half)
 
 
 def lamp(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
@@ -204,7 +205,7 @@ def lamp(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
 
 def sign(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
     """A traffic sign on its post: a disc, a triangle or a square with a rim and a symbol."""
-    height, size = dice.between(230, 280), dice.between(44, 58)
+    height, size = dice.between(230, 280), dice.between(48, 60)
     pole(canvas, dice, x, z, height)
     face, rim, mark = dice.pick(SIGNS)
     shape = dice.pick(("disc", "triangle", "square"))
