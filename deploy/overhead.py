@@ -86,19 +86,15 @@ def paired_times(
 
     Raises TooSlow when the time does not reach for the fewest pairs of one block each.
     """
-    end = time.perf_counter() + seconds
+    began = time.perf_counter()
     pairs: list[Times] = []
-    wanted = PAIRS
-    while len(pairs) < wanted:
-        began = time.perf_counter()
-        share = (end - began) / (wanted - len(pairs))
+    while len(pairs) < PAIRS and (now := time.perf_counter()) < began + seconds:
+        share = (began + seconds - now) / (PAIRS - len(pairs))
         with _pair(open_base, open_other, base_first=len(pairs) % 2 == 0) as (base, other):
-            pairs.append(_blocks(base, other, image_HWC[None], until=began + share))
-        spent = time.perf_counter() - began
-        if len(pairs) == 1 and spent > 1.1 * share:
-            wanted = max(FEWEST_PAIRS, int(seconds / spent))
-            if wanted * spent > 1.1 * seconds:
-                raise TooSlow(f"latency not measured: {wanted * spent:.0f} s needed, {seconds:.0f} s given")
+            pairs.append(_blocks(base, other, image_HWC[None], until=now + share))
+    if len(pairs) < FEWEST_PAIRS:
+        needed = FEWEST_PAIRS * (time.perf_counter() - began) / len(pairs)
+        raise TooSlow(f"latency not measured: {needed:.0f} s needed, {seconds:.0f} s given")
     return pairs
 
 

@@ -67,17 +67,17 @@ def test_sessions_alternate_and_blocks_are_abba(clock: Clock) -> None:
     assert log.count("close A") == log.count("close B") == measured.PAIRS
 
 
-@pytest.mark.parametrize(("run", "opening"), [(0.001, 0.0), (0.01, 0.3), (0.1, 0.2), (0.15, 0.5)])
+@pytest.mark.parametrize(("run", "opening"), [(0.001, 0.0), (0.01, 0.3), (0.1, 0.2), (0.2, 0.5)])
 def test_the_time_is_kept(clock: Clock, run: float, opening: float) -> None:
     pairs = paired_times(*openers(clock, [], run, run, opening), IMAGE_HWC, seconds=15)
     assert len(pairs) >= measured.FEWEST_PAIRS
     assert clock.now - 100 <= 1.25 * 15
 
 
-def test_too_slow_is_found_after_one_pair(clock: Clock) -> None:
+def test_too_slow_is_found_within_the_time(clock: Clock) -> None:
     with pytest.raises(TooSlow, match="latency not measured: 40 s needed, 15 s given"):
         paired_times(*openers(clock, [], 1.0, 1.0), IMAGE_HWC, seconds=15)
-    assert clock.now - 100 == pytest.approx(8)
+    assert clock.now - 100 == pytest.approx(16)  # two pairs of eight runs
 
 
 def test_latency_percentiles_and_their_samples(clock: Clock) -> None:
