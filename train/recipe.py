@@ -93,10 +93,10 @@ def _part_faults(recipe: Recipe) -> list[str]:
     except BadInput as error:
         return [f"network: {error}"]
     faults = {
-        f'loss "{recipe.loss}" needs a hardness branch, and branches is empty': (
+        f'loss "{recipe.loss}" needs a hardness branch, and branches is empty: set branches=light': (
             "hardness" in needs and not recipe.branches
         ),
-        f'branches has a hardness branch, which loss "{recipe.loss}" does not use': (
+        f'branches has a hardness branch, which loss "{recipe.loss}" does not use: set branches=': (
             "hardness" not in needs and bool(recipe.branches)
         ),
         f"branches: {len(recipe.branches)} hardness branches, expected at most one": len(recipe.branches) > 1,

@@ -50,7 +50,7 @@ def train(
     dataset = open_dataset(data)
     require_usable(recipe)
     with disk_errors():
-        _tell_device(recipe)
+        _tell_device()
         state = new_state(recipe, dataset.task)
         started = resumable(recipe, dataset, out) if resume else start(recipe, dataset, out, budget, force)
         recipe = replace(recipe, steps=started.steps)
@@ -80,9 +80,9 @@ def resumable(recipe: Recipe, dataset: Dataset, out: Path) -> Started:
     return started
 
 
-def _tell_device(recipe: Recipe) -> None:
-    if recipe.amp and not torch.cuda.is_available():
-        note("no CUDA device: training on the CPU, in float32 though the recipe asks for mixed precision")
+def _tell_device() -> None:
+    if not torch.cuda.is_available():
+        note("no CUDA device: training on the CPU, in float32")
 
 
 def finish(state: TrainingState, recipe: Recipe, dataset: Dataset, out: Path) -> Checkpoint:

@@ -116,8 +116,9 @@ def run(
     as_json: bool,
     **gates: Any,
 ) -> None:
-    """Do everything: train, export, build engines, verify them, and write the report.
+    """Train, export, build engines, verify them.
 
+    Everything in one command, from labelled images to the report in OUT/report.
     RECIPE is a shipped recipe (default: streets, or camvid with --data).
 
     Example: hardedge run --data my_data --out runs/mine --budget 20m --max-miou-drop 0.1
@@ -176,7 +177,9 @@ def train(
 @force_option
 @json_option
 def export(checkpoint: Path, data: Path, out: Path, opset: int, force: bool, as_json: bool) -> None:
-    """Write the bundle that ships: ONNX, reference and golden masks, identity certificate.
+    """Write the bundle that ships.
+
+    The network as ONNX, reference and golden masks, and the identity certificate.
 
     Example: hardedge export runs/a --data my_data --out runs/a_bundle
     """
@@ -193,7 +196,10 @@ def export(checkpoint: Path, data: Path, out: Path, opset: int, force: bool, as_
 @click.argument("checkpoint", type=FOLDER)
 @json_option
 def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
-    """Issue the identity certificate anew: the bundle's file against the checkpoint's plain network.
+    """Issue the identity certificate anew.
+
+    Compares the bundle's file with the checkpoint's plain network, exported in a new process; exit code 1 when they
+    differ.
 
     Example: hardedge certify runs/a_bundle runs/a
     """
@@ -220,7 +226,9 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
 def deploy(
     bundle: Path, data: Path, out: Path, targets: tuple[str, ...], force: bool, as_json: bool, **gates: Any
 ) -> None:
-    """Build engines from a bundle, verify them, and write OUT/engines and OUT/report.
+    """Build engines and verify them.
+
+    Reads a bundle, writes OUT/engines and OUT/report. Without --target: all that can be built here.
 
     Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
     """
@@ -233,15 +241,17 @@ def deploy(
 @cli.command()
 @click.argument("bundle", type=FOLDER)
 @click.argument("engines", type=FOLDER, nargs=-1, required=True)
-@data_option
+@click.option("--data", type=FOLDER, help="The data set's folder; without it only the golden images are replayed.")
 @out_option
 @gate_options
 @force_option
 @json_option
 def verify(
-    bundle: Path, engines: tuple[Path, ...], data: Path, out: Path, force: bool, as_json: bool, **gates: Any
+    bundle: Path, engines: tuple[Path, ...], data: Path | None, out: Path, force: bool, as_json: bool, **gates: Any
 ) -> None:
-    """Verify engines that are already built, on the device that holds them, and write the report.
+    """Verify engines that are already built.
+
+    For the device that holds them; writes the report to OUT.
 
     Example: hardedge verify runs/a_bundle runs/a_deploy/engines/onnxruntime-cpu --data my_data --out report
     """
@@ -257,7 +267,9 @@ def verify(
 @click.option("--target", default="onnxruntime:cpu", show_default=True, help="onnxruntime:cpu or onnxruntime:cuda.")
 @force_option
 def predict(bundle: Path, images: tuple[Path, ...], out: Path, target: str, force: bool) -> None:
-    """Segment images (files or folders): OUT/masks and OUT/overlays.
+    """Segment images, given as files or folders.
+
+    Writes OUT/masks (palette PNG of class indices) and OUT/overlays.
 
     Example: hardedge predict runs/a_bundle photo.jpg more_photos --out segmented
     """
@@ -271,7 +283,9 @@ def predict(bundle: Path, images: tuple[Path, ...], out: Path, target: str, forc
 @click.argument("data", type=FOLDER)
 @json_option
 def check(data: Path, as_json: bool) -> None:
-    """Count a data set's classes and list every fault in it; exit code 2 when there is one.
+    """Count classes and list every fault of a data set.
+
+    Exit code 2 when there is a fault.
 
     Example: hardedge check my_data
     """

@@ -73,13 +73,17 @@ def test_an_unknown_network_is_a_fault_and_a_users_own_is_not(tiny_recipe: Calla
 
 
 def test_fields_are_set_from_text() -> None:
-    settings = {"loss": "ce + 0.5*cpg", "branches": "[]", "steps": "7", "crop": "256,352", "amp": "false", "name": "7"}
+    settings = {"loss": "ce + 0.5*cpg", "branches": "", "steps": "7", "crop": "256,352", "amp": "false", "name": "7"}
     changed = recipe_named("camvid", settings)
     expected = replace(
         RECIPES["camvid"](), loss=parse_loss("ce + 0.5*cpg"), branches=(), steps=7, crop=(256, 352), amp=False, name="7"
     )
     assert changed == expected
-    assert recipe_named("camvid", {"branches": '{"kind": "faithful"}'}).branches == (HardnessBranch("faithful"),)
+    assert recipe_named("camvid", {"branches": "faithful"}).branches == (HardnessBranch("faithful"),)
+    assert recipe_named("camvid", {"branches": "light@encoder.layer4"}).branches == (
+        HardnessBranch("light", tap="encoder.layer4"),
+    )
+    assert recipe_named("camvid", {"branches": ""}).branches == ()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ __all__ = ["RECIPES", "camvid", "recipe_named", "streets"]
 def recipe_named(name: str, settings: Mapping[str, str]) -> Recipe:
     """The recipe of that name with some of its fields set from text: `500`, `256,352`, `true`, `ce + 0.5*cpg`.
 
-    Raises BadInput for an unknown name or field, with the nearest known one, and for values of a wrong type.
+    Branches are written by kind, with the tap where it is not the network's own: `light`, `light@encoder.layer4`;
+    nothing for none. Raises BadInput for an unknown name or field, with the nearest known one, and for a value of a
+    wrong type.
     """
     if name not in RECIPES:
         raise BadInput(f"unknown recipe {name}.{_guess(name, list(RECIPES))} Known: {', '.join(RECIPES)}.")
@@ -29,14 +31,16 @@ def recipe_named(name: str, settings: Mapping[str, str]) -> Recipe:
         if field not in names:
             raise BadInput(f"a recipe has no field {field}.{_guess(field, names)} It has: {', '.join(names)}.")
     record = recipe.to_json()
-    chosen = {field: _value(text, like=record[field]) for field, text in settings.items()}
+    chosen = {field: _value(field, text, like=record[field]) for field, text in settings.items()}
     return Recipe.from_json(record | chosen, f"recipe {name}")
 
 
-def _value(text: str, *, like: Json) -> Json:
+def _value(field: str, text: str, *, like: Json) -> Json:
     """The text as JSON; a list may go without its brackets, and what is a string now stays one."""
     if isinstance(like, str):
         return text
+    if field == "branches":
+        return [_branch(word) for word in text.split(",") if word]
     if isinstance(like, list) and not text.startswith("["):
         text = f"[{text}]"
     try:
@@ -44,6 +48,11 @@ def _value(text: str, *, like: Json) -> Json:
     except ValueError:
         return text
     return value
+
+
+def _branch(text: str) -> Json:
+    kind, _, tap = text.strip().partition("@")
+    return {"kind": kind, "tap": tap or None}
 
 
 def _guess(name: str, known: list[str]) -> str:
