@@ -94,7 +94,7 @@ class TestEveryNetworkAndBranch:
         outputs = training(images_BCHW)
         # alone, the branch's side of the loss: the network's side is constant
         if isinstance(config, HardnessBranch):
-            Hardness()(outputs["logits"].detach(), outputs["hardness"], target_BHW).backward()
+            Hardness()(outputs["logits"].detach(), target_BHW, hardness=outputs["hardness"]).backward()
         else:
             CrossEntropy()(outputs["auxiliary"], target_BHW).backward()
         assert all(parameter.grad is not None for parameter in training.branches.parameters())
@@ -110,7 +110,7 @@ class TestEveryNetworkAndBranch:
         training.train().zero_grad()
         outputs = training(images_BCHW)
         if isinstance(config, HardnessBranch):
-            Hardness()(outputs["logits"], outputs["hardness"].detach(), target_BHW).backward()
+            Hardness()(outputs["logits"], target_BHW, hardness=outputs["hardness"].detach()).backward()
         else:
             CrossEntropy()(outputs["logits"], target_BHW).backward()
         assert all(parameter.grad is None for parameter in training.branches.parameters())

@@ -43,7 +43,8 @@ def example(seed: int = 0, ignored: float = 0.1) -> tuple[Tensor, Tensor, Tensor
 
 def value(term: Loss, logits_BCHW: Tensor, hardness_B1HW: Tensor, target_BHW: Tensor) -> Tensor:
     outputs = {"logits": logits_BCHW, "hardness": hardness_B1HW}
-    return term(*(outputs[need] for need in term.needs), target_BHW)
+    beside = {need: outputs[need] for need in term.needs if need != "logits"}
+    return term(outputs["logits"], target_BHW, **beside)
 
 
 def pixels(target_BHW: Tensor) -> list[tuple[int, int, int]]:
@@ -77,7 +78,7 @@ def test_hardness_is_the_weighted_sum_less_the_branchs_share(official: bool) -> 
     labelled = pixels(target_BHW)
     total = sum(raw.values()) if official else sum(raw[pixel] for pixel in labelled)
     segmentation = sum(raw[pixel] / total * pixel_loss(logits_BCHW, target_BHW, *pixel) for pixel in labelled)
-    found = Hardness(official=official)(logits_BCHW, hardness_B1HW, target_BHW)
+    found = Hardness(official=official)(logits_BCHW, target_BHW, hardness=hardness_B1HW)
     assert found.item() == pytest.approx(segmentation - 0.01 * segmentation, rel=1e-12)
 
 
@@ -87,7 +88,7 @@ def test_hardness_gives_each_part_its_own_gradient(official: bool) -> None:
     logits_BCHW, hardness_B1HW, target_BHW = example()
     logits_BCHW.requires_grad_()
     hardness_B1HW.requires_grad_()
-    Hardness(alpha=0.3, official=official)(logits_BCHW, hardness_B1HW, target_BHW).backward()
+    Hardness(alpha=0.3, official=official)(logits_BCHW, target_BHW, hardness=hardness_B1HW).backward()
     valid_BHW = target_BHW != 255
     with torch.no_grad():
         sigmoid_BHW = hardness_B1HW[:, 0].sigmoid()
@@ -107,14 +108,14 @@ def test_hardness_gives_each_part_its_own_gradient(official: bool) -> None:
 def test_equal_losses_teach_the_branch_nothing() -> None:
     _, hardness_B1HW, target_BHW = example(ignored=0.2)
     hardness_B1HW.requires_grad_()
-    Hardness()(torch.zeros(B, C, H, W, dtype=torch.float64), hardness_B1HW, target_BHW).backward()
+    Hardness()(torch.zeros(B, C, H, W, dtype=torch.float64), target_BHW, hardness=hardness_B1HW).backward()
     assert hardness_B1HW.grad.abs().max() < 1e-17
 
 
 def test_a_flat_hardness_is_cross_entropy() -> None:
     """H = 1/n everywhere, so (1 - alpha) times the mean."""
     logits_BCHW, _, target_BHW = example()
-    found = Hardness()(logits_BCHW, torch.full((B, 1, H, W), 0.7, dtype=torch.float64), target_BHW)
+    found = Hardness()(logits_BCHW, target_BHW, hardness=torch.full((B, 1, H, W), 0.7, dtype=torch.float64))
     assert found.item() == pytest.approx(0.99 * CrossEntropy()(logits_BCHW, target_BHW).item(), rel=1e-12)
 
 

@@ -15,8 +15,8 @@ from hardedge.train.losses.pixels import at_target_size, cross_entropy_map
 class Hardness(Loss):
     """Learned pixel hardness (arXiv 2305.08462): stands in for the cross-entropy of the main head.
 
-    `hardness_B1HW` are the branch's logits, from detached features. H = sigmoid + floor, normalised to a sum of 1 over
-    the batch's labelled pixels; the network gets sum(stop(H) * ce), the branch -alpha * sum(H * stop(ce)), and the
+    `hardness` [B, 1, H, W] are the branch's logits, from detached features. H = sigmoid + floor, normalised to a sum of
+    1 over the batch's labelled pixels; the network gets sum(stop(H) * ce), the branch -alpha * sum(H * stop(ce)), and the
     value is their sum. With `official`, H is normalised over ignored pixels too, as in the authors' release: their
     share of the weight is lost.
     """
@@ -33,9 +33,9 @@ class Hardness(Loss):
         if not (self.alpha > 0 and self.floor > 0):
             raise BadInput(f'loss "{self}": alpha and floor must be positive. The authors take 0.01 and 0.1.')
 
-    def __call__(self, logits_BCHW: Tensor, hardness_B1HW: Tensor, target_BHW: Tensor) -> Tensor:
+    def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor, *, hardness: Tensor) -> Tensor:
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)
-        hardness_BHW = at_target_size(hardness_B1HW, target_BHW).squeeze(1)
+        hardness_BHW = at_target_size(hardness, target_BHW).squeeze(1)
         counted_BHW = None if self.official else target_BHW != self.ignore_index
         weights_BHW = hardness_weights(hardness_BHW, counted_BHW, self.floor)
         return weighted_sum(weights_BHW.detach(), loss_BHW) - self.alpha * weighted_sum(weights_BHW, loss_BHW.detach())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,20 +15,21 @@ from hardedge.errors import BadInput
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(ABC):
     """One term: a scalar from the outputs it needs and the target; its fields are its hyper-parameters.
 
-    A term is called with the tensors of `needs` in that order, then target_BHW (int64 class indices or ignore_index).
-    It computes in float32 or wider. Outputs of another height and width than the target are resized to it bilinearly
-    (align_corners=False). Pixels labelled ignore_index do not count; without any that does, the loss is zero, and
+    A term is called with logits_BCHW and target_BHW (int64 class indices or ignore_index); what else `needs` names
+    comes by keyword. It computes in float32 or wider. Outputs of another height and width than the target are resized
+    to it bilinearly (align_corners=False). Pixels labelled ignore_index do not count; without any that does, the loss is zero, and
     its gradient too.
     """
 
     needs: ClassVar[tuple[str, ...]]
     name: ClassVar[str]
 
-    def __call__(self, *tensors: Any) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, *tensors: Any, **needed: Any) -> Tensor:
+        """The term's value."""
 
     def __add__(self, other: Loss | LossSum) -> LossSum:
         return 1.0 * self + other
@@ -79,7 +81,7 @@ class LossSum:
                 f'loss "{self}" needs {", ".join(missing)}, but the network gives {", ".join(outputs)}. '
                 "Add the branch to the recipe, or change the loss."
             )
-        values = {term.name: term(*(outputs[need] for need in term.needs), target_BHW) for _, term in self.terms}
+        values = {term.name: _value(term, outputs, target_BHW) for _, term in self.terms}
         weighted = [weight * values[term.name] for weight, term in self.terms]
         return sum(weighted[1:], weighted[0]), {name: value.detach() for name, value in values.items()}
 
@@ -91,6 +93,11 @@ class LossSum:
 
     def __str__(self) -> str:
         return " + ".join(f"{term}" if weight == 1 else f"{weight!r}*{term}" for weight, term in self.terms)
+
+
+def _value(term: Loss, outputs: Mapping[str, Tensor], target_BHW: Tensor) -> Tensor:
+    beside = {need: outputs[need] for need in term.needs if need != "logits"}
+    return term(outputs["logits"], target_BHW, **beside)
 
 
 def _text(value: object) -> str:
