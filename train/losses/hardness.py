@@ -16,8 +16,8 @@ class Hardness(Loss):
     """Learned pixel hardness (arXiv 2305.08462): stands in for the cross-entropy of the main head.
 
     `hardness` [B, 1, H, W] are the branch's logits, from detached features. H = sigmoid + floor, normalised to a sum of
-    1 over the batch's labelled pixels; the network gets sum(stop(H) * ce), the branch -alpha * sum(H * stop(ce)), and the
-    value is their sum. With `official`, H is normalised over ignored pixels too, as in the authors' release: their
+    1 over the batch's labelled pixels; the network gets sum(stop(H) * ce), the branch -alpha * sum(H * stop(ce)), and
+    the value is their sum. With `official`, H is normalised over ignored pixels too, as in the authors' release: their
     share of the weight is lost.
     """
 

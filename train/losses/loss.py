@@ -20,8 +20,8 @@ class Loss(ABC):
 
     A term is called with logits_BCHW and target_BHW (int64 class indices or ignore_index); what else `needs` names
     comes by keyword. It computes in float32 or wider. Outputs of another height and width than the target are resized
-    to it bilinearly (align_corners=False). Pixels labelled ignore_index do not count; without any that does, the loss is zero, and
-    its gradient too.
+    to it bilinearly (align_corners=False). Pixels labelled ignore_index do not count; without any that does, the loss
+    is zero, and its gradient too.
     """
 
     needs: ClassVar[tuple[str, ...]]
