@@ -26,7 +26,10 @@ def summary(report: Report, out: Path) -> str:
         *(f"               noise floor {_ratio(floor)}" for floor in [certificate.level2.noise_floor] if floor),
         *(f"               with the branch {_ratio(control)}" for control in [certificate.level2.control] if control),
         *(f"  parity       {_parity(parity)}" for parity in report.parity),
-        *(f"  latency      {run.target}: p50 {run.p50:.1f} ms at {run.size[1]}x{run.size[0]}" for run in report.latency),
+        *(
+            f"  latency      {run.target}: p50 {run.p50:.1f} ms at {run.size[1]}x{run.size[0]}"
+            for run in report.latency
+        ),
         f"  engines      {', '.join(engine.target for engine in report.engines)}",
         *(f"  gate         {gate.name} {gate.limit}: {gate.status} ({gate.found})" for gate in report.gates),
         "",

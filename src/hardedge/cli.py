@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -314,6 +315,7 @@ def scenes(out: Path, seed: int) -> None:
 def main() -> NoReturn:
     """The program: exit codes as the help of `hardedge` says, and no traceback for a user's mistake."""
     debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
     try:
         with disk_errors():
             cli(standalone_mode=False)

@@ -114,18 +114,12 @@ def _export(plan: Plan, data: Path) -> None:
 
 
 def _build_and_verify(bundle: Path, data: Path, out: Path, targets: Sequence[str], gates: Gates) -> Report:
+    from hardedge.deploy.engines import build_all
     from hardedge.deploy.verify import verify
 
+    engines = {target: out / "engines" / target.replace(":", "-") for target in targets}
+    missing = {target: path for target, path in engines.items() if not (path / Engine.FILE).exists()}
     note(f"4/5 build: {', '.join(targets)}")
-    engines = [_engine(bundle, target, out) for target in targets]
+    build_all(bundle, missing)
     note("5/5 verify: parity, latency, gates")
-    return verify(bundle, engines, data, out / "report", gates=gates, force=True)
-
-
-def _engine(bundle: Path, target: str, out: Path) -> Path:
-    from hardedge.deploy.engines import build
-
-    directory = out / "engines" / target.replace(":", "-")
-    if not (directory / Engine.FILE).exists():
-        build(bundle, target, directory)
-    return directory
+    return verify(bundle, list(engines.values()), data, out / "report", gates=gates, force=True)
