@@ -119,11 +119,13 @@ def test_shipped_file_tells_its_task_and_nothing_of_its_making(bundle: Path, che
     assert (facts["ignore_index"], facts["color_order"]) == ("255", "RGB")
     assert json.loads(facts["normalisation"])["mean"] == [0.485, 0.456, 0.406]
     assert model.graph.node[-1].output[0] == "mask"
-    content = (bundle / "model.onnx").read_bytes()
-    for word in (b"torch", b"backbone", b"classifier", b".py", str(Path.home()).encode(), str(bundle).encode()):
-        assert word not in content, word
     names = [name for node in model.graph.node for name in (node.name, *node.input, *node.output)]
     assert all(re.fullmatch(r"[nv]\d+|image|mask|", name) for name in names)
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")  # in millions of bytes any short word occurs
+    content = model.SerializeToString()
+    for word in (b"torch", b"backbone", b"classifier", b".py", str(Path.home()).encode(), str(bundle).encode()):
+        assert word not in content, word
     assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
     assert not model.graph.value_info
 
