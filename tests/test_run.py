@@ -79,7 +79,7 @@ def test_nothing_half_written_is_left(finished: Path) -> None:
 
 def test_a_finished_run_is_resumed_without_training_again(finished: Path, hardedge: Program) -> None:
     before = load(Checkpoint, finished / "run/checkpoint").digest
-    arguments = ["--set", "steps=8", "--target", "onnxruntime:cpu"]
+    arguments = ["--target", "onnxruntime:cpu", "--latency", "0s"]
     done = hardedge("run", "--data", finished / "data", "--out", finished / "run", "--resume", *arguments)
     assert done.returncode == 0, done.stderr
     assert load(Checkpoint, finished / "run/checkpoint").digest == before
@@ -89,7 +89,9 @@ def test_a_finished_run_is_resumed_without_training_again(finished: Path, harded
 def test_the_edge_side_verifies_and_predicts_without_torch(finished: Path, edge: Path, tmp_path: Path) -> None:
     bundle, engine = finished / "run/bundle", finished / "run/engines/onnxruntime-cpu"
     command = [edge / "hardedge", "verify", bundle, engine, "--data", finished / "data", "--out", tmp_path / "report"]
-    done = subprocess.run([*command, "--max-miou-drop", "0.1"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--max-miou-drop", "0.1", "--latency", "0s"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     image = next((finished / "data/images").iterdir())
     command = [edge / "hardedge", "predict", bundle, image, "--out", tmp_path / "masks"]
@@ -125,7 +127,7 @@ def test_certify_issues_the_certificate_again(finished: Path, hardedge: Program)
 def test_a_gate_that_cannot_hold_exits_with_1(finished: Path, hardedge: Program, tmp_path: Path) -> None:
     engine = finished / "run/engines/tensorrt-rtx-sm86"
     command = ["verify", finished / "run/bundle", engine, "--data", finished / "data", "--out", tmp_path / "report"]
-    done = hardedge(*command, "--max-miou-drop", "0.1")
+    done = hardedge(*command, "--max-miou-drop", "0.1", "--latency", "0s")
     assert done.returncode == 1, done.stdout  # an engine for another device says nothing about mIoU: no silent pass
     assert "--max-miou-drop" in done.stderr
     assert (tmp_path / "report/report.html").is_file()

@@ -68,12 +68,15 @@ target_option = click.option(
 )
 
 
-def gate_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The gates, as options: exit code 1 when one does not hold."""
+def verify_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The gates, as options (exit code 1 when one does not hold), and how long latency is measured."""
     command = click.option(
         "--require",
         type=click.Choice(["level0", "level0-engines"]),
         help="Fail unless the certificate is identical at this level.",
+    )(command)
+    command = click.option(
+        "--latency", type=Duration(), default="30s", show_default=True, help="How long to measure latency; 0s: not."
     )(command)
     command = click.option(
         "--max-overhead", type=click.FloatRange(min=0), help="Fail unless the overhead is below this many percent."
@@ -101,7 +104,7 @@ def cli(debug: bool) -> None:
 @set_option
 @budget_option
 @target_option
-@gate_options
+@verify_options
 @resume_option
 @force_option
 @json_option
@@ -112,6 +115,7 @@ def run(
     settings: tuple[tuple[str, str], ...],
     budget: float | None,
     targets: tuple[str, ...],
+    latency: float,
     resume: bool,
     force: bool,
     as_json: bool,
@@ -133,6 +137,7 @@ def run(
         budget=budget,
         targets=_targets(targets) or pipeline.default_targets(),
         gates=_gates(gates),
+        latency=latency,
         resume=resume,
         force=force,
     )
@@ -221,11 +226,18 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
 @data_option
 @out_option
 @target_option
-@gate_options
+@verify_options
 @force_option
 @json_option
 def deploy(
-    bundle: Path, data: Path, out: Path, targets: tuple[str, ...], force: bool, as_json: bool, **gates: Any
+    bundle: Path,
+    data: Path,
+    out: Path,
+    targets: tuple[str, ...],
+    latency: float,
+    force: bool,
+    as_json: bool,
+    **gates: Any,
 ) -> None:
     """Build engines and verify them.
 
@@ -236,7 +248,8 @@ def deploy(
     from hardedge import pipeline
 
     chosen = _targets(targets) or pipeline.default_targets()
-    _finish(pipeline.deploy(bundle, data, out, chosen, gates=_gates(gates), force=force), out / "report", as_json)
+    report = pipeline.deploy(bundle, data, out, chosen, gates=_gates(gates), latency=latency, force=force)
+    _finish(report, out / "report", as_json)
 
 
 @cli.command()
@@ -244,11 +257,18 @@ def deploy(
 @click.argument("engines", type=FOLDER, nargs=-1, required=True)
 @click.option("--data", type=FOLDER, help="The data set's folder; without it only the golden images are replayed.")
 @out_option
-@gate_options
+@verify_options
 @force_option
 @json_option
 def verify(
-    bundle: Path, engines: tuple[Path, ...], data: Path | None, out: Path, force: bool, as_json: bool, **gates: Any
+    bundle: Path,
+    engines: tuple[Path, ...],
+    data: Path | None,
+    out: Path,
+    latency: float,
+    force: bool,
+    as_json: bool,
+    **gates: Any,
 ) -> None:
     """Verify engines that are already built.
 
@@ -258,7 +278,8 @@ def verify(
     """
     from hardedge.deploy.verify import verify
 
-    _finish(verify(bundle, engines, data, out, gates=_gates(gates), force=force), out, as_json)
+    report = verify(bundle, engines, data, out, gates=_gates(gates), latency_seconds=latency, force=force)
+    _finish(report, out, as_json)
 
 
 @cli.command()

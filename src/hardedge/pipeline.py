@@ -24,7 +24,9 @@ RTX_ARCHITECTURES = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to run: `data` None draws the street scenes; `budget` in seconds replaces the recipe's steps."""
+    """What to run. `data` None draws the street scenes; `budget` replaces the recipe's steps; it and `latency` (how long
+    that is measured) are in seconds.
+    """
 
     out: Path
     data: Path | None
@@ -32,6 +34,7 @@ class Plan:
     budget: float | None
     targets: tuple[str, ...]
     gates: Gates
+    latency: float
     resume: bool
     force: bool
 
@@ -56,16 +59,18 @@ def run(plan: Plan) -> Report:
     data = _data(plan)
     _train(plan, data)
     _export(plan, data)
-    return _build_and_verify(plan.out / "bundle", data, plan.out, plan.targets, plan.gates)
+    return _build_and_verify(plan.out / "bundle", data, plan.out, plan.targets, gates=plan.gates, latency=plan.latency)
 
 
-def deploy(bundle: Path, data: Path, out: Path, targets: Sequence[str], *, gates: Gates, force: bool) -> Report:
+def deploy(
+    bundle: Path, data: Path, out: Path, targets: Sequence[str], *, gates: Gates, latency: float, force: bool
+) -> Report:
     """Builds an engine for each target and verifies them: out/{engines,report}. Raises the errors of the stages."""
     load(Bundle, bundle)
     require_free(out, force)
     if out.exists():
         shutil.rmtree(out)
-    return _build_and_verify(bundle, data, out, targets, gates)
+    return _build_and_verify(bundle, data, out, targets, gates=gates, latency=latency)
 
 
 def _prepare(plan: Plan) -> None:
@@ -113,7 +118,9 @@ def _export(plan: Plan, data: Path) -> None:
     export(plan.out / "checkpoint", data, plan.out / "bundle")
 
 
-def _build_and_verify(bundle: Path, data: Path, out: Path, targets: Sequence[str], gates: Gates) -> Report:
+def _build_and_verify(
+    bundle: Path, data: Path, out: Path, targets: Sequence[str], *, gates: Gates, latency: float
+) -> Report:
     from hardedge.deploy.engines import build_all
     from hardedge.deploy.verify import verify
 
@@ -122,4 +129,5 @@ def _build_and_verify(bundle: Path, data: Path, out: Path, targets: Sequence[str
     note(f"4/5 build: {', '.join(targets)}")
     build_all(bundle, missing)
     note("5/5 verify: parity, latency, gates")
-    return verify(bundle, list(engines.values()), data, out / "report", gates=gates, force=True)
+    report = out / "report"
+    return verify(bundle, list(engines.values()), data, report, gates=gates, latency_seconds=latency, force=True)

@@ -38,7 +38,7 @@ PAINTS: tuple[Color, ...] = (
     (74, 112, 92),
 )
 # crowns and verges in summer and in autumn
-GREENS: tuple[Color, ...] = ((82, 106, 56), (98, 118, 64), (66, 88, 60), (136, 116, 66), (142, 100, 62), (116, 112, 92))
+GREENS: tuple[Color, ...] = ((82, 106, 56), (98, 118, 64), (66, 88, 60), (136, 116, 66), (142, 100, 62))
 # road and pavement
 GREYS: tuple[Color, ...] = ((96, 96, 98), (114, 110, 106), (130, 128, 124), (140, 120, 104), (120, 124, 112))
 SKINS: tuple[Color, ...] = ((222, 178, 148), (176, 128, 96), (112, 78, 58))
@@ -124,7 +124,7 @@ def tree(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
         size = canvas.camera.pixels(dice.between(spread // 2, spread), z)
         blob = canvas.ellipse(center, (size, size * 9 // 10), ragged=22, seed=dice.roll())
         light = (center[1] - blob.rows) * 30 // max(size, 1)
-        canvas.paint(blob, leaf, Kind.TREE, speckle(dice.roll(), blob.rows // 3, blob.columns // 3, 24) + light)
+        canvas.paint(blob, leaf, Kind.TREE, speckle(dice.roll(), blob.rows // 3, blob.columns // 3, 32) + light)
 
 
 def car(canvas: Canvas, dice: Dice, x: int, z: int) -> None:

@@ -81,11 +81,11 @@ def _sky(canvas: Canvas, dice: Dice) -> None:
         center = dice.between(0, width), dice.between(0, horizon)
         cloud = canvas.ellipse(center, (dice.between(30, 110), dice.between(6, 22)), ragged=30, seed=dice.roll())
         canvas.paint(cloud, dice.shade((212, 212, 214), 14))
-    for column in range(0, width, 24):
-        rise, forest = dice.between(4, 30), dice.chance(60)
+    for column in range(0, width, 32):
+        rise, forest = dice.between(4, 24), dice.chance(60)
         color = dice.shade(dice.pick(GREENS if forest else PAINTS[:7]), 12)
-        points = [(column, horizon - rise), (column + 23, horizon - rise)]
-        block = canvas.polygon([*points, (column + 23, horizon + 2), (column, horizon + 2)])
+        points = [(column, horizon - rise), (column + 31, horizon - rise)]
+        block = canvas.polygon([*points, (column + 31, horizon + 2), (column, horizon + 2)])
         grain = speckle(dice.roll(), block.rows // 3, block.columns // 3, 14)
         canvas.paint(block, color, Kind.TREE if forest else Kind.BUILDING, grain)
 
@@ -102,7 +102,7 @@ def _ground(canvas: Canvas, dice: Dice, left: Side, right: Side) -> None:
     materials = np.asarray([dice.shade(dice.pick(colors), spread) for colors, spread in tones], np.int32)
     material = np.where(painted, 3, label - Kind.ROAD)
     wear = speckle(dice.roll(), x // 12, z // 24, 6) + speckle(dice.roll(), x // 110, z // 260, 9)
-    blades = speckle(dice.roll(), x // 7, z // 14, 22) + speckle(dice.roll(), x // 60, z // 90, 12)
+    blades = speckle(dice.roll(), x // 7, z // 14, 28) + speckle(dice.roll(), x // 60, z // 90, 12)
     grain = np.where(paved, _slabs(dice, x, z, inward), np.where(green, blades, wear))
     below = slice(canvas.camera.horizon + 1, None)
     canvas.image[:, below] = materials.T[:, material] + grain
@@ -124,7 +124,7 @@ def _road_paint(dice: Dice, x: Ints, z: Ints, middle: int) -> Bools:
 def _slabs(dice: Dice, x: Ints, z: Ints, inward: Ints) -> Ints:
     slab = dice.between(45, 75)
     joint, kerb = (x % slab < 7) | (z % slab < 9), inward < 16
-    return speckle(dice.roll(), x // slab, z // slab, 12) - 34 * joint.astype(np.int32) + 38 * kerb.astype(np.int32)
+    return speckle(dice.roll(), x // slab, z // slab, 12) - 40 * joint.astype(np.int32) + 38 * kerb.astype(np.int32)
 
 
 def _beside(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
@@ -186,8 +186,8 @@ def _photograph(canvas: Canvas, dice: Dice) -> Pixels:
     """Averages the drawing down, lights it, and adds the camera's noise."""
     drawn = canvas.image.clip(0, 255)
     image = sum(drawn[:, row::_SCALE, column::_SCALE] for row in range(_SCALE) for column in range(_SCALE))
-    gain = dice.between(60, 116)
-    tint = np.asarray([gain * dice.between(88, 112) for _ in range(3)], np.int32)[:, None, None]
+    gain = dice.between(64, 114)
+    tint = np.asarray([gain * dice.between(91, 109) for _ in range(3)], np.int32)[:, None, None]
     image = image * tint // (_SCALE * _SCALE * 10_000) + dice.between(-6, 14)
     rows, columns = np.arange(HEIGHT, dtype=np.int32)[:, None], np.arange(WIDTH, dtype=np.int32)[None]
     noise = [speckle(dice.roll(), rows, columns, 7) for _ in range(3)]
