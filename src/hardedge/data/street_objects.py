@@ -38,7 +38,7 @@ PAINTS: tuple[Color, ...] = (
     (74, 112, 92),
 )
 # crowns and verges in summer and in autumn
-GREENS: tuple[Color, ...] = ((82, 106, 56), (98, 118, 64), (66, 88, 60), (136, 116, 66), (142, 100, 62))
+GREENS: tuple[Color, ...] = ((82, 106, 56), (98, 118, 64), (66, 88, 60), (136, 116, 66), (142, 100, 62), (116, 112, 92))
 # road and pavement
 GREYS: tuple[Color, ...] = ((96, 96, 98), (114, 110, 106), (130, 128, 124), (140, 120, 104), (120, 124, 112))
 SKINS: tuple[Color, ...] = ((222, 178, 148), (176, 128, 96), (112, 78, 58))
@@ -53,7 +53,7 @@ SIGNS: tuple[tuple[Color, Color, Color], ...] = (
 )
 POSTS: tuple[Color, ...] = ((204, 204, 200), (164, 166, 166), (48, 50, 56))
 # canvas pixels: half as many in the written mask
-MIN_WIDTH = 8
+MIN_WIDTH = 10
 
 
 def darker(color: Color, percent: int) -> Color:
@@ -173,7 +173,7 @@ def person(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
         legs = [canvas.camera.at(x + foot - 9, 0, z), canvas.camera.at(x + foot + 9, 0, z)]
         waist = [canvas.camera.at(x + 14, hip, z), canvas.camera.at(x - 14, hip, z)]
         canvas.paint(canvas.polygon([*legs, *waist]), trousers, Kind.PERSON)
-    for reach, color in ((27, darker(coat, 82)), (19, coat)):
+    for reach, color in ((30, darker(coat, 82)), (21, coat)):
         body = upright(canvas, (x - reach, x + reach), (hip - 8, shoulder - 6), z)[:2]
         neck = upright(canvas, (x - reach + 7, x + reach - 7), (hip, shoulder), z)[2:]
         canvas.paint(canvas.polygon([*body, *neck]), color, Kind.PERSON)

@@ -133,8 +133,8 @@ def _beside(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
     for _ in range(dice.between(1, 4) if green else dice.between(0, 1)):
         x, z = side.sign * (side.walk + 80 if green else side.walk - 30), dice.between(700, 3600)
         things.append((z, partial(objects.tree, canvas, dice.fork(), x, z)))
-    for _ in range(dice.pick((0, 1, 1, 2, 2))):
-        x, z = side.sign * dice.between(side.kerb + 40, side.walk - 30), dice.between(700, 1500)
+    for _ in range(dice.pick((0, 0, 1, 1, 2))):
+        x, z = side.sign * dice.between(side.kerb + 40, side.walk - 30), dice.between(650, 1250)
         things.append((z, partial(objects.person, canvas, dice.fork(), x, z)))
     for chance, thing in ((14, objects.lamp), (80, objects.sign)):
         if dice.chance(chance):
@@ -171,7 +171,7 @@ def _traffic(canvas: Canvas, dice: Dice, left: Side, right: Side) -> list[Drawin
             things.append((z, partial(objects.car, canvas, dice.fork(), x, z)))
             z += dice.between(650, 1600)
     if dice.chance(40):
-        x, z = dice.between(-left.kerb, right.kerb), dice.between(900, 1800)
+        x, z = dice.between(-left.kerb, right.kerb), dice.between(800, 1500)
         things.append((z, partial(objects.person, canvas, dice.fork(), x, z)))
     return things
 
@@ -186,8 +186,8 @@ def _photograph(canvas: Canvas, dice: Dice) -> Pixels:
     """Averages the drawing down, lights it, and adds the camera's noise."""
     drawn = canvas.image.clip(0, 255)
     image = sum(drawn[:, row::_SCALE, column::_SCALE] for row in range(_SCALE) for column in range(_SCALE))
-    gain = dice.between(64, 114)
-    tint = np.asarray([gain * dice.between(91, 109) for _ in range(3)], np.int32)[:, None, None]
+    gain = dice.between(60, 116)
+    tint = np.asarray([gain * dice.between(88, 112) for _ in range(3)], np.int32)[:, None, None]
     image = image * tint // (_SCALE * _SCALE * 10_000) + dice.between(-6, 14)
     rows, columns = np.arange(HEIGHT, dtype=np.int32)[:, None], np.arange(WIDTH, dtype=np.int32)[None]
     noise = [speckle(dice.roll(), rows, columns, 7) for _ in range(3)]
