@@ -40,8 +40,8 @@ def new_state(recipe: Recipe, task: Task) -> TrainingState:
 def _optimiser(recipe: Recipe, training: Training) -> Optimizer:
     rate, decay, momentum = recipe.learning_rate, recipe.weight_decay, recipe.momentum
     if recipe.optimiser == "sgd":
-        return SGD(training.parameters(), rate, momentum, weight_decay=decay)
-    return AdamW(training.parameters(), rate, (momentum, 0.999), weight_decay=decay)
+        return SGD(training.parameters(), rate, momentum, weight_decay=decay, fused=True)
+    return AdamW(training.parameters(), rate, (momentum, 0.999), weight_decay=decay, fused=True)
 
 
 def fit(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Path) -> None:

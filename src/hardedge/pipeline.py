@@ -24,9 +24,7 @@ RTX_ARCHITECTURES = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to run. `data` None draws the street scenes; `budget` replaces the recipe's steps; it and `latency` (how long
-    that is measured) are in seconds.
-    """
+    """What to run: `data` None draws the street scenes; `budget`, if any, replaces the steps; times in seconds."""
 
     out: Path
     data: Path | None

@@ -17,11 +17,10 @@ class Kind(IntEnum):
     TREE = 2
     ROAD = 3
     PAVEMENT = 4
-    GRASS = 5
-    CAR = 6
-    PERSON = 7
-    POLE = 8
-    SIGN = 9
+    CAR = 5
+    PERSON = 6
+    POLE = 7
+    SIGN = 8
 
 
 # one palette for walls, cars, clothes and signs: colour alone tells none of them apart
@@ -37,7 +36,7 @@ PAINTS: tuple[Color, ...] = (
     (196, 160, 62),
     (74, 112, 92),
 )
-# crowns and verges in summer and in autumn
+# crowns in summer and in autumn
 GREENS: tuple[Color, ...] = ((82, 106, 56), (98, 118, 64), (66, 88, 60), (136, 116, 66), (142, 100, 62), (116, 112, 92))
 # road and pavement
 GREYS: tuple[Color, ...] = ((96, 96, 98), (114, 110, 106), (130, 128, 124), (140, 120, 104), (120, 124, 112))

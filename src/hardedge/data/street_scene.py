@@ -32,7 +32,7 @@ LINES: tuple[Color, ...] = ((208, 206, 200), (186, 186, 178))
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the street outwards: pavement from `kerb` to `walk`, grass to `front`, then houses or a park."""
+    """One side outwards: people and posts from `kerb` to `walk`, trees to `front`, then houses or a park."""
 
     sign: int
     kerb: int
@@ -94,16 +94,14 @@ def _ground(canvas: Canvas, dice: Dice, left: Side, right: Side) -> None:
     x, z = canvas.camera.ground(canvas.shape)
     off, leftward = abs(x), x < 0
     inward = off - np.where(leftward, left.kerb, right.kerb)
-    paved = (inward >= 0) & (off < np.where(leftward, left.walk, right.walk))
-    green = (inward >= 0) & ~paved
-    label = np.where(paved, Kind.PAVEMENT, np.where(green, Kind.GRASS, Kind.ROAD))
+    paved = inward >= 0
+    label = np.where(paved, Kind.PAVEMENT, Kind.ROAD)
     painted = _road_paint(dice, x, z, (right.kerb - left.kerb) // 2) & (label == Kind.ROAD)
-    tones = ((GREYS, 12), (GREYS, 16), (GREENS, 12), (LINES, 10))
+    tones = ((GREYS, 12), (GREYS, 16), (LINES, 10))
     materials = np.asarray([dice.shade(dice.pick(colors), spread) for colors, spread in tones], np.int32)
-    material = np.where(painted, 3, label - Kind.ROAD)
+    material = np.where(painted, 2, label - Kind.ROAD)
     wear = speckle(dice.roll(), x // 12, z // 24, 6) + speckle(dice.roll(), x // 110, z // 260, 9)
-    blades = speckle(dice.roll(), x // 7, z // 14, 28) + speckle(dice.roll(), x // 60, z // 90, 12)
-    grain = np.where(paved, _slabs(dice, x, z, inward), np.where(green, blades, wear))
+    grain = np.where(paved, _slabs(dice, x, z, inward), wear)
     below = slice(canvas.camera.horizon + 1, None)
     canvas.image[:, below] = materials.T[:, material] + grain
     canvas.labels[below] = label
@@ -129,9 +127,9 @@ def _slabs(dice: Dice, x: Ints, z: Ints, inward: Ints) -> Ints:
 
 def _beside(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
     things = _park(canvas, dice, side) if side.park else _houses(canvas, dice, side)
-    green = side.front - side.walk > 120
-    for _ in range(dice.between(1, 4) if green else dice.between(0, 1)):
-        x, z = side.sign * (side.walk + 80 if green else side.walk - 30), dice.between(700, 3600)
+    wide = side.front - side.walk > 120
+    for _ in range(dice.between(1, 4) if wide else dice.between(0, 1)):
+        x, z = side.sign * (side.walk + 80 if wide else side.walk - 30), dice.between(700, 3600)
         things.append((z, partial(objects.tree, canvas, dice.fork(), x, z)))
     for _ in range(dice.pick((0, 0, 1, 1, 2))):
         x, z = side.sign * dice.between(side.kerb + 40, side.walk - 30), dice.between(650, 1250)

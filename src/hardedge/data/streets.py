@@ -16,14 +16,13 @@ from hardedge.data.street_scene import HEIGHT, IGNORED, WIDTH, draw
 
 __all__ = ["HEIGHT", "IMAGES", "TASK", "WIDTH", "draw", "write_streets"]
 
-IMAGES: Mapping[str, int] = {"train": 240, "val": 24, "test": 48}
+IMAGES: Mapping[str, int] = {"train": 200, "val": 16, "test": 48}
 COLORS = {
     Kind.SKY: (70, 130, 180),
     Kind.BUILDING: (92, 92, 98),
     Kind.TREE: (107, 142, 35),
     Kind.ROAD: (128, 64, 128),
     Kind.PAVEMENT: (226, 96, 216),
-    Kind.GRASS: (152, 224, 152),
     Kind.CAR: (0, 0, 142),
     Kind.PERSON: (220, 20, 60),
     Kind.POLE: (176, 176, 176),
