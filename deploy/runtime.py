@@ -98,8 +98,11 @@ def _session(onnx: Path, device: str) -> Any:
             f"onnxruntime {onnxruntime.__version__} has no {provider}. Install onnxruntime-gpu, or use onnxruntime:cpu."
         )
     onnxruntime.set_default_logger_severity(4)  # what fails is raised
+    options = onnxruntime.SessionOptions()
+    # else a session's idle threads spin on after a run and slow whatever runs next, a second session most of all
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        session = onnxruntime.InferenceSession(str(onnx), providers=[provider])
+        session = onnxruntime.InferenceSession(str(onnx), options, providers=[provider])
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise _not_loaded(onnx, device, error) from None
     if session.get_providers()[0] != provider:

@@ -1,12 +1,16 @@
 """The street scenes: fixed bytes, the promised class shares and sizes, and a task that needs context."""
 
 import hashlib
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hardedge.data import open_dataset, streets
+from hardedge.data import open_dataset
 from hardedge.data.canvas import Camera, Canvas, Dice, speckle
 from hardedge.data.street_objects import Kind, lamp, sign
 from hardedge.data.streets import HEIGHT, IMAGES, TASK, WIDTH, draw, write_streets
@@ -106,11 +110,14 @@ def test_the_folder_holds_what_was_drawn(tmp_path: Path) -> None:
         write_streets(tmp_path / "streets")
 
 
-def test_an_interrupted_writer_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(seed: int, index: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(streets, "draw", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_streets(tmp_path / "streets")
+def test_an_interrupted_writer_leaves_nothing(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "hardedge"), "scenes", "--out", str(tmp_path / "streets")]
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob(".streets.partial-*/images/*.png")):
+        assert started.poll() is None
+        time.sleep(0.02)
+    started.send_signal(signal.SIGINT)
+    _, stderr = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "Traceback" not in stderr
     assert not list(tmp_path.iterdir())

@@ -17,9 +17,9 @@ def streets() -> Recipe:
         branches=(HardnessBranch(kind="light"),),
         learning_rate=2e-3,
         weight_decay=1e-2,
-        steps=400,
+        steps=360,
         batch=4,
         crop=(96, 160),
         scale=(1.0, 1.0),
-        evaluate_every=200,
+        evaluate_every=180,
     )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from hardedge.artefact import disk_errors, staged
 from hardedge.console import tracked
 from hardedge.contracts import ClassInfo, Task
-from hardedge.data.folder import SPLITS, Pixels
+from hardedge.data.folder import SPLITS
 from hardedge.data.palette import save_mask
 from hardedge.data.street_objects import Kind
 from hardedge.data.street_scene import HEIGHT, IGNORED, WIDTH, draw
@@ -48,14 +52,22 @@ def write_streets(out: Path, *, seed: int = 0, images: Mapping[str, int] | None 
             ids = [f"street{index:04d}" for index in range(first, first + counts[split])]
             (folder / "splits" / f"{split}.txt").write_text("".join(f"{id}\n" for id in ids), encoding="utf-8")
             first += len(ids)
-        for index in tracked(range(first), "drawing street scenes"):
-            _write_scene(folder, f"street{index:04d}", *draw(seed, index))
+        # spawned: a fork of a process that has torch's threads could hang
+        with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent) as pool:
+            drawn = pool.map(partial(_write_scene, folder, seed), range(first), chunksize=8)
+            for _ in tracked(drawn, "drawing street scenes", first):
+                pass
         _write_classes(folder, seed)
 
 
-def _write_scene(folder: Path, id: str, image_HWC: Pixels, mask_HW: Pixels) -> None:
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _write_scene(folder: Path, seed: int, index: int) -> None:
     from PIL import Image
 
+    id, (image_HWC, mask_HW) = f"street{index:04d}", draw(seed, index)
     Image.fromarray(image_HWC).save(folder / "images" / f"{id}.png", compress_level=1)
     save_mask(mask_HW, TASK, folder / "masks" / f"{id}.png")
 
