@@ -90,7 +90,7 @@ def _data(plan: Plan) -> Path:
 
     if plan.data is not None:
         return plan.data
-    folder = plan.out / "data"
+    folder = plan.out / "data" / "streets"
     if not folder.exists():
         note("1/5 data: drawing the street scenes")
         write_streets(folder)

@@ -21,5 +21,6 @@ def streets() -> Recipe:
         batch=4,
         crop=(96, 160),
         scale=(1.0, 1.0),
+        brightness=0.3,
         evaluate_every=180,
     )
