@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# one thread for tiny tensors, in subprocesses too: threads that wait for each other are slower, most of all on busy cores
+# one thread for tiny tensors, in subprocesses too: threads that wait for each other are slower on busy cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CLASSES = [("sky", (70, 130, 180)), ("road", (128, 64, 128)), ("car", (0, 0, 142))]
