@@ -1,7 +1,9 @@
 """Inputs that many tests share."""
 
+import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 import venv
@@ -84,6 +86,19 @@ def hardedge() -> Callable[..., subprocess.CompletedProcess[str]]:
     def program(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).parent / "hardedge"), *(str(argument) for argument in arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+
+    return program
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., subprocess.Popen[str]]:
+    """Starts the installed program with these arguments, so that it can be interrupted."""
+
+    def program(*arguments: object) -> subprocess.Popen[str]:
+        command = [str(Path(sys.executable).parent / "hardedge"), *(str(argument) for argument in arguments)]
+        # a shell's background job ignores Ctrl-C, and so would its children
+        heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
 
     return program
 

@@ -117,11 +117,12 @@ def test_wrong_use_is_one_message_and_exit_2(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
-def test_ctrl_c_keeps_what_was_saved_and_resumes(tiny_dataset: Path, hardedge: Program, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_saved_and_resumes(
+    tiny_dataset: Path, hardedge: Program, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     long = ["--set", "steps=400", "--set", "batch=4", "--set", "crop=64,96", "--set", "evaluate_every=2"]
-    command = [str(Path(sys.executable).parent / "hardedge"), "train", "camvid", "--data", str(tiny_dataset)]
-    started = subprocess.Popen([*command, "--out", str(out), *long], stderr=subprocess.PIPE, text=True)
+    started = start("train", "camvid", "--data", tiny_dataset, "--out", out, *long)
     try:
         deadline = time.monotonic() + 120
         while not _evaluated(out) and time.monotonic() < deadline:

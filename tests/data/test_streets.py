@@ -3,8 +3,8 @@
 import hashlib
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -110,9 +110,8 @@ def test_the_folder_holds_what_was_drawn(tmp_path: Path) -> None:
         write_streets(tmp_path / "streets")
 
 
-def test_an_interrupted_writer_leaves_nothing(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).parent / "hardedge"), "scenes", "--out", str(tmp_path / "streets")]
-    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+def test_an_interrupted_writer_leaves_nothing(tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+    started = start("scenes", "--out", tmp_path / "streets")
     while not list(tmp_path.glob(".streets.partial-*/images/*.png")):
         assert started.poll() is None
         time.sleep(0.02)

@@ -143,7 +143,7 @@ def test_the_light_branch_learns_where_the_loss_is_high() -> None:
     for _ in range(20):
         hardness_B1HW = branch(features[branch.tap])
         optimiser.zero_grad()
-        Hardness(alpha=1.0)(logits_BCHW, hardness_B1HW, target_BHW).backward()
+        Hardness(alpha=1.0)(logits_BCHW, target_BHW, hardness=hardness_B1HW).backward()
         optimiser.step()
     columns_W = hardness_B1HW.mean((0, 1, 2))
     assert columns_W[-2:].mean() > columns_W[:2].mean() + 0.5

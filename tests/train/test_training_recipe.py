@@ -58,7 +58,7 @@ def test_every_fault_is_reported_at_once() -> None:
 
 def test_a_loss_without_its_branch_is_a_fault() -> None:
     with pytest.raises(BadInput, match='loss "hardness" needs a hardness branch, and branches is empty'):
-        require_usable(replace(RECIPES["streets"](), branches=()))
+        require_usable(replace(RECIPES["streets"](), loss=parse_loss("hardness"), branches=()))
 
 
 def test_two_hardness_branches_are_a_fault() -> None:
