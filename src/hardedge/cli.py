@@ -76,7 +76,7 @@ def verify_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Fail unless the certificate is identical at this level.",
     )(command)
     command = click.option(
-        "--latency", type=Duration(), default="20s", show_default=True, help="How long to measure latency; 0s: not."
+        "--latency", type=Duration(), default="15s", show_default=True, help="How long to measure latency; 0s: not."
     )(command)
     command = click.option(
         "--max-overhead", type=click.FloatRange(min=0), help="Fail unless the overhead is below this many percent."

@@ -17,10 +17,9 @@ def streets() -> Recipe:
         branches=(HardnessBranch(kind="light"),),
         learning_rate=2e-3,
         weight_decay=1e-2,
-        steps=360,
+        steps=400,
         batch=4,
         crop=(96, 160),
         scale=(1.0, 1.0),
-        brightness=0.3,
-        evaluate_every=180,
+        evaluate_every=200,
     )
