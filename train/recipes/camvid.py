@@ -8,6 +8,8 @@ from hardedge.train.recipe import Recipe
 def camvid() -> Recipe:
     """DeepLabV3+ on ResNet-18 from scratch with the light hardness branch, for two CPU cores.
 
+    622 steps (--budget 22m) gave 32.9 % mIoU on the test split; the 1200 steps here are not yet measured.
+
     hardedge train camvid --data DIR --out runs/camvid
     """
     return Recipe(
