@@ -24,7 +24,7 @@ def own_network(name: str, num_classes: int) -> nn.Module:
     build = _function(name)
     try:
         network = build(num_classes)
-    except Exception as error:
+    except Exception as error:  # the user's code may raise anything
         raise BadInput(
             f"network {name}: calling it with num_classes={num_classes} failed: {_told(error)}\n"
             "It must take the number of classes and return a torch.nn.Module."
@@ -45,7 +45,7 @@ def _function(name: str) -> Callable[[int], object]:
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except Exception as error:  # the user's code may raise anything
         raise BadInput(_import_fault(name, module_name, here, error)) from error
     found = getattr(module, function_name, None)
     if not callable(found):
@@ -75,7 +75,7 @@ def _require_logits(name: str, network: nn.Module, num_classes: int) -> None:
     try:
         with torch.no_grad():
             logits_BCHW = network(images_BCHW)
-    except Exception as error:
+    except Exception as error:  # the user's code may raise anything
         size = f"{CHECK_HEIGHT}x{CHECK_WIDTH}"
         raise BadInput(f"network {name}: its forward failed on two RGB images of {size}: {_told(error)}") from error
     finally:
