@@ -3,8 +3,8 @@
 from hardedge.train.losses.cpg import Cpg
 from hardedge.train.losses.cross_entropy import CrossEntropy
 from hardedge.train.losses.hardness import Hardness
-from hardedge.train.losses.loss import Loss, LossSum
+from hardedge.train.losses.loss import Loss, LossSum, Term
 from hardedge.train.losses.parse import LOSSES, parse_loss
 from hardedge.train.losses.recall import Recall
 
-__all__ = ["LOSSES", "Cpg", "CrossEntropy", "Hardness", "Loss", "LossSum", "Recall", "parse_loss"]
+__all__ = ["LOSSES", "Cpg", "CrossEntropy", "Hardness", "Loss", "LossSum", "Recall", "Term", "parse_loss"]

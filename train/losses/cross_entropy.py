@@ -6,19 +6,21 @@ from typing import ClassVar
 from torch import Tensor
 
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import cross_entropy_map
+from hardedge.train.losses.pixels import cross_entropy_map, processes, summed
 
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """Cross-entropy, the mean over the labelled pixels of the batch."""
+    """Cross-entropy, the mean over the labelled pixels of the batch; of all processes' batches with `sync`."""
 
     needs: ClassVar[tuple[str, ...]] = ("logits",)
     name: ClassVar[str] = "ce"
 
+    sync: bool = False
     ignore_index: int = 255
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)
         # reduction="mean" would be 0/0 on a crop without labels
-        return loss_BHW.sum() / (target_BHW != self.ignore_index).sum().clamp_min(1)
+        count = summed((target_BHW != self.ignore_index).sum(), self.sync).clamp_min(1)
+        return loss_BHW.sum() * processes(self.sync) / count

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -19,12 +19,13 @@ class Loss(ABC):
     """One term: a scalar from the outputs it needs and the target; its fields are its hyper-parameters.
 
     A term is called with logits_BCHW and target_BHW (int64 class indices or ignore_index); what else `needs` names
-    comes by keyword. It computes in float32 or wider. Outputs of another height and width than the target are resized
-    to it bilinearly (align_corners=False). Pixels labelled ignore_index do not count; without any that does, the loss
-    is zero, and its gradient too.
+    comes by keyword, and what `accepts` names may. It computes in float32 or wider. Outputs of another height and width
+    than the target are resized to it bilinearly (align_corners=False) before anything else is done. Pixels labelled
+    ignore_index do not count; without any that does, the loss is zero, and its gradient too.
     """
 
     needs: ClassVar[tuple[str, ...]]
+    accepts: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str]
 
     @abstractmethod
@@ -35,7 +36,10 @@ class Loss(ABC):
         return 1.0 * self + other
 
     def __rmul__(self, weight: float) -> LossSum:
-        return LossSum(((float(weight), self),))
+        return LossSum((Term(float(weight), self),))
+
+    def __matmul__(self, start: float) -> LossSum:
+        return (1.0 * self) @ start
 
     def __str__(self) -> str:
         options = [
@@ -47,33 +51,60 @@ class Loss(ABC):
 
 
 @dataclass(frozen=True)
+class Term:
+    """A loss in a sum: its weight, and the share of the training (0..1) from which on it counts."""
+
+    weight: float
+    loss: Loss
+    start: float = 0.0
+
+    def __str__(self) -> str:
+        weight = "" if self.weight == 1 else f"{self.weight!r}*"
+        return f"{weight}{self.loss}" + (f"@{self.start!r}" if self.start else "")
+
+
+@dataclass(frozen=True)
 class LossSum:
     """Terms with their weights; `str` gives the text that `parse_loss` reads.
 
-    Raises BadInput for a weight that is not positive and finite, and for a term that appears twice.
+    `0.5 * Abl() @ 0.8` counts from 80 % of the training on. Raises BadInput for a weight that is not positive and
+    finite, a start outside 0 to below 1, and a term that appears twice.
     """
 
-    terms: tuple[tuple[float, Loss], ...]
+    terms: tuple[Term, ...]
 
     def __post_init__(self) -> None:
-        names = [term.name for _, term in self.terms]
-        for weight, term in self.terms:
-            if not 0 < weight < math.inf:
-                raise BadInput(f'loss "{self}": the weight of {term.name} is {weight:g}. Give a positive number.')
-            if names.count(term.name) > 1:
-                raise BadInput(f'loss "{self}": {term.name} appears twice. Give it once, with one weight.')
+        names = [term.loss.name for term in self.terms]
+        for term, name in zip(self.terms, names, strict=True):
+            if not 0 < term.weight < math.inf:
+                raise BadInput(f'loss "{self}": the weight of {name} is {term.weight:g}. Give a positive number.')
+            if not 0 <= term.start < 1:
+                raise BadInput(f'loss "{self}": {name} starts at {term.start:g}. Give a share of the training below 1.')
+            if names.count(name) > 1:
+                raise BadInput(f'loss "{self}": {name} appears twice. Give it once, with one weight.')
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its losses, in order."""
+        return tuple(term.loss.name for term in self.terms)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The outputs that the terms read, each once."""
-        return tuple(dict.fromkeys(need for _, term in self.terms for need in term.needs))
+        """The outputs that the terms cannot do without, each once."""
+        return tuple(dict.fromkeys(need for term in self.terms for need in term.loss.needs))
+
+    @property
+    def accepts(self) -> tuple[str, ...]:
+        """The outputs that the terms use where they are given, each once."""
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.loss.accepts))
 
     def __call__(
-        self, outputs: Mapping[str, Tensor], target_BHW: Tensor, *, progress: float = 0.0
+        self, outputs: Mapping[str, Any], target_BHW: Tensor, *, progress: float = 1.0
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and each term's value without its weight, detached.
 
-        `progress`, the share of the training that is done (0..1), is for terms with a schedule.
+        `outputs` holds what the terms need, by name. `progress` is the share of the training that is done (0..1); terms
+        that start later are not computed.
         """
         missing = [need for need in self.needs if need not in outputs]
         if missing:
@@ -81,24 +112,32 @@ class LossSum:
                 f'loss "{self}" needs {", ".join(missing)}, but the network gives {", ".join(outputs)}. '
                 "Add the branch to the recipe, or change the loss."
             )
-        values = {term.name: _value(term, outputs, target_BHW) for _, term in self.terms}
-        weighted = [weight * values[term.name] for weight, term in self.terms]
+        active = [term for term in self.terms if term.start <= progress]
+        if not active:
+            raise BadInput(f'loss "{self}": no term counts at {progress:.0%} of the training. Let one start at 0.')
+        values = {term.loss.name: _value(term.loss, outputs, target_BHW) for term in active}
+        weighted = [term.weight * values[term.loss.name] for term in active]
         return sum(weighted[1:], weighted[0]), {name: value.detach() for name, value in values.items()}
 
     def __add__(self, other: Loss | LossSum) -> LossSum:
         return LossSum(self.terms + (other if isinstance(other, LossSum) else 1.0 * other).terms)
 
     def __rmul__(self, weight: float) -> LossSum:
-        return LossSum(tuple((weight * own, term) for own, term in self.terms))
+        return LossSum(tuple(replace(term, weight=weight * term.weight) for term in self.terms))
+
+    def __matmul__(self, start: float) -> LossSum:
+        return LossSum(tuple(replace(term, start=float(start)) for term in self.terms))
 
     def __str__(self) -> str:
-        return " + ".join(f"{term}" if weight == 1 else f"{weight!r}*{term}" for weight, term in self.terms)
+        return " + ".join(str(term) for term in self.terms)
 
 
-def _value(term: Loss, outputs: Mapping[str, Tensor], target_BHW: Tensor) -> Tensor:
-    beside = {need: outputs[need] for need in term.needs if need != "logits"}
-    return term(outputs["logits"], target_BHW, **beside)
+def _value(loss: Loss, outputs: Mapping[str, Any], target_BHW: Tensor) -> Tensor:
+    beside = {name: outputs[name] for name in (*loss.needs, *loss.accepts) if name != "logits" and name in outputs}
+    return loss(outputs["logits"], target_BHW, **beside)
 
 
 def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value if value.isidentifier() else repr(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

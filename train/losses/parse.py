@@ -1,15 +1,18 @@
-"""Losses from text: `ce + 0.5*cpg(kernel=5)`."""
+"""Losses from text: `ce + 0.5*cpg(kernel=5)@0.8`."""
 
 import ast
 import dataclasses
+from dataclasses import replace
 from difflib import get_close_matches
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.cpg import Cpg
 from hardedge.train.losses.cross_entropy import CrossEntropy
 from hardedge.train.losses.hardness import Hardness
-from hardedge.train.losses.loss import Loss, LossSum
+from hardedge.train.losses.loss import Loss, LossSum, Term
 from hardedge.train.losses.recall import Recall
 
 LOSSES: dict[str, type[Loss]] = {
@@ -24,6 +27,8 @@ SYNTAX = "Write terms like ce + 0.5*cpg(kernel=5)."
 def parse_loss(spec: str) -> LossSum:
     """The sum that a text like `ce + 0.5*cpg(kernel=5)` names; options are the fields of the loss.
 
+    `@0.8` after a term lets it count from 80 % of the training on.
+
     Raises BadInput for anything it cannot read, with the nearest known name.
     """
     try:
@@ -31,8 +36,7 @@ def parse_loss(spec: str) -> LossSum:
     except (SyntaxError, ValueError):
         raise BadInput(f'loss "{spec}": not readable. {SYNTAX}') from None
     try:
-        terms = [_weighted_term(node) for node in _summands(expression)]
-        return LossSum(tuple(terms))
+        return LossSum(tuple(_scheduled_term(node) for node in _summands(expression)))
     except _Fault as fault:
         raise BadInput(f'loss "{spec}": {fault}') from None
 
@@ -47,13 +51,27 @@ def _summands(node: ast.expr) -> list[ast.expr]:
     return [node]
 
 
-def _weighted_term(node: ast.expr) -> tuple[float, Loss]:
-    if not isinstance(node, ast.BinOp):
-        return 1.0, _term(node)
-    weight = _literal(node.left)
-    if not isinstance(node.op, ast.Mult) or isinstance(weight, bool) or not isinstance(weight, int | float):
+def _scheduled_term(node: ast.expr) -> Term:
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.MatMult):
+        return _weighted_term(node)
+    start = _number(node.right)
+    if start is None:
         raise _Fault(f"{ast.unparse(node)} is no term. {SYNTAX}")
-    return float(weight), _term(node.right)
+    return replace(_weighted_term(node.left), start=start)
+
+
+def _weighted_term(node: ast.expr) -> Term:
+    if not isinstance(node, ast.BinOp):
+        return Term(1.0, _term(node))
+    weight = _number(node.left)
+    if not isinstance(node.op, ast.Mult) or weight is None:
+        raise _Fault(f"{ast.unparse(node)} is no term. {SYNTAX}")
+    return Term(weight, _term(node.right))
+
+
+def _number(node: ast.expr) -> float | None:
+    value = _literal(node)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _term(node: ast.expr) -> Loss:
@@ -75,14 +93,18 @@ def _option(kind: type[Loss], keyword: ast.keyword) -> tuple[str, object]:
         unknown = keyword.arg or "**"
         raise _Fault(f"{kind.name} has no option {unknown}.{_guess(unknown, names)} It has: {', '.join(names)}.")
     expected = get_type_hints(kind)[keyword.arg]
-    value = _literal(keyword.value)
-    if expected is float and type(value) is int:
-        value = float(value)
-    choices = get_args(expected) if get_origin(expected) is Literal else None
-    if value not in choices if choices else type(value) is not expected:
-        wanted = " or ".join(choices) if choices else {bool: "true or false"}.get(expected, expected.__name__)
-        raise _Fault(f"{kind.name}'s {keyword.arg} must be {wanted}, got {ast.unparse(keyword.value)}.")
-    return keyword.arg, value
+    try:
+        return keyword.arg, TypeAdapter(expected).validate_python(_literal(keyword.value), strict=True)
+    except ValidationError:
+        wanted = _wanted(expected)
+    raise _Fault(f"{kind.name}'s {keyword.arg} must be {wanted}, got {ast.unparse(keyword.value)}.")
+
+
+def _wanted(expected: Any) -> str:
+    """The type in words: `int`, `true or false`, `dice or cosine`."""
+    if get_args(expected):
+        return " or ".join(_wanted(part) for part in get_args(expected))
+    return {bool: "true or false", str: "text"}.get(expected) or getattr(expected, "__name__", str(expected))
 
 
 def _literal(node: ast.expr) -> object:

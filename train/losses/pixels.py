@@ -1,7 +1,9 @@
-"""The per-pixel map that the weighting losses share."""
+"""What the losses share: outputs at the size of the labels, the cross-entropy map, sums over processes."""
+
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional as F
 
 
@@ -18,3 +20,33 @@ def cross_entropy_map(logits_BCHW: Tensor, target_BHW: Tensor, ignore_index: int
     """Cross-entropy of each pixel, [B, H, W]; 0 where the target is ignore_index."""
     logits_BCHW = at_target_size(logits_BCHW, target_BHW)
     return F.cross_entropy(logits_BCHW, target_BHW, ignore_index=ignore_index, reduction="none")
+
+
+def processes(sync: bool) -> int:
+    """How many processes train together; 1 without `sync` or outside torch.distributed."""
+    return distributed.get_world_size() if sync and distributed.is_initialized() else 1
+
+
+def summed(value: Tensor, sync: bool) -> Tensor:
+    """The value summed over the processes that train together, differentiably; as it is without `sync`.
+
+    A loss whose denominator is `summed(count, sync) / processes(sync)` gives, after the mean over processes that
+    DistributedDataParallel takes of the gradients, the gradient of the loss over all processes' pixels.
+    """
+    return _Summed.apply(value) if processes(sync) > 1 else value  # type: ignore[no-any-return]
+
+
+class _Summed(torch.autograd.Function):
+    """The sum over processes; each one's value is in every one's result, so the gradients are summed too."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.detach().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        total = grad.clone()
+        distributed.all_reduce(total)
+        return total

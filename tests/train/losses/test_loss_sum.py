@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardedge.errors import BadInput
-from hardedge.train.losses import LOSSES, Cpg, CrossEntropy, Hardness, Loss, LossSum, Recall, parse_loss
+from hardedge.train.losses import LOSSES, Cpg, CrossEntropy, Hardness, LossSum, Recall, Term, parse_loss
 
 positive = st.floats(1e-6, 1e6)
 TERMS = {
@@ -24,8 +24,8 @@ def test_every_name_of_the_table_is_that_of_its_loss() -> None:
 
 @given(st.lists(st.sampled_from(list(TERMS)), min_size=1, unique=True), st.data())
 def test_the_text_of_a_sum_parses_back_to_an_equal_sum(names: list[str], data: st.DataObject) -> None:
-    terms: list[tuple[float, Loss]] = [(data.draw(positive), data.draw(TERMS[name])) for name in names]
-    loss = LossSum(tuple(terms))
+    starts = st.floats(0, 1, exclude_max=True)
+    loss = LossSum(tuple(Term(data.draw(positive), data.draw(TERMS[name]), data.draw(starts)) for name in names))
     assert parse_loss(str(loss)) == loss
 
 
@@ -36,6 +36,8 @@ def test_the_text_of_a_sum_parses_back_to_an_equal_sum(names: list[str], data: s
         (" ce + 0.5 * cpg ", CrossEntropy() + 0.5 * Cpg()),
         ("ce+1e-3*cpg(kernel=5,similarity=cosine)", CrossEntropy() + 1e-3 * Cpg(kernel=5, similarity="cosine")),
         ("ce + cpg(similarity='cosine')", CrossEntropy() + Cpg(similarity="cosine")),
+        ("ce + 0.5*cpg@0.8", CrossEntropy() + 0.5 * Cpg() @ 0.8),
+        ("ce + cpg(kernel=5)@0.25", CrossEntropy() + Cpg(kernel=5) @ 0.25),
         ("2*hardness(alpha=1, official=true) + recall()", 2 * Hardness(alpha=1.0, official=True) + Recall()),
     ],
 )
@@ -45,6 +47,7 @@ def test_text_and_arithmetic_give_the_same_sum(text: str, loss: LossSum) -> None
 
 def test_sums_print_as_they_are_written() -> None:
     assert str(CrossEntropy() + 0.5 * Cpg(kernel=5)) == "ce + 0.5*cpg(kernel=5)"
+    assert str(CrossEntropy() + 0.5 * Cpg() @ 0.8) == "ce + 0.5*cpg@0.8"
     assert str(1 * Hardness(official=True)) == "hardness(official=true)"
     assert str(2 * (CrossEntropy() + 0.5 * Cpg()) + Recall()) == "2.0*ce + cpg + recall"
 
@@ -78,6 +81,9 @@ def test_sums_print_as_they_are_written() -> None:
         ("__import__('os').system('ls')", "is no term"),
         ("ce + 0.5*ce", "ce appears twice"),
         ("0*ce", "the weight of ce is 0. Give a positive number"),
+        ("ce + cpg@1.5", "cpg starts at 1.5. Give a share of the training below 1"),
+        ("ce + cpg@late", "cpg @ late is no term"),
+        ("ce + cpg@0.8*2", "cpg @ 0.8 [*] 2 is no term"),
         ("-1*ce", "the weight of ce is -1"),
         ("1e999*ce", "the weight of ce is inf"),
     ],
@@ -107,3 +113,19 @@ def test_a_sum_says_which_outputs_it_needs() -> None:
         BadInput, match=r'"ce \+ hardness" needs hardness, but the network gives logits. Add the branch'
     ):
         loss({"logits": torch.zeros(1, 3, 4, 4)}, torch.zeros(1, 4, 4, dtype=torch.long))
+
+
+def test_a_term_with_a_start_counts_from_there_on() -> None:
+    loss = CrossEntropy() + 0.5 * Cpg() @ 0.8
+    outputs, target_BHW = {"logits": torch.randn(2, 3, 8, 8)}, torch.randint(0, 3, (2, 8, 8))
+    early, terms = loss(outputs, target_BHW, progress=0.79)
+    assert list(terms) == ["ce"]
+    assert early == terms["ce"]
+    late, terms = loss(outputs, target_BHW, progress=0.8)
+    assert late == terms["ce"] + 0.5 * terms["cpg"]
+    assert loss(outputs, target_BHW)[0] == late
+
+
+def test_a_sum_that_has_not_begun_says_so() -> None:
+    with pytest.raises(BadInput, match='loss "cpg@0.8": no term counts at 10% of the training'):
+        (Cpg() @ 0.8)({"logits": torch.randn(1, 2, 4, 4)}, torch.zeros(1, 4, 4, dtype=torch.long), progress=0.1)
