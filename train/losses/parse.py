@@ -104,7 +104,8 @@ def _wanted(expected: Any) -> str:
     """The type in words: `int`, `true or false`, `dice or cosine`."""
     if get_args(expected):
         return " or ".join(_wanted(part) for part in get_args(expected))
-    return {bool: "true or false", str: "text"}.get(expected) or getattr(expected, "__name__", str(expected))
+    words = {bool: "true or false", str: "text"}
+    return words.get(expected) or str(getattr(expected, "__name__", expected))
 
 
 def _literal(node: ast.expr) -> object:

@@ -33,7 +33,7 @@ def summed(value: Tensor, sync: bool) -> Tensor:
     A loss whose denominator is `summed(count, sync) / processes(sync)` gives, after the mean over processes that
     DistributedDataParallel takes of the gradients, the gradient of the loss over all processes' pixels.
     """
-    return _Summed.apply(value) if processes(sync) > 1 else value  # type: ignore[no-any-return]
+    return _Summed.apply(value) if processes(sync) > 1 else value
 
 
 class _Summed(torch.autograd.Function):
