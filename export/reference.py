@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from hardedge.console import tracked
-from hardedge.contracts import Reference, ReferenceImage, SegmentationScore, Task, sha256_of
+from hardedge.contracts import Reference, ReferenceImage, sha256_of
 from hardedge.data.folder import Dataset, Pixels, read_mask
 from hardedge.data.palette import save_mask
 from hardedge.errors import BadInput, listed
 from hardedge.export.graph import PixelsToMask
-from hardedge.metrics import Counts, confusion_counts, iou_per_class, mean_iou
+from hardedge.metrics import confusion_counts, score_of
 
 SPLIT = "test"
 GOLDEN = 8
@@ -50,16 +50,6 @@ def mask_from(network: PixelsToMask, image_HWC: Pixels) -> Pixels:
     with torch.inference_mode():
         mask_HW: Pixels = network(torch.from_numpy(image_HWC.copy())[None])[0].numpy()
     return mask_HW
-
-
-def score_of(counts_CC: Counts, task: Task) -> SegmentationScore:
-    """Counts as mIoU and IoU per class in percent."""
-    iou = 100 * iou_per_class(counts_CC)
-    named = zip(task.classes, iou, strict=True)
-    return SegmentationScore(
-        miou=100 * mean_iou(counts_CC),
-        per_class={entry.name: None if np.isnan(value) else float(value) for entry, value in named},
-    )
 
 
 def require_hardness_maps(checkpoint: Path, dataset: Dataset) -> dict[str, Path]:

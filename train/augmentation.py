@@ -6,9 +6,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from hardedge.contracts import Normalisation
-from hardedge.train.recipe import Recipe
-
-IGNORED = 255  # what the losses leave out, whatever the data set's own ignore index
+from hardedge.train.recipe import IGNORED, Recipe
 
 
 class RandomScale(v2.Transform):  # type: ignore[misc]  # torchvision is untyped

@@ -35,6 +35,14 @@ class AuxiliaryBranch:
     """The network's auxiliary head: a second segmentation that deepens the backbone's gradient."""
 
 
+@dataclass(frozen=True)
+class FeatureBranch:
+    """No head at all: the deepest map that feeds the network's decode head, for losses that compare features."""
+
+
+BranchConfig = HardnessBranch | AuxiliaryBranch | FeatureBranch
+
+
 class Branch(nn.Module):
     """A head on the output of the sub-module `tap`, to logits at low resolution.
 
@@ -75,6 +83,18 @@ class LightHead(nn.Module):
             mixed_BChw = mixed_BChw + F.interpolate(coarse_BChw, size=size, mode="bilinear", align_corners=False)
         hardness_B1hw: Tensor = self.answer(F.relu(self.norm(mixed_BChw)))
         return hardness_B1hw
+
+
+class OneMap(nn.Module):
+    """One of the maps in the features, as it is; `key` None: the features are the map."""
+
+    def __init__(self, key: int | str | None) -> None:
+        super().__init__()
+        self.key = key
+
+    def forward(self, features: Any) -> Tensor:
+        map_BChw: Tensor = features if self.key is None else features[self.key]
+        return map_BChw
 
 
 class Training(nn.Module):
@@ -119,8 +139,8 @@ def _detached(features: Any) -> Any:
     return features.detach() if isinstance(features, Tensor) else features
 
 
-def attach(network: nn.Module, spec: NetworkSpec, branches: Sequence[HardnessBranch | AuxiliaryBranch]) -> Training:
-    """The network with fresh branches beside it, named `hardness` and `auxiliary`, on the network's device.
+def attach(network: nn.Module, spec: NetworkSpec, branches: Sequence[BranchConfig]) -> Training:
+    """The network with fresh branches beside it, `hardness`, `auxiliary` and `features`, on the network's device.
 
     Raises BadInput when a branch taps what the network does not have or asks for a head that it has none of, and when
     there are two of a kind.
@@ -128,10 +148,12 @@ def attach(network: nn.Module, spec: NetworkSpec, branches: Sequence[HardnessBra
     known = architecture(spec.name)
     made: dict[str, Branch] = {}
     for config in branches:
-        name = "auxiliary" if isinstance(config, AuxiliaryBranch) else "hardness"
+        name = BRANCH_NAMES[type(config)]
         if name in made:
             raise BadInput(f"two {name} branches. Leave one in the recipe.")
-        if isinstance(config, AuxiliaryBranch):
+        if isinstance(config, FeatureBranch):
+            made[name] = _features(known, spec, network)
+        elif isinstance(config, AuxiliaryBranch):
             made[name] = _auxiliary(known, spec)
         elif config.kind == "faithful":
             made[name] = _faithful(known, spec, config.tap, network)
@@ -139,6 +161,16 @@ def attach(network: nn.Module, spec: NetworkSpec, branches: Sequence[HardnessBra
             made[name] = _light(known, spec, config.tap, network)
     device = next(network.parameters()).device
     return Training(network, made).to(device)
+
+
+BRANCH_NAMES: dict[type, str] = {HardnessBranch: "hardness", AuxiliaryBranch: "auxiliary", FeatureBranch: "features"}
+
+
+def _features(known: Architecture | None, spec: NetworkSpec, network: nn.Module) -> Branch:
+    if known is None:
+        raise BadInput(f"which features of {spec.name} to read is not known. Leave the loss on features out.")
+    deepest = list(_map_shapes(network, known.tap))[-1]
+    return Branch(OneMap(deepest), known.tap, detach=True)
 
 
 def _auxiliary(known: Architecture | None, spec: NetworkSpec) -> Branch:

@@ -31,13 +31,13 @@ class Costs:
     ending: float
 
 
-def steps_within(budget: float, recipe: Recipe, dataset: Dataset) -> int:
+def steps_within(budget: float, recipe: Recipe, samples: TrainingSamples) -> int:
     """The number of steps that fit in so many seconds, this measurement included.
 
     Raises BadInput when not even one does.
     """
     started = time.perf_counter()
-    costs = measured_costs(replace(recipe, steps=WARM_UP_STEPS + TIMED_STEPS), dataset, MEASURED_SHARE * budget)
+    costs = measured_costs(replace(recipe, steps=WARM_UP_STEPS + TIMED_STEPS), samples, MEASURED_SHARE * budget)
     measured = time.perf_counter() - started
     steps = affordable_steps(budget - measured, recipe.evaluate_every, costs)
     if steps < 1:
@@ -52,10 +52,10 @@ def affordable_steps(seconds: float, evaluate_every: int, costs: Costs) -> int:
     return math.floor(spare / (costs.step + costs.evaluation / evaluate_every))
 
 
-def measured_costs(recipe: Recipe, dataset: Dataset, most: float) -> Costs:
+def measured_costs(recipe: Recipe, samples: TrainingSamples, most: float) -> Costs:
     """The costs by 20 timed steps, or from the third on as many as take `most` seconds."""
+    dataset = samples.dataset
     state = new_state(recipe, dataset.task)
-    samples = TrainingSamples(dataset, recipe)
     step = _seconds_of_a_step(state, recipe, samples, most)
     image = _seconds_of_an_image(state, dataset)
     statistics = STATISTICS_BATCHES * _seconds_of_a_statistics_batch(state, recipe, samples)
@@ -66,8 +66,8 @@ def measured_costs(recipe: Recipe, dataset: Dataset, most: float) -> Costs:
 def _seconds_of_a_step(state: TrainingState, recipe: Recipe, samples: TrainingSamples, most: float) -> float:
     device = device_of(state.training)
     started = time.perf_counter()
-    for images_BCHW, target_BHW in training_batches(samples, recipe, device, first=0, last=recipe.steps):
-        training_step(state, recipe, images_BCHW, target_BHW)
+    for batch in training_batches(samples, recipe, device, first=0, last=recipe.steps):
+        training_step(state, recipe, batch)
         if state.step == WARM_UP_STEPS:
             started = time.perf_counter()
         if state.step >= WARM_UP_STEPS + LEAST_TIMED_STEPS and time.perf_counter() - started > most:

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
-from hardedge.contracts import SegmentationScore, Task
+from hardedge.contracts import SegmentationScore
 from hardedge.data.folder import Dataset, Pixels
 from hardedge.errors import BadInput
-from hardedge.metrics import Counts, confusion_counts, iou_per_class, mean_iou
-from hardedge.train.samples import image_tensor, normalised
+from hardedge.metrics import Counts, confusion_counts, score_of
+from hardedge.train.samples import Sample, image_tensor, normalised
 
 # a running average has forgotten its start, and lags little, only after many of its time constants (1 / momentum)
 TIME_CONSTANTS = 100
@@ -60,16 +60,6 @@ def confusion(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> Counts:
     return counts
 
 
-def score_of(counts: Counts, task: Task) -> SegmentationScore:
-    """Counts as mIoU and IoU per class in percent."""
-    iou = 100 * iou_per_class(counts)
-    named = zip(task.classes, iou, strict=True)
-    return SegmentationScore(
-        miou=100 * mean_iou(counts),
-        per_class={entry.name: None if np.isnan(value) else float(value) for entry, value in named},
-    )
-
-
 def validate(model: nn.Module, dataset: Dataset) -> SegmentationScore:
     """The score on the validation split; raises BadInput when no pixel of it is labelled."""
     counts = confusion(model, dataset, dataset.splits["val"])
@@ -91,7 +81,7 @@ def needs_reestimation(model: nn.Module, steps: int) -> bool:
 
 
 @contextmanager
-def reestimated_batchnorm(training: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
+def reestimated_batchnorm(training: nn.Module, batches: Iterable[tuple[Tensor, ...] | Sample]) -> Iterator[None]:
     """BatchNorm statistics averaged over the batches while the block runs; the buffers are as before afterwards."""
     norms = [module for module in training.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]

@@ -4,15 +4,20 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
 from hardedge.console import tracked
-from hardedge.contracts import HardnessSource
+from hardedge.contracts import Checkpoint, HardnessSource, load
 from hardedge.data.folder import Dataset, Pixels
-from hardedge.train.branches import Training
+from hardedge.errors import BadInput
+from hardedge.models import build_network
+from hardedge.train.branches import Training, attach
 from hardedge.train.evaluation import at_size, device_of, evaluating, network_input
+from hardedge.train.recipe import Recipe
 
 CALIBRATION_CANDIDATES = 128
+TRAINING_MAPS = "state/hardness_maps"
 
 
 def hardness_source(training: Training) -> HardnessSource:
@@ -32,6 +37,30 @@ def write_hardness_maps(training: Training, dataset: Dataset, directory: Path) -
         for split, id in tracked(todo, "hardness maps"):
             map_HW = hardness_map(training, *dataset.pair(id))
             Image.fromarray(map_HW).save(directory / split / f"{id}.png")
+
+
+def write_training_maps(checkpoint: Path, dataset: Dataset, directory: Path) -> None:
+    """Writes ID.png for every training image: how hard a trained checkpoint finds it, as write_hardness_maps does.
+
+    Raises BadInput when the checkpoint is not sound, or was trained on other classes.
+    """
+    source = load(Checkpoint, checkpoint)
+    if source.task != dataset.task:
+        ours, theirs = (", ".join(info.name for info in task.classes) for task in (dataset.task, source.task))
+        raise BadInput(f"{checkpoint} was trained on other classes ({theirs}) than these ({ours}). Train one on them.")
+    training = trained(source, checkpoint)
+    directory.mkdir(parents=True)
+    with evaluating(training):
+        for id in tracked(dataset.splits["train"], "hardness maps"):
+            Image.fromarray(hardness_map(training, *dataset.pair(id))).save(directory / f"{id}.png")
+
+
+def trained(source: Checkpoint, checkpoint: Path) -> Training:
+    """The checkpoint's network with its branches, on the GPU if there is one."""
+    training = attach(build_network(source.network), source.network, Recipe.from_json(source.recipe).parts())
+    training.model.load_state_dict(load_file(checkpoint / "weights.safetensors"))
+    training.branches.load_state_dict(load_file(checkpoint / "training_only.safetensors"))
+    return training.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def calibration_candidates(ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -20,7 +21,7 @@ from hardedge.train.evaluation import at_size, device_of, needs_reestimation, re
 from hardedge.train.losses import CrossEntropy
 from hardedge.train.progress import TrainingLog
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import Sample, TrainingSamples, seed_of, training_batches
+from hardedge.train.samples import Sample, TrainingSamples, denormalised, seed_of, training_batches
 from hardedge.train.state import Snapshot, TrainingState, detached_copy, save_state
 
 STATISTICS_BATCHES = 16
@@ -34,7 +35,8 @@ def new_state(recipe: Recipe, task: Task) -> TrainingState:
     torch.manual_seed(recipe.seed)
     training = attach(build_network(spec), spec, recipe.parts()).to(device)
     scaler = GradScaler(device.type, enabled=recipe.amp and device.type == "cuda")
-    return TrainingState(training, _optimiser(recipe, training), scaler)
+    tools: dict[str, nn.Module] = {}
+    return TrainingState(training, _optimiser(recipe, training), scaler, tools)
 
 
 def _optimiser(recipe: Recipe, training: Training) -> Optimizer:
@@ -50,8 +52,8 @@ def fit(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Pat
     before = state.seconds
     started = time.perf_counter()
     with TrainingLog(out, first=state.step, steps=recipe.steps) as log:
-        for images_BCHW, target_BHW in training_batches(samples, recipe, device, first=state.step, last=recipe.steps):
-            terms = training_step(state, recipe, images_BCHW, target_BHW)
+        for batch in training_batches(samples, recipe, device, first=state.step, last=recipe.steps):
+            terms = training_step(state, recipe, batch)
             log.step(state.step, terms, learning_rate(recipe, state.step - 1))
             if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
                 log.evaluation(state.step, evaluate(state, recipe, samples, out), terms)
@@ -64,14 +66,18 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * float((1 - step / recipe.steps) ** recipe.poly_power)
 
 
-def training_step(state: TrainingState, recipe: Recipe, images_BCHW: Tensor, target_BHW: Tensor) -> dict[str, float]:
+def training_step(state: TrainingState, recipe: Recipe, batch: Sample) -> dict[str, float]:
     """One step of the optimiser; the loss and its unweighted terms by name. Raises BadInput when it is not finite."""
     torch.manual_seed(seed_of(recipe.seed, "step", state.step))
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(recipe, state.step)
-    with torch.autocast(images_BCHW.device.type, torch.float16, enabled=state.scaler.is_enabled()):
-        outputs = state.training(images_BCHW)
-    total, terms = step_loss(recipe, outputs, target_BHW, progress=state.step / recipe.steps)
+    with torch.autocast(batch.image.device.type, torch.float16, enabled=state.scaler.is_enabled()):
+        outputs = state.training(batch.image)
+    if "image" in recipe.loss.needs:
+        outputs["image"] = denormalised(batch.image)
+    total, terms = step_loss(
+        recipe, outputs | batch.beside | state.tools, batch.target, progress=state.step / recipe.steps
+    )
     told = {"loss": total.item()} | {name: term.item() for name, term in terms.items()}
     _require_finite(told, state.step)
     state.optimiser.zero_grad(set_to_none=True)
@@ -83,7 +89,7 @@ def training_step(state: TrainingState, recipe: Recipe, images_BCHW: Tensor, tar
 
 
 def step_loss(
-    recipe: Recipe, outputs: Mapping[str, Tensor], target_BHW: Tensor, *, progress: float
+    recipe: Recipe, outputs: Mapping[str, Any], target_BHW: Tensor, *, progress: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The recipe's loss with the auxiliary head's cross-entropy, and the unweighted terms by name."""
     total, terms = recipe.loss(outputs, target_BHW, progress=progress)

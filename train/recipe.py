@@ -10,10 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from hardedge.contracts import Contract, Json
+from hardedge.data.folder import Labels
 from hardedge.errors import BadInput, listed
 from hardedge.models import architecture
-from hardedge.train.branches import AuxiliaryBranch, HardnessBranch
+from hardedge.train.branches import AuxiliaryBranch, BranchConfig, FeatureBranch, HardnessBranch
 from hardedge.train.losses import LossSum, parse_loss
+
+IGNORED = 255  # the label of pixels that do not count, in every training batch and whatever the data set's own
 
 
 def _loss(value: Any) -> LossSum:
@@ -27,7 +30,8 @@ class Recipe(Contract):
     """One training. Sizes are (height, width) in pixels, `scale` a range of factors on the image's own size.
 
     `flip` is a probability; brightness, contrast, saturation and hue are jitter strengths (0: none), as torchvision has
-    them. `amp` is mixed precision where there is a GPU. `keep` says which evaluation's weights ship.
+    them. `amp` is mixed precision where there is a GPU. `keep` says which evaluation's weights ship, `labels` which of
+    the data set's folders is trained on; validation is always on its masks.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Recipe(Contract):
     hue: float = 0.0
     evaluate_every: int
     keep: Literal["best", "last"] = "best"
+    labels: Labels = "masks"
     seed: int = 0
     amp: bool = True
     workers: int = 0
@@ -70,23 +75,41 @@ class Recipe(Contract):
             faults = [f"{_field(fault['loc'])}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
         raise listed(f"{name} is not a recipe", faults, "Change these fields.")
 
-    def parts(self) -> tuple[HardnessBranch | AuxiliaryBranch, ...]:
-        """Everything that is trained beside the network and does not ship."""
-        return (*self.branches, *((AuxiliaryBranch(),) if self.auxiliary else ()))
+    def parts(self) -> tuple[BranchConfig, ...]:
+        """Everything that stands beside the network in training and does not ship.
+
+        Features go to a loss that accepts them where the network is known to have them.
+        """
+        features = "features" in self.loss.accepts and architecture(self.network) is not None
+        auxiliary = (AuxiliaryBranch(),) if self.auxiliary else ()
+        return (*self.branches, *auxiliary, *((FeatureBranch(),) if features else ()))
 
 
 def _field(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location)
 
 
-def require_usable(recipe: Recipe) -> None:
-    """Raises BadInput with every fault of the recipe, before anything is built."""
-    faults = _part_faults(recipe) + _number_faults(recipe)
+def require_usable(recipe: Recipe, *, hardness_maps: bool = False) -> None:
+    """Raises BadInput with every fault of the recipe, before anything is built.
+
+    `hardness_maps` says that the loss's hardness comes from stored maps instead of a branch.
+    """
+    faults = _part_faults(recipe, hardness_maps) + _loss_faults(recipe.loss) + _number_faults(recipe)
     if faults:
         raise listed(f"recipe {recipe.name} cannot be used", faults, "Change these fields of the recipe.")
 
 
-def _part_faults(recipe: Recipe) -> list[str]:
+def _loss_faults(loss: LossSum) -> list[str]:
+    faults = {
+        f'loss "{loss}": no term counts from the first step on': all(term.start > 0 for term in loss.terms),
+        f'loss "{loss}": ignore_index must be {IGNORED}, the value of ignored pixels in every training batch': any(
+            vars(term.loss).get("ignore_index", IGNORED) != IGNORED for term in loss.terms
+        ),
+    }
+    return [fault for fault, found in faults.items() if found]
+
+
+def _part_faults(recipe: Recipe, hardness_maps: bool) -> list[str]:
     needs = recipe.loss.needs
     try:
         ours = architecture(recipe.network)
@@ -94,7 +117,13 @@ def _part_faults(recipe: Recipe) -> list[str]:
         return [f"network: {error}"]
     faults = {
         f'loss "{recipe.loss}" needs a hardness branch, and branches is empty: set branches=light': (
-            "hardness" in needs and not recipe.branches
+            "hardness" in needs and not recipe.branches and not hardness_maps
+        ),
+        "branches has a hardness branch, and hardness maps are given too: set branches=": (
+            hardness_maps and bool(recipe.branches)
+        ),
+        f'hardness maps are given, which loss "{recipe.loss}" does not use: leave them out': (
+            hardness_maps and "hardness" not in needs
         ),
         f'branches has a hardness branch, which loss "{recipe.loss}" does not use: set branches=': (
             "hardness" not in needs and bool(recipe.branches)

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,14 +13,20 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 
 from hardedge.contracts import Normalisation
-from hardedge.data.folder import Dataset, Pixels
+from hardedge.data.folder import Dataset, Pixels, read_mask
 from hardedge.errors import BadInput
-from hardedge.train.augmentation import IGNORED, augmentation
-from hardedge.train.recipe import Recipe
+from hardedge.train.augmentation import augmentation
+from hardedge.train.recipe import IGNORED, Recipe
 
 NORMALISATION = Normalisation()
 
-Sample = tuple[Tensor, Tensor]
+
+class Sample(NamedTuple):
+    """An augmented image and its labels, or a batch of them, and what the loss reads beside them, by name."""
+
+    image: Tensor
+    target: Tensor
+    beside: dict[str, Tensor]
 
 
 def seed_of(*key: int | str) -> int:
@@ -32,6 +40,15 @@ def normalised(image_CHW: Tensor) -> Tensor:
     return (image_CHW / 255 - mean) / std
 
 
+def denormalised(images_BCHW: Tensor) -> Tensor:
+    """What `normalised` gave, back as RGB in 0..1."""
+    mean, std = (
+        torch.tensor(value, device=images_BCHW.device)[:, None, None]
+        for value in (NORMALISATION.mean, NORMALISATION.std)
+    )
+    return images_BCHW * std + mean
+
+
 def image_tensor(image_HWC: Pixels) -> Tensor:
     """Pixels [H, W, 3] as a uint8 tensor [3, H, W]."""
     return torch.from_numpy(np.ascontiguousarray(image_HWC.transpose(2, 0, 1)))
@@ -40,14 +57,18 @@ def image_tensor(image_HWC: Pixels) -> Tensor:
 class TrainingSamples(TorchDataset[Sample | BadInput]):
     """The endless sequence of augmented training samples: index = step * batch + slot.
 
-    A sample is (image float32 [3, h, w], mask int64 [h, w] with 255 where ignored). Every epoch is a permutation of the
-    training split. An unreadable sample is returned as its BadInput: raised in a worker process it would arrive wrapped
-    in that process's traceback.
+    A sample is image float32 [3, h, w], target int64 [h, w] with 255 where ignored, and beside them, as float32:
+    `distance` [h, w] in pixels to the nearest boundary of the labels, where the loss accepts it; `hardness` [1, h, w],
+    the logits of the map in `hardness_maps`/ID.png, where that is given. Every epoch is a permutation of the training
+    split. An unreadable sample is returned as its BadInput: raised in a worker process it would arrive wrapped in that
+    process's traceback.
     """
 
-    def __init__(self, dataset: Dataset, recipe: Recipe) -> None:
+    def __init__(self, dataset: Dataset, recipe: Recipe, hardness_maps: Path | None = None) -> None:
         self.dataset = dataset
         self.seed = recipe.seed
+        self.hardness_maps = hardness_maps
+        self.distances = "distance" in recipe.loss.accepts
         self.augment = augmentation(recipe, NORMALISATION)
 
     def id_at(self, index: int) -> str:
@@ -58,31 +79,47 @@ class TrainingSamples(TorchDataset[Sample | BadInput]):
 
     def __getitem__(self, index: int) -> Sample | BadInput:
         try:
-            image_HWC, mask_HW = self.dataset.pair(self.id_at(index))
+            image_HWC, masks = self._read(self.id_at(index))
         except BadInput as error:
             return error
-        known_HW = np.where(mask_HW == self.dataset.task.ignore_index, IGNORED, mask_HW).astype(np.uint8)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, "sample", index))
-            image_CHW, target_HW = self.augment(
-                tv_tensors.Image(image_tensor(image_HWC)), tv_tensors.Mask(torch.from_numpy(known_HW))
+            image_CHW, *masks_HW = self.augment(
+                tv_tensors.Image(image_tensor(image_HWC)), *(tv_tensors.Mask(torch.from_numpy(mask)) for mask in masks)
             )
-        image_CHW, target_HW = image_CHW.as_subclass(torch.Tensor), target_HW.as_subclass(torch.Tensor)
-        return normalised(image_CHW), target_HW.long()
+        target_HW, *maps_HW = (mask_HW.as_subclass(torch.Tensor) for mask_HW in masks_HW)
+        beside = {}
+        if maps_HW:
+            beside["hardness"] = _logit(maps_HW[0])[None]
+        return Sample(normalised(image_CHW.as_subclass(torch.Tensor)), target_HW.long(), beside)
+
+    def _read(self, id: str) -> tuple[Pixels, list[Pixels]]:
+        """The image, and what is cut as it is: the labels, and the hardness map if there is one."""
+        image_HWC, mask_HW = self.dataset.training_pair(id)
+        known_HW = np.where(mask_HW == self.dataset.task.ignore_index, IGNORED, mask_HW).astype(np.uint8)
+        if self.hardness_maps is None:
+            return image_HWC, [known_HW]
+        return image_HWC, [known_HW, read_mask(self.hardness_maps / f"{id}.png").copy()]
+
+
+def _logit(map_HW: Tensor) -> Tensor:
+    """An 8-bit hardness map as logits; the ends of its range as half a step from them."""
+    return (map_HW / 255).clamp(1 / 512, 511 / 512).logit()
 
 
 def _batch(samples: list[Sample | BadInput]) -> Sample | BadInput:
     for sample in samples:
         if isinstance(sample, BadInput):
             return sample
-    images, masks = zip(*samples, strict=True)
-    return torch.stack(images), torch.stack(masks)
+    images, targets, besides = zip(*samples, strict=True)
+    beside = {name: torch.stack([each[name] for each in besides]) for name in besides[0]}
+    return Sample(torch.stack(images), torch.stack(targets), beside)
 
 
 def training_batches(
     samples: TrainingSamples, recipe: Recipe, device: torch.device, *, first: int, last: int
 ) -> Iterator[Sample]:
-    """The batches of steps first to last - 1 on the device: images_BCHW float32, target_BHW int64.
+    """The batches of steps first to last - 1 on the device.
 
     Raises BadInput at the first sample that cannot be read.
     """
@@ -98,5 +135,5 @@ def training_batches(
     for batch in loader:
         if isinstance(batch, BadInput):
             raise batch
-        images_BCHW, target_BHW = batch
-        yield images_BCHW.to(device, non_blocking=True), target_BHW.to(device, non_blocking=True)
+        beside = {name: value.to(device, non_blocking=True) for name, value in batch.beside.items()}
+        yield Sample(batch.image.to(device, non_blocking=True), batch.target.to(device, non_blocking=True), beside)

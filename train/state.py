@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
@@ -24,12 +24,16 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Contract):
-    """What a run was started with. `steps` is the recipe's, or what `budget` seconds were found to hold."""
+    """What a run was started with. `steps` is the recipe's, or what `budget` seconds were found to hold.
+
+    `inputs` are the digests of the artefacts it reads, by name.
+    """
 
     recipe: dict[str, Json]
     budget: float | None
     steps: int
     data_digest: str
+    inputs: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -44,18 +48,22 @@ class Snapshot:
 
 @dataclass
 class TrainingState:
-    """All that changes from step to step. Random numbers are no part of it: each step is seeded by its own number."""
+    """All that changes from step to step, and the frozen `tools` that the loss reads, by name.
+
+    Random numbers are no part of it: each step is seeded by its own number.
+    """
 
     training: Training
     optimiser: Optimizer
     scaler: GradScaler
+    tools: dict[str, nn.Module]
     step: int = 0
     seconds: float = 0.0
     best: Snapshot | None = None
 
 
 def write_started(out: Path, started: Started) -> None:
-    (out / STARTED).parent.mkdir()
+    (out / STARTED).parent.mkdir(exist_ok=True)
     write_atomically(out / STARTED, to_json(started).encode())
 
 
@@ -66,7 +74,9 @@ def read_started(out: Path) -> Started:
     return read_json(Started, out / STARTED)
 
 
-def require_same(started: Started, recipe: dict[str, Json], data_digest: str, out: Path) -> None:
+def require_same(
+    started: Started, recipe: dict[str, Json], data_digest: str, inputs: dict[str, str], out: Path
+) -> None:
     """Raises BadInput naming every field of the recipe, and the data, where they are not what was started with."""
     keys = dict.fromkeys((*started.recipe, *recipe))
     faults = [
@@ -76,6 +86,11 @@ def require_same(started: Started, recipe: dict[str, Json], data_digest: str, ou
     ]
     if data_digest != started.data_digest:
         faults.append("data: other files, splits or classes than then")
+    faults += [
+        f"{name.replace('_', ' ')}: not those of then"
+        for name in sorted(inputs.keys() | started.inputs.keys())
+        if inputs.get(name) != started.inputs.get(name)
+    ]
     if faults:
         raise listed(f"{out} was started with another recipe", faults, "Resume with the same, or give another --out.")
 

@@ -1,5 +1,6 @@
 """The training stage: a recipe and a data set in, a checkpoint out."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,15 @@ import torch
 from torch import Tensor
 
 from hardedge import __version__
-from hardedge.artefact import disk_errors, require_free, staged
+from hardedge.artefact import disk_errors, staged
 from hardedge.console import note
-from hardedge.contracts import Checkpoint, NetworkSpec, seal, write_atomically
+from hardedge.contracts import Checkpoint, NetworkSpec, load, seal, write_atomically
 from hardedge.data.folder import Dataset, open_dataset
 from hardedge.errors import BadInput
+from hardedge.train.branches import FeatureBranch
 from hardedge.train.budget import steps_within
 from hardedge.train.evaluation import needs_reestimation
-from hardedge.train.hardness_maps import hardness_source, write_hardness_maps
+from hardedge.train.hardness_maps import TRAINING_MAPS, hardness_source, write_hardness_maps, write_training_maps
 from hardedge.train.loop import fit, new_state
 from hardedge.train.recipe import Recipe, require_usable
 from hardedge.train.samples import NORMALISATION, TrainingSamples
@@ -38,54 +40,86 @@ def train(
     *,
     resume: bool = False,
     budget: float | None = None,
+    hardness_maps: Path | None = None,
     force: bool = False,
 ) -> Checkpoint:
     """Trains the recipe on a data set, and writes the checkpoint directory; its manifest is the last file written.
 
     `budget` (seconds) replaces the recipe's step count by what fits. `resume` goes on after the last evaluation of a
-    training that was killed: on the CPU the result is the uninterrupted run's, bit for bit. Raises BadInput for a
+    training that was killed: on the CPU the result is the uninterrupted run's, bit for bit. `hardness_maps` is a
+    trained checkpoint whose hardness of the training images the loss reads instead of a branch's. Raises BadInput for a
     recipe or data that cannot be used, a loss that is not finite, `out` that exists (unless `force`), and for `resume`
     where there is nothing to go on with or the recipe or data differ; MissingHere when the disk is full.
     """
-    dataset = open_dataset(data)
-    require_usable(recipe)
+    require_usable(recipe, hardness_maps=hardness_maps is not None)
+    dataset = open_dataset(data, recipe.labels)
+    _tell(recipe)
+    inputs = input_digests(recipe, hardness_maps)
     with disk_errors():
-        _tell_device()
         state = new_state(recipe, dataset.task)
-        started = resumable(recipe, dataset, out) if resume else start(recipe, dataset, out, budget, force)
+        if resume:
+            started = resumable(recipe, dataset, inputs, out)
+        else:
+            started = start(recipe, dataset, inputs, out, hardness_maps=hardness_maps, budget=budget, force=force)
         recipe = replace(recipe, steps=started.steps)
         load_state(out, state)
-        fit(state, recipe, TrainingSamples(dataset, recipe), out)
-        return finish(state, recipe, dataset, out)
+        maps = out / TRAINING_MAPS if hardness_maps else None
+        fit(state, recipe, TrainingSamples(dataset, recipe, maps), out)
+        return finish(state, recipe, dataset, inputs, out)
 
 
-def start(recipe: Recipe, dataset: Dataset, out: Path, budget: float | None, force: bool) -> Started:
+def input_digests(recipe: Recipe, hardness_maps: Path | None) -> dict[str, str]:
+    """The digests of the artefacts that the training reads, by name; raises BadInput where one is not sound."""
+    digests: dict[str, str] = {}
+    if hardness_maps is not None:
+        digests["hardness_maps"] = load(Checkpoint, hardness_maps).digest
+    return digests
+
+
+def start(
+    recipe: Recipe,
+    dataset: Dataset,
+    inputs: dict[str, str],
+    out: Path,
+    *,
+    hardness_maps: Path | None,
+    budget: float | None,
+    force: bool,
+) -> Started:
     """Makes the directory with the record of what is started in it; with a budget, after its steps were counted."""
-    require_free(out, force)
-    steps = steps_within(budget, recipe, dataset) if budget is not None else recipe.steps
-    if budget is not None:
-        note(f"{budget:.0f} s hold {steps} steps")
-    started = Started(recipe=recipe.to_json(), budget=budget, steps=steps, data_digest=dataset.digest())
     with staged(out, force=force) as fresh:
+        if hardness_maps is not None:
+            write_training_maps(hardness_maps, dataset, fresh / TRAINING_MAPS)
+        samples = TrainingSamples(dataset, recipe, fresh / TRAINING_MAPS if hardness_maps else None)
+        steps = steps_within(budget, recipe, samples) if budget is not None else recipe.steps
+        if budget is not None:
+            note(f"{budget:.0f} s hold {steps} steps")
+        started = Started(
+            recipe=recipe.to_json(), budget=budget, steps=steps, data_digest=dataset.digest(), inputs=inputs
+        )
         write_started(fresh, started)
     return started
 
 
-def resumable(recipe: Recipe, dataset: Dataset, out: Path) -> Started:
+def resumable(recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path) -> Started:
     """The record of the training to go on with; raises BadInput when there is none, or it is finished, or differs."""
     if (out / Checkpoint.FILE).is_file():
         raise BadInput(f"{out} is finished: nothing to resume. Use it, or train anew with --force or another --out.")
     started = read_started(out)
-    require_same(started, recipe.to_json(), dataset.digest(), out)
+    require_same(started, recipe.to_json(), dataset.digest(), inputs, out)
     return started
 
 
-def _tell_device() -> None:
+def _tell(recipe: Recipe) -> None:
     if not torch.cuda.is_available():
         note("no CUDA device: training on the CPU, in float32")
+    for warning in recipe.loss.warnings():
+        note(warning)
+    if "features" in recipe.loss.accepts and not any(isinstance(part, FeatureBranch) for part in recipe.parts()):
+        note(f"loss {recipe.loss}: which features of {recipe.network} to compare is not known; colours alone are")
 
 
-def finish(state: TrainingState, recipe: Recipe, dataset: Dataset, out: Path) -> Checkpoint:
+def finish(state: TrainingState, recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path) -> Checkpoint:
     """Writes the kept weights, the hardness maps, and at the end the manifest."""
     kept = state.best
     assert kept is not None, "the last step is always evaluated"
@@ -94,16 +128,19 @@ def finish(state: TrainingState, recipe: Recipe, dataset: Dataset, out: Path) ->
     state.training.model.load_state_dict(kept.weights)
     state.training.branches.load_state_dict(kept.branches)
     write_hardness_maps(state.training, dataset, out / "hardness")
+    shutil.rmtree(out / TRAINING_MAPS, ignore_errors=True)
     for partial in out.rglob(".*.partial"):
         partial.unlink()
-    return seal(out, _manifest(state, kept, recipe, dataset))
+    return seal(out, _manifest(state, kept, recipe, dataset, inputs))
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     write_atomically(path, safetensors.torch.save(dict(tensors)))
 
 
-def _manifest(state: TrainingState, kept: Snapshot, recipe: Recipe, dataset: Dataset) -> Checkpoint:
+def _manifest(
+    state: TrainingState, kept: Snapshot, recipe: Recipe, dataset: Dataset, inputs: dict[str, str]
+) -> Checkpoint:
     auxiliary = ("auxiliary",) if recipe.auxiliary else ()
     return Checkpoint(
         schema_id=Checkpoint.SCHEMA,
@@ -114,6 +151,7 @@ def _manifest(state: TrainingState, kept: Snapshot, recipe: Recipe, dataset: Dat
         network=NetworkSpec(name=recipe.network, num_classes=dataset.task.num_classes),
         normalisation=NORMALISATION,
         recipe=recipe.to_json(),
+        inputs=inputs,
         loss=str(recipe.loss),
         branches=(*(f"hardness-{branch.kind}" for branch in recipe.branches), *auxiliary),
         seed=recipe.seed,

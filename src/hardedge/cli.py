@@ -150,6 +150,11 @@ def run(
 @out_option
 @set_option
 @budget_option
+@click.option(
+    "--hardness-maps",
+    type=FOLDER,
+    help="A trained checkpoint: its hardness of the training images stands in for a branch (--set branches=).",
+)
 @resume_option
 @force_option
 @json_option
@@ -159,6 +164,7 @@ def train(
     out: Path,
     settings: tuple[tuple[str, str], ...],
     budget: float | None,
+    hardness_maps: Path | None,
     resume: bool,
     force: bool,
     as_json: bool,
@@ -170,7 +176,7 @@ def train(
     configured = _recipe(recipe, settings)
     from hardedge.train.train import train
 
-    checkpoint = train(configured, data, out, resume=resume, budget=budget, force=force)
+    checkpoint = train(configured, data, out, resume=resume, budget=budget, hardness_maps=hardness_maps, force=force)
     score = checkpoint.validation.miou
     _print(checkpoint, f"{out}: {checkpoint.steps} steps, validation mIoU {score:.2f} %", as_json)
 
@@ -331,6 +337,21 @@ def scenes(out: Path, seed: int) -> None:
 
     write_streets(out, seed=seed)
     click.echo(out)
+
+
+@cli.command()
+@click.argument("data", type=FOLDER)
+def scribbles(data: Path) -> None:
+    """Draw scribbles from a data set's masks.
+
+    Writes DATA/scribbles for the training images: labels of few pixels, to train on with --set labels=scribbles.
+
+    Example: hardedge scribbles my_data
+    """
+    from hardedge.data.scribbles import write_scribbles
+
+    share = write_scribbles(data)
+    click.echo(f"{data / 'scribbles'}: {100 * share:.1f} % of the pixels are labelled")
 
 
 def main() -> NoReturn:

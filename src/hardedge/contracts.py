@@ -94,7 +94,10 @@ class Manifest(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint(Manifest):
-    """A trained network. `recipe` is train's own record, read by train alone."""
+    """A trained network. `recipe` is train's own record, read by train alone.
+
+    `inputs` are the digests of the other artefacts that training read, by name.
+    """
 
     FILE: ClassVar[str] = "checkpoint.json"
     SCHEMA: ClassVar[str] = "hardedge.checkpoint/1"
@@ -104,6 +107,7 @@ class Checkpoint(Manifest):
     network: NetworkSpec
     normalisation: Normalisation
     recipe: dict[str, Json]
+    inputs: dict[str, str]
     loss: str
     branches: tuple[str, ...]
     seed: int

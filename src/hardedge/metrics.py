@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from hardedge.contracts import SegmentationScore, Task
+
 Counts = npt.NDArray[np.int64]
 
 
@@ -39,3 +41,13 @@ def mean_iou(counts: Counts) -> float:
     """Mean IoU in 0..1 over the classes present in the labels; NaN when no pixel is labelled."""
     iou = iou_per_class(counts)
     return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+
+
+def score_of(counts: Counts, task: Task) -> SegmentationScore:
+    """Counts as mIoU and IoU per class in percent."""
+    iou = 100 * iou_per_class(counts)
+    named = zip(task.classes, iou, strict=True)
+    return SegmentationScore(
+        miou=100 * mean_iou(counts),
+        per_class={info.name: None if np.isnan(value) else float(value) for info, value in named},
+    )

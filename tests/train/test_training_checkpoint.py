@@ -12,11 +12,12 @@ from PIL import Image
 from hardedge.contracts import Checkpoint, load, seal
 from hardedge.data.folder import open_dataset
 from hardedge.errors import BadInput
+from hardedge.metrics import score_of
 from hardedge.models import build_network
 from hardedge.train import budget, loop
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.budget import Costs
-from hardedge.train.evaluation import confusion, network_input, score_of
+from hardedge.train.evaluation import confusion, network_input
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.state import TrainingState

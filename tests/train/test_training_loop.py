@@ -10,11 +10,13 @@ from torch.nn import functional as F
 from hardedge.contracts import ClassInfo, Task
 from hardedge.data.folder import open_dataset
 from hardedge.errors import BadInput
+from hardedge.metrics import score_of
 from hardedge.train.budget import Costs, affordable_steps
-from hardedge.train.evaluation import confusion, needs_reestimation, reestimated_batchnorm, score_of
+from hardedge.train.evaluation import confusion, needs_reestimation, reestimated_batchnorm
 from hardedge.train.loop import learning_rate, new_state, step_loss, training_step
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
+from hardedge.train.samples import Sample
 
 TASK = Task(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in "abc"), ignore_index=255)
 Tiny = Callable[..., Recipe]
@@ -35,7 +37,7 @@ def test_a_plain_sgd_step_is_weight_minus_rate_times_gradient(tiny_recipe: Tiny)
     for module in (*state.training.modules(), *reference.training.modules()):
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    told = training_step(state, recipe, images_BCHW, target_BHW)
+    told = training_step(state, recipe, Sample(images_BCHW, target_BHW, {}))
     loss = F.cross_entropy(reference.training.model(images_BCHW), target_BHW)
     loss.backward()
     assert told == pytest.approx({"loss": loss.item(), "ce": loss.item()})
@@ -67,7 +69,7 @@ def test_a_real_auxiliary_head_and_branch_train_with_the_network(tiny_recipe: Ti
     )
     state = new_state(recipe, TASK)
     before = [parameter.clone() for parameter in state.training.parameters()]
-    told = training_step(state, recipe, torch.randn(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32)))
+    told = training_step(state, recipe, Sample(torch.randn(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32)), {}))
     assert set(told) == {"loss", "hardness", "auxiliary"}
     changed = [
         not torch.equal(old, new) for old, new in zip(before, state.training.parameters(), strict=True) if old.dim() > 1
@@ -80,7 +82,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(tiny_reci
     before = [parameter.clone() for parameter in state.training.parameters()]
     images_BCHW = torch.full((2, 3, 32, 48), torch.nan)
     with pytest.raises(BadInput, match=r"step 0: the loss is not finite \(loss nan, ce nan\).*lower learning_rate"):
-        training_step(state, tiny_recipe(), images_BCHW, torch.zeros(2, 32, 48, dtype=torch.int64))
+        training_step(state, tiny_recipe(), Sample(images_BCHW, torch.zeros(2, 32, 48, dtype=torch.int64), {}))
     assert all(torch.equal(old, new) for old, new in zip(before, state.training.parameters(), strict=True))
 
 

@@ -50,6 +50,9 @@ class Loss(ABC):
         return f"{self.name}({', '.join(options)})" if options else self.name
 
 
+HARDNESS_WEIGHTINGS = ("focal", "ohem", "hardness", "pat", "lmp")
+
+
 @dataclass(frozen=True)
 class Term:
     """A loss in a sum: its weight, and the share of the training (0..1) from which on it counts."""
@@ -97,6 +100,13 @@ class LossSum:
     def accepts(self) -> tuple[str, ...]:
         """The outputs that the terms use where they are given, each once."""
         return tuple(dict.fromkeys(name for term in self.terms for name in term.loss.accepts))
+
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against this combination, though it can be trained."""
+        weightings = [name for name in self.names if name in HARDNESS_WEIGHTINGS]
+        if len(weightings) < 2:
+            return ()
+        return (f'loss "{self}": {" and ".join(weightings)} both weigh hard pixels; no evidence says that it helps',)
 
     def __call__(
         self, outputs: Mapping[str, Any], target_BHW: Tensor, *, progress: float = 1.0

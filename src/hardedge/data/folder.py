@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +16,22 @@ SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 Pixels = npt.NDArray[np.uint8]
+Labels = Literal["masks", "scribbles"]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images and masks by id; `splits` maps train, val and test to their ids in order."""
+    """Images and masks by id; `splits` maps train, val and test to their ids in order.
+
+    `labels` names the folder that holds the training split's labels: masks/, or scribbles/ with most pixels ignored.
+    """
 
     root: Path
     name: str
     task: Task
     splits: dict[str, tuple[str, ...]]
     images: dict[str, Path]
+    labels: Labels = "masks"
 
     def image_path(self, id: str) -> Path:
         return self.images[id]
@@ -33,26 +39,29 @@ class Dataset:
     def mask_path(self, id: str) -> Path:
         return self.root / "masks" / f"{id}.png"
 
+    def training_path(self, id: str) -> Path:
+        return self.root / self.labels / f"{id}.png"
+
     def image(self, id: str) -> Pixels:
         """The image, uint8 [H, W, 3] RGB."""
         return read_image(self.image_path(id))
 
     def mask(self, id: str) -> Pixels:
         """The label, uint8 [H, W]; raises BadInput for a value that is neither a class nor the ignore index."""
-        path = self.mask_path(id)
-        mask_HW = read_mask(path)
-        fault = class_fault(mask_HW, self.task)
-        if fault:
-            raise BadInput(f"{path}: {fault}. Fix the mask, or add the class to classes.json.")
-        return mask_HW
+        return _read_labels(self.mask_path(id), self.task)
 
     def pair(self, id: str) -> tuple[Pixels, Pixels]:
         """Image and label; raises BadInput when their sizes differ."""
-        image_HWC, mask_HW = self.image(id), self.mask(id)
+        return self._pair(id, self.mask_path(id))
+
+    def training_pair(self, id: str) -> tuple[Pixels, Pixels]:
+        """Image and label to train on, from masks/ or scribbles/; raises BadInput when their sizes differ."""
+        return self._pair(id, self.training_path(id))
+
+    def _pair(self, id: str, path: Path) -> tuple[Pixels, Pixels]:
+        image_HWC, mask_HW = self.image(id), _read_labels(path, self.task)
         if image_HWC.shape[:2] != mask_HW.shape:
-            raise BadInput(
-                f"{self.mask_path(id)}: {_size(mask_HW)}, but its image is {_size(image_HWC)}. Make them one size."
-            )
+            raise BadInput(f"{path}: {_size(mask_HW)}, but its image is {_size(image_HWC)}. Make them one size.")
         return image_HWC, mask_HW
 
     def digest(self) -> str:
@@ -60,12 +69,14 @@ class Dataset:
         used = [
             path for ids in self.splits.values() for id in ids for path in (self.image_path(id), self.mask_path(id))
         ]
+        if self.labels != "masks":
+            used += [self.training_path(id) for id in self.splits["train"]]
         sizes = [[path.relative_to(self.root).as_posix(), path.stat().st_size] for path in used]
         classes = (self.root / "classes.json").read_text(encoding="utf-8")
         return hashlib.sha256(json.dumps([classes, self.splits, sizes]).encode()).hexdigest()
 
 
-def open_dataset(root: Path) -> Dataset:
+def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
     """Reads classes.json, the splits and the file names; images and masks are read when asked for.
 
     Raises BadInput with every fault that shows without decoding an image; `hardedge check` finds the others.
@@ -76,9 +87,12 @@ def open_dataset(root: Path) -> Dataset:
     images, faults = find_images(root)
     splits, split_faults = read_splits(root)
     faults += split_faults + missing_files(root, images, splits)
+    if labels != "masks":
+        lacking = [id for id in splits.get("train", ()) if not (root / labels / f"{id}.png").is_file()]
+        faults += [f"splits/train.txt: {id} has no {labels}/{id}.png" for id in lacking]
     if faults:
         raise listed(f"{root} cannot be used", faults, f"See all faults with: hardedge check {root}")
-    return Dataset(root=root, name=root.resolve().name, task=task, splits=splits, images=images)
+    return Dataset(root=root, name=root.resolve().name, task=task, splits=splits, images=images, labels=labels)
 
 
 def read_task(root: Path) -> Task:
@@ -169,6 +183,14 @@ def read_mask(path: Path) -> Pixels:
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise BadInput(f"{path} cannot be read as a mask ({error}). Replace it, or take it out of splits/.") from None
+
+
+def _read_labels(path: Path, task: Task) -> Pixels:
+    mask_HW = read_mask(path)
+    fault = class_fault(mask_HW, task)
+    if fault:
+        raise BadInput(f"{path}: {fault}. Fix the mask, or add the class to classes.json.")
+    return mask_HW
 
 
 def class_fault(mask_HW: Pixels, task: Task) -> str | None:
