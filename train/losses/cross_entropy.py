@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import cross_entropy_map, processes, summed
+from hardedge.train.losses.pixels import cross_entropy_map, mean_over_labelled
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,4 @@ class CrossEntropy(Loss):
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)
-        # reduction="mean" would be 0/0 on a crop without labels
-        count = summed((target_BHW != self.ignore_index).sum(), self.sync).clamp_min(1)
-        return loss_BHW.sum() * processes(self.sync) / count
+        return mean_over_labelled(loss_BHW, target_BHW, self.ignore_index, self.sync)

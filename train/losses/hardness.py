@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import at_target_size, cross_entropy_map
+from hardedge.train.losses.pixels import at_target_size, cross_entropy_map, processes, summed, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Hardness(Loss):
     `hardness` [B, 1, H, W] are the branch's logits, from detached features. H = sigmoid + floor, normalised to a sum of
     1 over the batch's labelled pixels; the network gets sum(stop(H) * ce), the branch -alpha * sum(H * stop(ce)), and
     the value is their sum. With `official`, H is normalised over ignored pixels too, as in the authors' release: their
-    share of the weight is lost.
+    share of the weight is lost. `sync` normalises H over the batches of all processes.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("logits", "hardness")
@@ -27,6 +27,7 @@ class Hardness(Loss):
     alpha: float = 0.01
     floor: float = 0.1
     official: bool = False
+    sync: bool = False
     ignore_index: int = 255
 
     def __post_init__(self) -> None:
@@ -35,20 +36,10 @@ class Hardness(Loss):
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor, *, hardness: Tensor) -> Tensor:
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)
-        hardness_BHW = at_target_size(hardness, target_BHW).squeeze(1)
-        counted_BHW = None if self.official else target_BHW != self.ignore_index
-        weights_BHW = hardness_weights(hardness_BHW, counted_BHW, self.floor)
-        return weighted_sum(weights_BHW.detach(), loss_BHW) - self.alpha * weighted_sum(weights_BHW, loss_BHW.detach())
-
-
-def hardness_weights(hardness_BHW: Tensor, counted_BHW: Tensor | None, floor: float) -> Tensor:
-    """sigmoid(hardness) + floor, over its sum; 0 and without gradient where counted_BHW (all if None) is false."""
-    raw_BHW = hardness_BHW.sigmoid() + floor
-    if counted_BHW is not None:
-        raw_BHW = raw_BHW.where(counted_BHW, 0)
-    return raw_BHW / raw_BHW.sum().clamp_min(torch.finfo(raw_BHW.dtype).tiny)
-
-
-def weighted_sum(weights_BHW: Tensor, loss_BHW: Tensor) -> Tensor:
-    """sum(weights * loss), without the product's map."""
-    return torch.dot(weights_BHW.reshape(-1), loss_BHW.reshape(-1))
+        raw_BHW = at_target_size(hardness, target_BHW).squeeze(1).sigmoid() + self.floor
+        # H itself is not formed: the loss is 0 where H should be, and two scalars normalise it
+        counted_BHW = (target_BHW != self.ignore_index).to(raw_BHW.dtype)
+        share = raw_BHW.sum() if self.official else weighted_sum(counted_BHW, raw_BHW)
+        total = (summed(share, self.sync) / processes(self.sync)).clamp_min(torch.finfo(raw_BHW.dtype).tiny)
+        network = weighted_sum(raw_BHW.detach(), loss_BHW) / total.detach()
+        return network - self.alpha * weighted_sum(raw_BHW, loss_BHW.detach()) / total

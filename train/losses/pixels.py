@@ -1,7 +1,8 @@
-"""What the losses share: outputs at the size of the labels, the cross-entropy map, sums over processes."""
+"""What the losses share: outputs at the labels' size, the cross-entropy map, its means, sums over processes."""
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 from torch.nn import functional as F
@@ -20,6 +21,46 @@ def cross_entropy_map(logits_BCHW: Tensor, target_BHW: Tensor, ignore_index: int
     """Cross-entropy of each pixel, [B, H, W]; 0 where the target is ignore_index."""
     logits_BCHW = at_target_size(logits_BCHW, target_BHW)
     return F.cross_entropy(logits_BCHW, target_BHW, ignore_index=ignore_index, reduction="none")
+
+
+def mean_over_labelled(values_BHW: Tensor, target_BHW: Tensor, ignore_index: int, sync: bool = False) -> Tensor:
+    """The mean over the labelled pixels of the batch, of all processes' batches with `sync`; ignored values are 0."""
+    count = summed((target_BHW != ignore_index).sum(), sync)
+    # a crop may have no labels
+    return values_BHW.sum() * processes(sync) / count.clamp_min(1)
+
+
+def weighted_sum(weights_BHW: Tensor, loss_BHW: Tensor) -> Tensor:
+    """sum(weights * loss), without the product's map."""
+    return torch.dot(weights_BHW.reshape(-1), loss_BHW.reshape(-1))
+
+
+def class_or_last(target_BHW: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    """Each pixel's class; num_classes where it is ignored."""
+    return target_BHW.where(target_BHW != ignore_index, num_classes)
+
+
+def histogram(index_BHW: Tensor, size: int) -> Tensor:
+    """How often each of 0..size-1 occurs, int64 [size]; torch.bincount makes the host wait for the GPU."""
+    index_NW = index_BHW.flatten(0, 1)
+    # each column counts by itself: a GPU's threads would queue for few counters
+    counts_SW = index_NW.new_zeros(size, index_NW.shape[1])
+    return counts_SW.scatter_add_(0, index_NW, torch.ones_like(index_NW)).sum(1)
+
+
+def ascending(values_N: Tensor) -> Tensor:
+    """The values sorted, without a gradient."""
+    if values_N.device.type == "cpu" and not torch.compiler.is_compiling():
+        # torch sorts indices along, which takes 20 times as long
+        return torch.from_numpy(np.sort(values_N.detach().numpy()))
+    return values_N.detach().sort().values
+
+
+def one_hot(target_BHW: Tensor, ignore_index: int, like_BCHW: Tensor) -> Tensor:
+    """1 at each labelled pixel's class, else 0, in the shape and dtype of like_BCHW."""
+    valid_B1HW = (target_BHW != ignore_index).unsqueeze(1)
+    index_B1HW = target_BHW.unsqueeze(1).where(valid_B1HW, 0)
+    return torch.zeros_like(like_BCHW).scatter_(1, index_B1HW, valid_B1HW.to(like_BCHW.dtype))
 
 
 def processes(sync: bool) -> int:

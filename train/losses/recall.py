@@ -5,10 +5,11 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import at_target_size, cross_entropy_map
+from hardedge.train.losses.pixels import at_target_size, class_or_last, histogram, processes, summed
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Recall(Loss):
     N are the batch's labelled pixels of the class, FN those of them that the network gets wrong; no gradient passes
     through the weights. `reduction` divides by the labelled pixels ("valid") or by the sum of the weights
     ("weights": the loss does not shrink as accuracy rises). `official` is the authors' release: max(FN, 1) / N over
-    the labelled pixels; it takes neither of the two other options.
+    the labelled pixels; it takes neither of the two other options. A pixel whose class shares the highest logit with
+    another one is missed. `sync` counts the pixels of all processes.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("logits",)
@@ -27,6 +29,7 @@ class Recall(Loss):
     smoothing: float = 1.0
     reduction: Literal["valid", "weights"] = "valid"
     official: bool = False
+    sync: bool = False
     ignore_index: int = 255
 
     def __post_init__(self) -> None:
@@ -37,22 +40,38 @@ class Recall(Loss):
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         logits_BCHW = at_target_size(logits_BCHW, target_BHW)
-        loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)
-        missed_C, labelled_C = missed_and_labelled(logits_BCHW, target_BHW, self.ignore_index)
-        smoothing = 0.0 if self.official else self.smoothing
-        missed_C = missed_C.clamp_min(1) if self.official else missed_C
-        weights_C = (missed_C + smoothing).to(loss_BHW.dtype) / (labelled_C + smoothing).clamp_min(1)
-        valid_BHW = target_BHW != self.ignore_index
-        weights_BHW = weights_C[target_BHW.where(valid_BHW, 0)].where(valid_BHW, 0)
-        total = weights_BHW.sum() if self.reduction == "weights" else valid_BHW.sum()
-        return (weights_BHW * loss_BHW).sum() / total.clamp_min(torch.finfo(loss_BHW.dtype).tiny)
+        counts_2C = summed(labelled_and_missed(logits_BCHW.detach(), target_BHW, self.ignore_index), self.sync)
+        labelled_C, missed_C = counts_2C.to(logits_BCHW.dtype).unbind()
+        weights_C = self._weights(labelled_C, missed_C)
+        loss_BHW = F.cross_entropy(
+            logits_BCHW, target_BHW, weight=weights_C, ignore_index=self.ignore_index, reduction="none"
+        )
+        total = (labelled_C * weights_C).sum() if self.reduction == "weights" else labelled_C.sum()
+        return loss_BHW.sum() * processes(self.sync) / total.clamp_min(torch.finfo(loss_BHW.dtype).tiny)
+
+    def _weights(self, labelled_C: Tensor, missed_C: Tensor) -> Tensor:
+        if self.official:
+            return missed_C.clamp_min(1) / labelled_C.clamp_min(1)
+        return (missed_C + self.smoothing) / (labelled_C + self.smoothing).clamp_min(1)
 
 
-@torch.no_grad()
-def missed_and_labelled(logits_BCHW: Tensor, target_BHW: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """For each class, its labelled pixels that are not predicted as it, and all its labelled pixels."""
+def labelled_and_missed(logits_BCHW: Tensor, target_BHW: Tensor, ignore_index: int) -> Tensor:
+    """For each class its labelled pixels, and those of them that are not predicted as it; int64 [2, C]."""
     num_classes = logits_BCHW.shape[1]
-    missed_BHW = logits_BCHW.argmax(1) != target_BHW
-    valid_BHW = target_BHW != ignore_index
-    counts = torch.bincount((2 * target_BHW + missed_BHW)[valid_BHW], minlength=2 * num_classes).view(num_classes, 2)
-    return counts[:, 1], counts.sum(1)
+    class_BHW = class_or_last(target_BHW, num_classes, ignore_index)
+    missed_BHW = rivals(logits_BCHW, class_BHW.clamp_max(num_classes - 1)) > 1
+    index_BHW = class_BHW + (num_classes + 1) * missed_BHW
+    counts_2S = histogram(index_BHW, 2 * num_classes + 2).view(2, -1)
+    return torch.stack((counts_2S.sum(0), counts_2S[1]))[:, :num_classes]
+
+
+def rivals(logits_BCHW: Tensor, class_BHW: Tensor) -> Tensor:
+    """How many classes have at least the logit of the pixel's class, itself among them."""
+    own_B1HW = logits_BCHW.gather(1, class_BHW.unsqueeze(1))
+    if logits_BCHW.is_cuda or torch.compiler.is_compiling():
+        return (logits_BCHW >= own_B1HW).sum(1)
+    # class by class: on a CPU a sum of booleans over a middle dimension takes ten times as long
+    rivals_B1HW = torch.zeros_like(own_B1HW, dtype=torch.int16)
+    for c in range(logits_BCHW.shape[1]):
+        rivals_B1HW += logits_BCHW[:, c : c + 1] >= own_B1HW
+    return rivals_B1HW.squeeze(1)
