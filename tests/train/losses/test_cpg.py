@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hardedge.train.losses import Cpg
-from hardedge.train.losses.cpg import sobel
+from hardedge.train.losses import Cpg, cpg
+from hardedge.train.losses.cpg import boundary_and_valid, dense_distances, sobel, sobel_weights
 
 B, C, H, W = 2, 4, 6, 7
 Example = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -87,3 +87,58 @@ def test_cpg_has_no_gradient_off_the_boundary_band() -> None:
     Cpg()(logits_BCHW, target_BHW).backward()
     columns_W = logits_BCHW.grad.abs().amax((0, 1, 2))
     assert (columns_W > 0).tolist() == [4 <= column <= 7 for column in range(12)]
+
+
+@pytest.mark.parametrize("similarity", ["dice", "cosine"])
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("ignored", [0.0, 0.04])
+@pytest.mark.parametrize("blocky", [True, False])
+def test_cpg_is_the_same_from_boundary_pixels_from_parts_and_from_every_pixel(
+    example: Example, monkeypatch: pytest.MonkeyPatch, kernel: int, similarity: str, ignored: float, blocky: bool
+) -> None:
+    logits_BCHW, _, target_BHW = example(1, ignored)
+    if not blocky:
+        noise_BHW = torch.randint(0, C, target_BHW.shape, generator=torch.Generator().manual_seed(2))
+        target_BHW = noise_BHW.where(target_BHW != 255, 255)
+    loss = Cpg(kernel=kernel, similarity=similarity)  # type: ignore[arg-type]
+    results = []
+    for share, chunk in ((1.0, 2**18), (-1.0, 1), (-1.0, 3 * H * W), (-1.0, 2**18)):
+        monkeypatch.setattr(cpg, "SPARSE_SHARE", share)
+        monkeypatch.setattr(cpg, "CPU_CHUNK", chunk)
+        leaf_BCHW = logits_BCHW.clone().requires_grad_()
+        loss(leaf_BCHW, target_BHW).backward()
+        results.append((loss(logits_BCHW, target_BHW), leaf_BCHW.grad))
+    leaf_BCHW = logits_BCHW.clone().requires_grad_()
+    valid_B1HW = boundary_and_valid(target_BHW, 255, kernel)[1].unsqueeze(1)
+    total, count = dense_distances(loss, leaf_BCHW.softmax(1), target_BHW.unsqueeze(1), valid_B1HW)
+    found = total / count
+    found.backward()
+    assert count > 20
+    for value, grad_BCHW in results:
+        # float64; the order of sums differs
+        assert value.item() == pytest.approx(found.item(), rel=1e-12)
+        assert torch.allclose(grad_BCHW, leaf_BCHW.grad, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_sobel_by_differences_is_the_correlation_with_its_weights(kernel: int) -> None:
+    map_HW = torch.randn(9, 11, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    reach = kernel // 2
+    padded_BCHW = F.pad(map_HW[None, None], (reach,) * 4, mode="replicate")
+    wanted_2HW = F.conv2d(padded_BCHW, sobel_weights(kernel).unsqueeze(1))[0]
+    assert torch.allclose(sobel(map_HW[None, None], kernel)[:, 0, 0], wanted_2HW, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_boundary_windows_have_two_labels_and_none_ignored(example: Example, kernel: int) -> None:
+    _, _, target_BHW = example(3, 0.02)
+    reach = kernel // 2
+    boundary_BHW, valid_BHW = boundary_and_valid(target_BHW, 255, kernel)
+    for b in range(B):
+        for i in range(H):
+            for j in range(W):
+                window = target_BHW[b, max(i - reach, 0) : i + reach + 1, max(j - reach, 0) : j + reach + 1]
+                assert valid_BHW[b, i, j] == (255 not in window)
+                assert boundary_BHW[b, i, j] == (255 not in window and len(window.unique()) > 1)
+    assert valid_BHW.any()
+    assert not valid_BHW.all()
