@@ -2,9 +2,27 @@
 
 from hardedge.train.losses.cpg import Cpg
 from hardedge.train.losses.cross_entropy import CrossEntropy
+from hardedge.train.losses.focal import Focal
 from hardedge.train.losses.hardness import Hardness
+from hardedge.train.losses.lmp import Lmp
 from hardedge.train.losses.loss import Loss, LossSum, Term
+from hardedge.train.losses.ohem import Ohem
 from hardedge.train.losses.parse import LOSSES, parse_loss
+from hardedge.train.losses.pat import Pat
 from hardedge.train.losses.recall import Recall
 
-__all__ = ["LOSSES", "Cpg", "CrossEntropy", "Hardness", "Loss", "LossSum", "Recall", "Term", "parse_loss"]
+__all__ = [
+    "LOSSES",
+    "Cpg",
+    "CrossEntropy",
+    "Focal",
+    "Hardness",
+    "Lmp",
+    "Loss",
+    "LossSum",
+    "Ohem",
+    "Pat",
+    "Recall",
+    "Term",
+    "parse_loss",
+]

@@ -11,15 +11,23 @@ from pydantic import TypeAdapter, ValidationError
 from hardedge.errors import BadInput
 from hardedge.train.losses.cpg import Cpg
 from hardedge.train.losses.cross_entropy import CrossEntropy
+from hardedge.train.losses.focal import Focal
 from hardedge.train.losses.hardness import Hardness
+from hardedge.train.losses.lmp import Lmp
 from hardedge.train.losses.loss import Loss, LossSum, Term
+from hardedge.train.losses.ohem import Ohem
+from hardedge.train.losses.pat import Pat
 from hardedge.train.losses.recall import Recall
 
 LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
+    "focal": Focal,
+    "ohem": Ohem,
     "hardness": Hardness,
     "recall": Recall,
+    "pat": Pat,
     "cpg": Cpg,
+    "lmp": Lmp,
 }
 SYNTAX = "Write terms like ce + 0.5*cpg(kernel=5)."
 
