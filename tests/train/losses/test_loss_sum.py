@@ -6,11 +6,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardedge.errors import BadInput
-from hardedge.train.losses import LOSSES, Cpg, CrossEntropy, Hardness, LossSum, Recall, Term, parse_loss
+from hardedge.train.losses import (
+    LOSSES,
+    Cpg,
+    CrossEntropy,
+    Focal,
+    Hardness,
+    Lmp,
+    LossSum,
+    Ohem,
+    Pat,
+    Recall,
+    Term,
+    parse_loss,
+)
 
 positive = st.floats(1e-6, 1e6)
 TERMS = {
     "ce": st.builds(CrossEntropy, ignore_index=st.integers(-1, 255)),
+    "focal": st.builds(Focal, gamma=positive, sync=st.booleans()),
+    "ohem": st.builds(Ohem, threshold=st.floats(0, 1), min_kept=st.floats(0, 1)),
+    "pat": st.builds(Pat, k=st.just("classes") | positive, homogenise=st.booleans(), max_weight=st.floats(0.5, 1e6)),
+    "lmp": st.builds(Lmp, p=st.floats(1, 1e6, exclude_min=True), ratio=st.floats(0, 1, exclude_min=True)),
     "hardness": st.builds(Hardness, alpha=positive, floor=positive, official=st.booleans()),
     "recall": st.builds(Recall, smoothing=positive, reduction=st.sampled_from(["valid", "weights"])),
     "cpg": st.builds(Cpg, kernel=st.sampled_from([3, 5, 7]), similarity=st.sampled_from(["dice", "cosine"])),
@@ -38,6 +55,8 @@ def test_the_text_of_a_sum_parses_back_to_an_equal_sum(names: list[str], data: s
         ("ce + cpg(similarity='cosine')", CrossEntropy() + Cpg(similarity="cosine")),
         ("ce + 0.5*cpg@0.8", CrossEntropy() + 0.5 * Cpg() @ 0.8),
         ("ce + cpg(kernel=5)@0.25", CrossEntropy() + Cpg(kernel=5) @ 0.25),
+        ("pat(k=classes)", 1 * Pat(k="classes")),
+        ("pat(k=2, homogenise=false)", 1 * Pat(k=2.0, homogenise=False)),
         ("2*hardness(alpha=1, official=true) + recall()", 2 * Hardness(alpha=1.0, official=True) + Recall()),
     ],
 )
@@ -57,15 +76,16 @@ def test_sums_print_as_they_are_written() -> None:
     [
         (
             "ce + 0.5*cgp",
-            'loss "ce [+] 0.5[*]cgp": unknown term cgp. Did you mean cpg[?] Known: ce, hardness, recall, cpg',
+            'loss "ce [+] 0.5[*]cgp": unknown term cgp. Did you mean cpg[?] Known: ce, focal, ',
         ),
-        ("cpg(kernal=5)", "cpg has no option kernal. Did you mean kernel[?] It has: kernel, similarity, ignore_index"),
+        ("cpg(kernal=5)", "cpg has no option kernal. Did you mean kernel[?] It has: kernel, similarity, sync, ignore_index"),
         ("cpg(**{})", "cpg has no option"),
         ("cpg(kernel=big)", "cpg's kernel must be int, got big"),
         ("cpg(kernel=5.0)", "cpg's kernel must be int, got 5.0"),
         ("cpg(kernel=true)", "cpg's kernel must be int, got true"),
         ("hardness(alpha=much)", "hardness's alpha must be float, got much"),
         ("hardness(official=1)", "hardness's official must be true or false, got 1"),
+        ("pat(k=labels)", "pat's k must be float or classes, got labels"),
         ("recall(reduction=sum)", "recall's reduction must be valid or weights, got sum"),
         ("cpg(kernel=4)", "kernel must be odd"),
         ("", "not readable. Write terms like ce"),
