@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hardedge.train.losses import CrossEntropy, Recall
+from hardedge.train.losses.recall import labelled_and_missed
 
 B, C, H, W = 2, 4, 6, 7
 Example = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -53,3 +54,46 @@ def test_official_recall_of_a_perfect_batch_weighs_one_over_the_count(example: E
     loss = math.log(1 + (C - 1) * math.exp(-3))
     expected = sum(loss for count in counts_C if count) / valid_BHW.sum()
     assert Recall(official=True)(logits_BCHW, target_BHW).item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 1.0])
+def test_flat_logits_miss_every_pixel(example: Example, smoothing: float) -> None:
+    """Which of the equal logits is the highest would be an accident, and other classes would not count."""
+    _, _, target_BHW = example()
+    found = Recall(smoothing=smoothing)(torch.zeros(B, C, H, W), target_BHW)
+    assert found.item() == pytest.approx(math.log(C), rel=1e-6)
+
+
+def test_weights_are_between_one_over_the_count_and_one(example: Example) -> None:
+    """The weights show in the gradient: at each label's own logit it is -w (1 - p) / (number of labelled pixels)."""
+    logits_BCHW, _, target_BHW = example()
+    logits_BCHW.requires_grad_()
+    Recall(official=True)(logits_BCHW, target_BHW).backward()
+    valid_BHW = target_BHW != 255
+    class_B1HW = (target_BHW * valid_BHW)[:, None]
+    slope_BHW = (logits_BCHW.grad.gather(1, class_B1HW) / (logits_BCHW.softmax(1).gather(1, class_B1HW) - 1))[:, 0]
+    weights_BHW = slope_BHW * valid_BHW.sum()
+    for c in range(C):
+        weights_N = weights_BHW[target_BHW == c]
+        assert (weights_N - weights_N[0]).abs().max() < 1e-12
+        assert 1 / len(weights_N) - 1e-12 <= weights_N[0] <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("num_classes", [1, 4, 300])
+def test_counts_are_the_same_class_by_class_and_compiled(num_classes: int) -> None:
+    """The compiler, and a GPU, get a branch of their own; 300 classes do not fit a byte."""
+    generator = torch.Generator().manual_seed(4)
+    logits_BCHW = torch.randint(0, 3, (B, num_classes, H, W), generator=generator).float()  # full of ties
+    target_BHW = torch.randint(0, num_classes, (B, H, W), generator=generator)
+    target_BHW[0, :2] = 255 if num_classes < 256 else -1
+    ignored = int(target_BHW[0, 0, 0])
+    expected = [[0] * num_classes, [0] * num_classes]
+    for b, i, j in (target_BHW != ignored).nonzero().tolist():
+        label = int(target_BHW[b, i, j])
+        scores = logits_BCHW[b, :, i, j].tolist()
+        expected[0][label] += 1
+        expected[1][label] += any(score >= scores[label] for c, score in enumerate(scores) if c != label)
+    assert labelled_and_missed(logits_BCHW, target_BHW, ignored).tolist() == expected
+    torch._dynamo.reset()
+    compiled = torch.compile(labelled_and_missed, fullgraph=True, backend="aot_eager")
+    assert compiled(logits_BCHW, target_BHW, ignored).tolist() == expected
