@@ -21,6 +21,10 @@ class BadInput(HardedgeError):
     exit_code: ClassVar[int] = 2
 
 
+class ToldElsewhere(HardedgeError):
+    """Another process of this training tells the user what is wrong."""
+
+
 class MissingHere(HardedgeError):
     """Something that this machine lacks: an extra, a device, disk space."""
 
