@@ -14,7 +14,7 @@ import click
 
 from hardedge import __version__
 from hardedge.artefact import disk_errors
-from hardedge.errors import GateFailed, HardedgeError
+from hardedge.errors import GateFailed, HardedgeError, ToldElsewhere
 
 if TYPE_CHECKING:
     from hardedge.contracts import Report
@@ -177,6 +177,8 @@ def train(
     from hardedge.train.train import train
 
     checkpoint = train(configured, data, out, resume=resume, budget=budget, hardness_maps=hardness_maps, force=force)
+    if checkpoint is None:
+        return
     score = checkpoint.validation.miou
     _print(checkpoint, f"{out}: {checkpoint.steps} steps, validation mIoU {score:.2f} %", as_json)
 
@@ -363,6 +365,8 @@ def main() -> NoReturn:
             cli(standalone_mode=False)
     except click.ClickException as error:
         error.show()
+        sys.exit(error.exit_code)
+    except ToldElsewhere as error:
         sys.exit(error.exit_code)
     except HardedgeError as error:
         _fail(error, debug)
