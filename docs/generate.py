@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from hardedge.contracts import Bundle, Certificate, Checkpoint, Engine, Report, json_schema
+from hardedge.contracts import Bundle, Certificate, Checkpoint, EdgeNetworkManifest, Engine, Report, json_schema
 
-CONTRACTS = (Checkpoint, Bundle, Certificate, Engine, Report)
+CONTRACTS = (Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report)
 
 
 def generated() -> dict[str, str]:

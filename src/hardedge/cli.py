@@ -184,6 +184,28 @@ def train(
 
 
 @cli.command()
+@click.argument("data", type=FOLDER)
+@out_option
+@click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="Training steps.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed trains another network.")
+@force_option
+@json_option
+def edges(data: Path, out: Path, steps: int, seed: int, force: bool, as_json: bool) -> None:
+    """Train the edge network that the loss semeda needs.
+
+    It learns from the masks alone where their classes have edges.
+
+    Example: hardedge edges my_data --out runs/edges, then --set loss="ce + semeda(network='runs/edges')"
+    """
+    _require("torch", "train")
+    from hardedge.train.edge_network import train_edge_network
+
+    manifest = train_edge_network(data, out, steps=steps, seed=seed, force=force)
+    score = manifest.validation.mean_f
+    _print(manifest, f"{out}: {steps} steps, mean F-score of validation edges {score:.1f} %", as_json)
+
+
+@cli.command()
 @click.argument("checkpoint", type=FOLDER)
 @data_option
 @out_option

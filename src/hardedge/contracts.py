@@ -123,6 +123,32 @@ class Checkpoint(Manifest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EdgeScore(Contract):
+    """F-score of predicted class edges in percent: of each class (null: it has none), and the mean of these."""
+
+    mean_f: float
+    per_class: dict[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeNetworkManifest(Manifest):
+    """A network that finds the classes' edges in masks; the loss semeda compares masks in its features."""
+
+    FILE: ClassVar[str] = "edge_network.json"
+    SCHEMA: ClassVar[str] = "hardedge.edge-network/1"
+    MADE_BY: ClassVar[str] = "hardedge edges"
+
+    task: Task
+    seed: int
+    steps: int
+    validation: EdgeScore
+    data: str
+    data_digest: str
+    torch: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Profile(Contract):
     """One optimisation profile of the image input: (batch, height, width) at least, typically, at most."""
 

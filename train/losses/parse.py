@@ -4,30 +4,42 @@ import ast
 import dataclasses
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from hardedge.errors import BadInput
+from hardedge.train.losses.asl import Asl
 from hardedge.train.losses.cpg import Cpg
 from hardedge.train.losses.cross_entropy import CrossEntropy
+from hardedge.train.losses.dfr import Dfr
+from hardedge.train.losses.dice import Dice
 from hardedge.train.losses.focal import Focal
 from hardedge.train.losses.hardness import Hardness
 from hardedge.train.losses.lmp import Lmp
 from hardedge.train.losses.loss import Loss, LossSum, Term
+from hardedge.train.losses.lovasz import Lovasz
 from hardedge.train.losses.ohem import Ohem
 from hardedge.train.losses.pat import Pat
 from hardedge.train.losses.recall import Recall
+from hardedge.train.losses.semeda import Semeda
+from hardedge.train.losses.tversky import Tversky
 
 LOSSES: dict[str, type[Loss]] = {
     "ce": CrossEntropy,
     "focal": Focal,
+    "dice": Dice,
+    "lovasz": Lovasz,
+    "tversky": Tversky,
     "ohem": Ohem,
     "hardness": Hardness,
     "recall": Recall,
     "pat": Pat,
     "cpg": Cpg,
     "lmp": Lmp,
+    "asl": Asl,
+    "semeda": Semeda,
+    "dfr": Dfr,
 }
 SYNTAX = "Write terms like ce + 0.5*cpg(kernel=5)."
 
@@ -110,6 +122,8 @@ def _option(kind: type[Loss], keyword: ast.keyword) -> tuple[str, object]:
 
 def _wanted(expected: Any) -> str:
     """The type in words: `int`, `true or false`, `dice or cosine`."""
+    if get_origin(expected) is tuple:
+        return "numbers in brackets"
     if get_args(expected):
         return " or ".join(_wanted(part) for part in get_args(expected))
     words = {bool: "true or false", str: "text"}

@@ -8,16 +8,22 @@ from hypothesis import strategies as st
 from hardedge.errors import BadInput
 from hardedge.train.losses import (
     LOSSES,
+    Asl,
     Cpg,
     CrossEntropy,
+    Dfr,
+    Dice,
     Focal,
     Hardness,
     Lmp,
     LossSum,
+    Lovasz,
     Ohem,
     Pat,
     Recall,
+    Semeda,
     Term,
+    Tversky,
     parse_loss,
 )
 
@@ -29,6 +35,12 @@ TERMS = {
     "pat": st.builds(Pat, k=st.just("classes") | positive, homogenise=st.booleans(), max_weight=st.floats(0.5, 1e6)),
     "lmp": st.builds(Lmp, p=st.floats(1, 1e6, exclude_min=True), ratio=st.floats(0, 1, exclude_min=True)),
     "hardness": st.builds(Hardness, alpha=positive, floor=positive, official=st.booleans()),
+    "dice": st.builds(Dice, smooth=positive),
+    "lovasz": st.builds(Lovasz, ignore_index=st.integers(-1, 255)),
+    "tversky": st.builds(Tversky, alpha=positive, beta=positive, smooth=positive),
+    "asl": st.builds(Asl, metric=st.sampled_from(["miou", "fwiou", "macc", "gacc", "bf1", "biou"]), sync=st.booleans()),
+    "semeda": st.builds(Semeda, network=st.sampled_from(["", "it's/edges"]), last=st.integers(3, 8)),
+    "dfr": st.builds(Dfr, radius=st.integers(1, 9), rgb=positive, scale=st.floats(0, 1, exclude_min=True)),
     "recall": st.builds(Recall, smoothing=positive, reduction=st.sampled_from(["valid", "weights"])),
     "cpg": st.builds(Cpg, kernel=st.sampled_from([3, 5, 7]), similarity=st.sampled_from(["dice", "cosine"])),
 }
