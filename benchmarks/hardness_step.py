@@ -11,18 +11,12 @@ record of torch's allocator, on a GPU from its own counter.
 
 import argparse
 import dataclasses
-import datetime
 import json
 import os
-import platform
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
+from measure import Timing, allocated_at_most, machine, timings
 from torch import Tensor, nn
 
 from hardedge.console import waiting
@@ -40,20 +34,15 @@ ARMS: dict[str, tuple[str, tuple[HardnessBranch, ...]]] = {
     "hardness, faithful": ("hardness", (HardnessBranch("faithful"),)),
 }
 NUM_CLASSES = 19
-MIN_BLOCKS = 5
 
 
 @dataclass(frozen=True)
 class Result:
-    """One arm: its median step in milliseconds, ratio to cross-entropy with interval, peak in MiB and its ratio."""
+    """One arm: its step, its peak memory in MiB, and that over cross-entropy's."""
 
     network: str
     arm: str
-    step_ms: float
-    time_ratio: float
-    time_low: float
-    time_high: float
-    blocks: int
+    timing: Timing
     peak_mib: float
     memory_ratio: float
 
@@ -73,14 +62,6 @@ class Arm:
         total, _ = self.loss(self.training(self.images_BCHW), self.target_BHW)
         total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-
-    def timed_step(self) -> float:
-        """Seconds."""
-        _synchronise(self.images_BCHW.device)
-        start = time.perf_counter()
-        self.step()
-        _synchronise(self.images_BCHW.device)
-        return time.perf_counter() - start
 
     def resident_bytes(self) -> int:
         """Weights, statistics and momentum."""
@@ -103,14 +84,12 @@ def measure(network_name: str, batch: tuple[Tensor, Tensor], seconds: float) -> 
     for arm in arms.values():
         arm.step()
     peaks = {name: peak_bytes(arm) for name, arm in arms.items()}
-    blocks = time_blocks(arms, seconds)
+    times = timings({name: arm.step for name, arm in arms.items()}, BASELINE, seconds, batch[0].device)
     return [
         Result(
             network=network_name,
             arm=name,
-            step_ms=statistics.median(blocks[name]) * 500,
-            **_ratio(blocks[name], blocks[BASELINE]),
-            blocks=len(blocks[name]),
+            timing=times[name],
             peak_mib=peaks[name] / 2**20,
             memory_ratio=peaks[name] / peaks[BASELINE],
         )
@@ -118,69 +97,10 @@ def measure(network_name: str, batch: tuple[Tensor, Tensor], seconds: float) -> 
     ]
 
 
-def time_blocks(arms: dict[str, Arm], seconds: float) -> dict[str, list[float]]:
-    """Seconds of each arm's two steps, block by block; each block starts with another arm."""
-    blocks: dict[str, list[float]] = {name: [] for name in arms}
-    names = list(arms)
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(blocks[BASELINE]) < MIN_BLOCKS:
-        there = [arms[name].timed_step() for name in names]
-        back = [arms[name].timed_step() for name in reversed(names)][::-1]
-        for name, first, second in zip(names, there, back, strict=True):
-            blocks[name].append(first + second)
-        names = names[1:] + names[:1]
-    return blocks
-
-
-def _ratio(arm: list[float], baseline: list[float]) -> dict[str, float]:
-    ratios_N = np.array(arm) / np.array(baseline)
-    draws = np.random.default_rng(0).integers(0, len(ratios_N), (10_000, len(ratios_N)))
-    low, high = np.percentile(np.median(ratios_N[draws], axis=1), [2.5, 97.5])
-    return {"time_ratio": float(np.median(ratios_N)), "time_low": float(low), "time_high": float(high)}
-
-
 def peak_bytes(arm: Arm) -> int:
-    """The most bytes of tensors alive at once during a step."""
+    """The most bytes of tensors alive at once during a step, weights and momentum included."""
     arm.optimiser.zero_grad(set_to_none=True)
-    if arm.images_BCHW.device.type == "cuda":
-        # the counter sees the other arms' momentum too
-        others = torch.cuda.memory_allocated() - arm.resident_bytes()
-        torch.cuda.reset_peak_memory_stats()
-        arm.step()
-        return torch.cuda.max_memory_allocated() - others
-    return arm.resident_bytes() + _allocated_at_most(arm.step)
-
-
-def _allocated_at_most(run: Callable[[], None]) -> int:
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        run()
-    events = record.profiler.kineto_results.events()
-    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
-    return int(np.cumsum([change for _, change in changes]).max())
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def machine(device: torch.device) -> dict[str, str]:
-    """What the numbers hold for."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    cpu = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-    return {
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else cpu,
-        "cores": str(os.cpu_count()),
-        "threads": str(torch.get_num_threads()),
-        "torch": torch.__version__,
-        "date": datetime.date.today().isoformat(),
-        "load average": f"{os.getloadavg()[0]:.1f}",
-    }
+    return arm.resident_bytes() + allocated_at_most(arm.step, arm.images_BCHW.device)
 
 
 def print_table(results: list[Result], facts: dict[str, str], shape: str) -> None:
@@ -191,9 +111,10 @@ def print_table(results: list[Result], facts: dict[str, str], shape: str) -> Non
     for column in ("network", "arm", "step ms", "time ratio", "95 % interval", "blocks", "peak MiB", "memory ratio"):
         table.add_column(column, justify="left" if column in ("network", "arm") else "right")
     for result in results:
-        interval = f"{result.time_low:.3f} .. {result.time_high:.3f}"
+        timing = result.timing
+        interval = f"{timing.low:.3f} .. {timing.high:.3f}"
         memory = (f"{result.peak_mib:.0f}", f"{result.memory_ratio:.3f}")
-        step = (f"{result.step_ms:.1f}", f"{result.time_ratio:.3f}", interval, str(result.blocks))
+        step = (f"{timing.ms:.1f}", f"{timing.ratio:.3f}", interval, str(timing.blocks))
         table.add_row(result.network, result.arm, *step, *memory)
     Console(width=None if os.isatty(1) else 140).print(table)
 
@@ -209,7 +130,6 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
 
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler tells of itself on stderr
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     device = torch.device(args.device)
