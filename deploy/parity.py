@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.console import tracked
-from hardedge.contracts import Bundle, ClassParity, Parity, sha256_of
+from hardedge.contracts import Bundle, ClassParity, Parity
 from hardedge.data.folder import Dataset, read_image, read_mask
 from hardedge.deploy.bootstrap import Difference, difference
 from hardedge.deploy.runtime import Pixels, Runner
@@ -59,21 +59,20 @@ def compare(
 def require_same_data(bundle: Bundle, data: Dataset) -> None:
     """Raises BadInput unless the data set has the classes, test images and labels that the reference run read."""
     if data.task != bundle.task:
-        raise BadInput(
-            f"{data.root}/classes.json is not what the bundle was made with. Give the data set of its export."
-        )
+        raise BadInput(f"{data.root} has other classes than the bundle was made with. Give the data set of its export.")
     faults = []
     for image in bundle.reference.images:
         if image.id not in data.images:
             faults.append(f"{image.id}: no such image")
             continue
-        for path, digest in (
-            (data.image_path(image.id), image.image_sha256),
-            (data.mask_path(image.id), image.label_sha256),
-        ):
-            if not path.is_file():
+        paths, expected = (
+            (data.image_path(image.id), data.mask_path(image.id)),
+            (image.image_sha256, image.label_sha256),
+        )
+        for path, digest, found in zip(paths, expected, data.fingerprint(image.id), strict=True):
+            if found is None:
                 faults.append(f"{path.relative_to(data.root)}: missing")
-            elif sha256_of(path) != digest:
+            elif found != digest:
                 faults.append(f"{path.relative_to(data.root)}: another file than the reference run read (sha256)")
     if faults:
         shown = [*faults[:10], f"and {len(faults) - 10} more"] if len(faults) > 10 else faults

@@ -25,10 +25,15 @@ def profile_of(dataset: Dataset) -> Profile:
 
 
 def image_size(dataset: Dataset, id: str) -> tuple[int, int]:
-    """Height and width from the image file's head; raises BadInput when it has none."""
+    """Height and width from the image file's head, or decoded where a file holds many; raises BadInput without one."""
     path = dataset.image_path(id)
+    if not path.is_file():
+        height, width, _ = dataset.image(id).shape
+        return height, width
     try:
         with Image.open(path) as image:
             return image.height, image.width
     except (OSError, SyntaxError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read as an image ({error}). Replace it, or take it out of splits/.") from None
+        raise BadInput(
+            f"{path} cannot be read as an image ({error}). Replace it, or take it out of its split."
+        ) from None

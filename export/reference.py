@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from hardedge.console import tracked
-from hardedge.contracts import Reference, ReferenceImage, sha256_of
+from hardedge.contracts import Reference, ReferenceImage
 from hardedge.data.folder import Dataset, Pixels, read_mask
 from hardedge.data.palette import save_mask
 from hardedge.errors import BadInput, listed
@@ -31,16 +31,13 @@ def write_reference(network: PixelsToMask, dataset: Dataset, out: Path) -> Refer
         mask_HW = mask_from(network, image_HWC)
         save_mask(mask_HW, dataset.task, out / "masks" / f"{id}.png")
         counts.append(confusion_counts(mask_HW, label_HW, dataset.task.num_classes, dataset.task.ignore_index))
-        images.append(
-            ReferenceImage(
-                id=id,
-                image_sha256=sha256_of(dataset.image_path(id)),
-                label_sha256=sha256_of(dataset.mask_path(id)),
-            )
-        )
+        image_sha256, label_sha256 = dataset.fingerprint(id)
+        assert image_sha256, "decoded above"
+        assert label_sha256, "decoded above"
+        images.append(ReferenceImage(id=id, image_sha256=image_sha256, label_sha256=label_sha256))
     counts_NCC = np.stack(counts)
     if not counts_NCC.any():
-        raise BadInput(f"{dataset.root}/splits/{SPLIT}.txt: no pixel of its masks is labelled. Add labelled images.")
+        raise BadInput(f"{dataset.root}, {SPLIT}: no pixel of its masks is labelled. Add labelled images.")
     np.savez_compressed(out / "confusion.npz", counts=counts_NCC)
     return Reference(split=SPLIT, images=tuple(images), score=score_of(counts_NCC.sum(0), dataset.task))
 

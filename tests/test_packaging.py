@@ -17,7 +17,7 @@ EDGE_MODULES = sorted(
 )
 SHARED_MODULES = sorted(
     ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
-    for path in [*(ROOT / "src/hardedge").glob("*.py"), *(ROOT / "src/hardedge/data").glob("*.py")]
+    for path in [*(ROOT / "src/hardedge").glob("*.py"), *(ROOT / "src/hardedge/data").rglob("*.py")]
     if path.stem not in ("__init__", "__main__")
 )
 

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from hardedge.console import tracked
 from hardedge.contracts import ClassInfo, Contract, Task
-from hardedge.data.folder import (
-    IMAGE_SUFFIXES,
-    Pixels,
-    class_fault,
-    find_images,
-    missing_files,
-    read_image,
-    read_mask,
-    read_splits,
-    read_task,
-)
+from hardedge.data.folder import IMAGE_SUFFIXES, Dataset, Pixels, class_fault, read_image, read_mask
+from hardedge.data.layouts import Layout, layout_of, read_layout
+from hardedge.data.native import find_images, missing_files, read_splits, read_task
 from hardedge.errors import BadInput
+
+Reader: TypeAlias = Callable[[Path], Pixels]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +63,51 @@ class _Pair:
 
 
 def check_dataset(root: Path) -> DataCheck:
-    """Decodes every image and mask of a folder; never raises for faulty data: all its faults are in the result."""
+    """Decodes every image and mask of a native folder or a public data set, and lists all faults in the result.
+
+    Never raises for faulty data; MissingHere without the package that reads the data set.
+    """
     if not root.is_dir():
         fault = f"{root} is not a folder. Give a folder with images/, masks/, splits/ and classes.json."
-        return DataCheck(data=root.name, classes=(), splits=(), faults=(fault,), notes=())
+        return _unusable(root, fault)
+    try:
+        layout = layout_of(root)
+        return _check_folder(root) if layout is None else _check_layout(layout, root)
+    except BadInput as error:
+        return _unusable(root, str(error))
+
+
+def _unusable(root: Path, fault: str) -> DataCheck:
+    return DataCheck(data=root.name, classes=(), splits=(), faults=(fault,), notes=())
+
+
+def _check_layout(layout: Layout, root: Path) -> DataCheck:
+    dataset, faults = read_layout(layout, root)
+    with ThreadPoolExecutor() as pool:
+        decoded = pool.map(partial(_decode_id, dataset), dataset.images)
+        known = tracked(decoded, "checking images and masks", len(dataset.images))
+        pairs = dict(zip(dataset.images, known, strict=True))
+    faults += [fault for pair in pairs.values() for fault in pair.faults]
+    counts = tuple(_count(split, ids, pairs, layout.task) for split, ids in dataset.splits.items())
+    return DataCheck(
+        data=layout.name,
+        classes=layout.task.classes,
+        splits=counts,
+        faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
+        notes=(layout.note, *_absences(counts, "{}")),
+    )
+
+
+def _decode_id(dataset: Dataset, id: str) -> _Pair:
+    image, mask = (
+        # a missing file is a fault of its own, found without decoding
+        path if path.is_file() or path.parents[1].is_file() else None
+        for path in (dataset.image_path(id), dataset.mask_path(id))
+    )
+    return _decode_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
+
+
+def _check_folder(root: Path) -> DataCheck:
     task, faults = _task(root)
     images, image_faults = find_images(root)
     splits, split_faults = _splits(root)
@@ -84,7 +121,7 @@ def check_dataset(root: Path) -> DataCheck:
         classes=classes,
         splits=counts,
         faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
-        notes=tuple(_notes(counts, images, splits)),
+        notes=tuple([*_absences(counts, "splits/{}.txt"), *_unused(images, splits)]),
     )
 
 
@@ -145,15 +182,21 @@ def _decode(root: Path, images: Mapping[str, Path], task: Task | None) -> dict[s
         return dict(zip(ids, tracked(decoded, "checking images and masks", len(ids)), strict=True))
 
 
-def _decode_pair(image_path: Path | None, mask_path: Path | None, task: Task | None) -> _Pair:
+def _decode_pair(
+    image_path: Path | None,
+    mask_path: Path | None,
+    task: Task | None,
+    decode_image: Reader = read_image,
+    decode_mask: Reader = read_mask,
+) -> _Pair:
     faults: list[str] = []
     image_HWC = mask_HW = None
     try:
-        image_HWC = read_image(image_path) if image_path else None
+        image_HWC = decode_image(image_path) if image_path else None
     except BadInput as error:
         faults.append(str(error))
     try:
-        mask_HW = read_mask(mask_path) if mask_path else None
+        mask_HW = decode_mask(mask_path) if mask_path else None
     except BadInput as error:
         faults.append(str(error))
     if image_HWC is not None and mask_HW is not None and image_HWC.shape[:2] != mask_HW.shape:
@@ -186,17 +229,18 @@ def _count(split: str, ids: Iterable[str], pairs: Mapping[str, _Pair], task: Tas
     return SplitCount(name=split, images=len(ids), labelled=labelled, ignored=ignored, classes=counts)
 
 
-def _notes(
-    counts: Iterable[SplitCount], images: Mapping[str, Path], splits: Mapping[str, tuple[str, ...]]
-) -> list[str]:
-    notes = [
-        f"splits/{split.name}.txt: no pixel of class {entry.name}"
+def _absences(counts: Iterable[SplitCount], named: str) -> list[str]:
+    return [
+        f"{named.format(split.name)}: no pixel of class {entry.name}"
         for split in counts
         for entry in split.classes
         if not entry.pixels
     ]
+
+
+def _unused(images: Mapping[str, Path], splits: Mapping[str, tuple[str, ...]]) -> list[str]:
     unused = images.keys() - {id for ids in splits.values() for id in ids}
-    return notes + ([f"images/: {len(unused)} in no split"] if unused else [])
+    return [f"images/: {len(unused)} in no split"] if unused else []
 
 
 def _size(pixels: Pixels) -> str:
