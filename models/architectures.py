@@ -1,58 +1,66 @@
-"""The networks by name, and what training may add beside each of them."""
+"""The networks by name."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from torch import nn
 
 from hardedge.contracts import NetworkSpec
 from hardedge.errors import BadInput
-from hardedge.models import deeplabv3, deeplabv3plus, lraspp
+from hardedge.models.architecture import Architecture
+from hardedge.models.bisenetv2 import BISENETV2
+from hardedge.models.deeplabv3 import DEEPLABV3, DEEPLABV3_RESNET50, DEEPLABV3_RESNET101
+from hardedge.models.deeplabv3plus import DEEPLABV3PLUS
+from hardedge.models.encoder_decoder import Family, assembled
+from hardedge.models.encoders import require_encoder
+from hardedge.models.fpn import FPN
+from hardedge.models.hrnet_ocr import HRNETV2_W18_OCR, HRNETV2_W48_OCR
+from hardedge.models.lraspp import LRASPP
 from hardedge.models.own import own_network
+from hardedge.models.pspnet import PSPNET
+from hardedge.models.segformer import SEGFORMER, SEGFORMER_SMALL
+from hardedge.models.upernet import UPERNET
 
+# FAMILY_ENCODER is a network, for every encoder
+FAMILIES: dict[str, Family] = {
+    "deeplabv3": DEEPLABV3,
+    "deeplabv3plus": DEEPLABV3PLUS,
+    "pspnet": PSPNET,
+    "upernet": UPERNET,
+    "fpn": FPN,
+    "segformer": SEGFORMER,
+}
 
-@dataclass(frozen=True)
-class Architecture:
-    """A network, and the heads that a training may place on its features.
-
-    `build(num_classes)` gives the network. `tap` names the sub-module whose output feeds the decode head;
-    `head(channels)` gives a fresh decode head, `auxiliary(num_classes)` a fresh auxiliary head, both from the tap's
-    output to logits at low resolution.
-    """
-
-    name: str
-    build: Callable[[int], nn.Module]
-    tap: str
-    head: Callable[[int], nn.Module]
-    auxiliary: Callable[[int], nn.Module] | None = None
-
-
+# the networks that methods were published on: what is listed, and what every test runs over
 ARCHITECTURES: dict[str, Architecture] = {
-    "lraspp_mobilenet_v3_large": Architecture(
-        name="lraspp_mobilenet_v3_large",
-        build=lraspp.network,
-        tap="backbone",
-        head=lraspp.head,
-    ),
-    "deeplabv3_resnet50": Architecture(
-        name="deeplabv3_resnet50",
-        build=deeplabv3.network,
-        tap="backbone",
-        head=deeplabv3.Head,
-        auxiliary=deeplabv3.AuxiliaryHead,
-    ),
-    "deeplabv3plus_resnet18": Architecture(
-        name="deeplabv3plus_resnet18",
-        build=deeplabv3plus.network,
-        tap="encoder",
-        head=deeplabv3plus.head,
-    ),
+    known.name: known
+    for known in (
+        LRASPP,
+        BISENETV2,
+        assembled("deeplabv3_resnet18", DEEPLABV3, "resnet18"),
+        DEEPLABV3_RESNET50,
+        DEEPLABV3_RESNET101,
+        assembled("deeplabv3plus_resnet18", DEEPLABV3PLUS, "resnet18"),
+        assembled("deeplabv3plus_resnet50", DEEPLABV3PLUS, "resnet50"),
+        assembled("deeplabv3plus_resnet101", DEEPLABV3PLUS, "resnet101"),
+        assembled("pspnet_resnet18", PSPNET, "resnet18"),
+        assembled("pspnet_resnet50", PSPNET, "resnet50"),
+        assembled("pspnet_resnet101", PSPNET, "resnet101"),
+        assembled("upernet_resnet18", UPERNET, "resnet18"),
+        assembled("upernet_resnet50", UPERNET, "resnet50"),
+        assembled("upernet_tu-convnext_tiny", UPERNET, "tu-convnext_tiny"),
+        assembled("fpn_resnet18", FPN, "resnet18"),
+        assembled("fpn_resnet50", FPN, "resnet50"),
+        assembled("segformer_b0", SEGFORMER_SMALL, "mit_b0"),
+        assembled("segformer_b1", SEGFORMER_SMALL, "mit_b1"),
+        *(assembled(f"segformer_b{size}", SEGFORMER, f"mit_b{size}") for size in range(2, 6)),
+        HRNETV2_W18_OCR,
+        HRNETV2_W48_OCR,
+    )
 }
 
 
 def architecture(name: str) -> Architecture | None:
-    """The architecture of that name; None for a user's own `package.module:function`.
+    """The architecture of that name, listed or FAMILY_ENCODER; None for a user's own `package.module:function`.
 
     Raises BadInput for an unknown name, with the nearest known one.
     """
@@ -60,18 +68,23 @@ def architecture(name: str) -> Architecture | None:
         return None
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
+    family, _, encoder = name.partition("_")
+    if family in FAMILIES and encoder:
+        require_encoder(encoder, name)
+        return assembled(name, FAMILIES[family], encoder)
     near = get_close_matches(name, ARCHITECTURES, n=1)
     guess = f" Did you mean {near[0]}?" if near else ""
     raise BadInput(
-        f'unknown network "{name}".{guess} Known: {", ".join(ARCHITECTURES)}, or package.module:function of your own.'
+        f'unknown network "{name}".{guess} Known: {", ".join(ARCHITECTURES)}; {", ".join(FAMILIES)} with any encoder '
+        "(fpn_mobilenet_v2); or package.module:function of your own."
     )
 
 
 def build_network(spec: NetworkSpec) -> nn.Module:
     """The network with random weights: normalised float images_BCHW to logits_BCHW at the image's size, from 32x32 up.
 
-    Raises BadInput for an unknown name, and for a user's own function that cannot be imported or called or whose
-    network does not keep to this.
+    Raises BadInput for an unknown name, an encoder that does not fit, and for a user's own function that cannot be
+    imported or called or whose network does not keep to this.
     """
     known = architecture(spec.name)
     return known.build(spec.num_classes) if known else own_network(spec.name, spec.num_classes)

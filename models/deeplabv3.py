@@ -1,17 +1,29 @@
-"""DeepLabV3 on ResNet-50 (arXiv 1706.05587), of torchvision's parts and with its state keys."""
+"""DeepLabV3 (arXiv 1706.05587), with its libraries' state keys.
 
+On ResNet-50 and -101 of torchvision's parts, on other encoders of segmentation-models-pytorch's.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3Decoder
 from torch import Tensor
-from torchvision.models import resnet50
+from torchvision.models import ResNet50_Weights, ResNet101_Weights, WeightsEnum, get_model
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from torchvision.models.segmentation.fcn import FCNHead
 
+from hardedge.models.architecture import Architecture, Auxiliary
+from hardedge.models.encoder_decoder import Family
 from hardedge.models.segmenter import Segmenter
 
 # strides 4, 8 and 8
 MAPS = {"layer1": "low", "layer3": "middle", "layer4": "high"}
 MIDDLE_CHANNELS = 1024
 HIGH_CHANNELS = 2048
+
+CHANNELS = 256
+ATROUS_RATES = (12, 24, 36)
 
 
 class Head(DeepLabHead):  # type: ignore[misc]  # torchvision is untyped
@@ -31,12 +43,49 @@ class AuxiliaryHead(FCNHead):  # type: ignore[misc]  # torchvision is untyped
     def __init__(self, num_classes: int) -> None:
         super().__init__(MIDDLE_CHANNELS, num_classes)
 
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
-        logits_BChw: Tensor = super().forward(features["middle"])
-        return logits_BChw
+    def forward(self, features: dict[str, Tensor]) -> tuple[Tensor]:
+        return (super().forward(features["middle"]),)
 
 
-def network(num_classes: int) -> Segmenter:
-    """The network; its backbone gives the maps `low`, `middle` and `high`."""
-    resnet = resnet50(weights=None, replace_stride_with_dilation=[False, True, True])
-    return Segmenter(IntermediateLayerGetter(resnet, MAPS), Head(num_classes))
+def network(resnet: str, num_classes: int) -> Segmenter:
+    """The network on torchvision's resnet50 or resnet101; its backbone gives the maps `low`, `middle` and `high`."""
+    backbone = get_model(resnet, weights=None, replace_stride_with_dilation=[False, True, True])
+    return Segmenter(IntermediateLayerGetter(backbone, MAPS), Head(num_classes))
+
+
+def pretrained_weights(weights: WeightsEnum) -> dict[str, Tensor]:
+    """torchvision's ResNet weights of ImageNet, downloaded."""
+    tensors: dict[str, Tensor] = weights.get_state_dict(weights_only=True)
+    return tensors
+
+
+def _on_resnet(resnet: str, weights: WeightsEnum) -> Architecture:
+    return Architecture(
+        name=f"deeplabv3_{resnet}",
+        build=partial(network, resnet),
+        tap="backbone",
+        head=Head,
+        auxiliary=Auxiliary("backbone", AuxiliaryHead),
+        pretrained=partial(pretrained_weights, weights),
+    )
+
+
+# the first weights: those that the published trainings start from
+DEEPLABV3_RESNET50 = _on_resnet("resnet50", ResNet50_Weights.IMAGENET1K_V1)
+DEEPLABV3_RESNET101 = _on_resnet("resnet101", ResNet101_Weights.IMAGENET1K_V1)
+
+
+class Decoder(DeepLabV3Decoder):  # type: ignore[misc]  # the library is untyped
+    """The library's decoder: atrous pyramid pooling on the encoder's deepest map."""
+
+    def __init__(self, encoder_channels: Sequence[int]) -> None:
+        super().__init__(
+            in_channels=encoder_channels[-1],
+            out_channels=CHANNELS,
+            atrous_rates=ATROUS_RATES,
+            aspp_separable=False,
+            aspp_dropout=0.5,
+        )
+
+
+DEEPLABV3 = Family(Decoder, CHANNELS, output_stride=8, auxiliary=True)

@@ -1,9 +1,11 @@
 """LRASPP on MobileNetV3-Large (arXiv 1905.02244), of torchvision's parts and with its state keys."""
 
-from torch import nn
+from torch import Tensor, nn
+from torchvision.models import MobileNet_V3_Large_Weights
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
+from hardedge.models.architecture import Architecture
 from hardedge.models.segmenter import Segmenter
 
 LOW_CHANNELS = 40  # stride 8
@@ -21,3 +23,14 @@ def head(channels: int) -> nn.Module:
     """A decode head on the backbone's maps; logits at stride 8."""
     fresh: nn.Module = LRASPPHead(LOW_CHANNELS, HIGH_CHANNELS, channels, INNER_CHANNELS)
     return fresh
+
+
+def pretrained_weights() -> dict[str, Tensor]:
+    """torchvision's MobileNetV3-Large weights of ImageNet, downloaded."""
+    weights: dict[str, Tensor] = MobileNet_V3_Large_Weights.IMAGENET1K_V1.get_state_dict(weights_only=True)
+    return weights
+
+
+LRASPP = Architecture(
+    name="lraspp_mobilenet_v3_large", build=network, tap="backbone", head=head, pretrained=pretrained_weights
+)

@@ -31,7 +31,7 @@ def own_network(name: str, num_classes: int) -> nn.Module:
         ) from error
     if not isinstance(network, nn.Module):
         raise BadInput(f"network {name}: returned {type(network).__name__}. Return a torch.nn.Module.")
-    _require_logits(name, network, num_classes)
+    require_logits(name, network, num_classes)
     return network
 
 
@@ -65,7 +65,8 @@ def _import_fault(name: str, module_name: str, here: str, error: Exception) -> s
     return f"network {name}: importing {module_name} failed: {_told(error)}\nMend the module, then run this again."
 
 
-def _require_logits(name: str, network: nn.Module, num_classes: int) -> None:
+def require_logits(name: str, network: nn.Module, num_classes: int) -> None:
+    """Raises BadInput unless two images of 64x96 give logits of num_classes channels at their size."""
     parameter = next(network.parameters(), None)
     images_BCHW = torch.zeros(
         2, 3, CHECK_HEIGHT, CHECK_WIDTH, device=parameter.device if parameter is not None else None

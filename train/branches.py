@@ -32,7 +32,11 @@ class HardnessBranch:
 
 @dataclass(frozen=True)
 class AuxiliaryBranch:
-    """The network's auxiliary head: a second segmentation that deepens the backbone's gradient."""
+    """The network's auxiliary heads: further segmentations that deepen the gradient.
+
+    Their output is a tuple of logits, one for each. Where the network has such logits of its own, as OCR its soft
+    regions, they are what comes out.
+    """
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ BranchConfig = HardnessBranch | AuxiliaryBranch | FeatureBranch
 
 
 class Branch(nn.Module):
-    """A head on the output of the sub-module `tap`, to logits at low resolution.
+    """A head on the output of the sub-module `tap`, to logits at low resolution; a tuple of them from auxiliary heads.
 
     `detach` keeps its gradient from the network.
     """
@@ -55,9 +59,9 @@ class Branch(nn.Module):
         self.tap = tap
         self.detach = detach
 
-    def forward(self, features: Features) -> Tensor:
-        logits_BChw: Tensor = self.head(_detached(features) if self.detach else features)
-        return logits_BChw
+    def forward(self, features: Features) -> Tensor | tuple[Tensor, ...]:
+        logits: Tensor | tuple[Tensor, ...] = self.head(_detached(features) if self.detach else features)
+        return logits
 
 
 class LightHead(nn.Module):
@@ -100,7 +104,7 @@ class OneMap(nn.Module):
 class Training(nn.Module):
     """The plain network `model` and the `branches` by the name of their output.
 
-    Its forward gives {"logits": ..., and each branch's logits by name, at low resolution}. Hooks are on the tapped
+    Its forward gives {"logits": ..., and each branch's output by name, at low resolution}. Hooks are on the tapped
     sub-modules during that forward only: `model` can be copied, saved and exported at any time as if there were no
     branch.
     """
@@ -111,7 +115,7 @@ class Training(nn.Module):
         self.branches = nn.ModuleDict(branches)
         self.taps = {name: branch.tap for name, branch in branches.items()}
 
-    def forward(self, images_BCHW: Tensor) -> dict[str, Tensor]:
+    def forward(self, images_BCHW: Tensor) -> dict[str, Any]:
         with tapped(self.model, set(self.taps.values())) as features:
             outputs = {"logits": self.model(images_BCHW)}
         return outputs | {name: branch(features[self.taps[name]]) for name, branch in self.branches.items()}
@@ -176,7 +180,7 @@ def _features(known: Architecture | None, spec: NetworkSpec, network: nn.Module)
 def _auxiliary(known: Architecture | None, spec: NetworkSpec) -> Branch:
     if known is None or known.auxiliary is None:
         raise BadInput(f"{spec.name} has no auxiliary head. Take the auxiliary branch out of the recipe.")
-    return Branch(known.auxiliary(spec.num_classes), known.tap, detach=False)
+    return Branch(known.auxiliary.head(spec.num_classes), known.auxiliary.tap, detach=False)
 
 
 def _faithful(known: Architecture | None, spec: NetworkSpec, tap: str | None, network: nn.Module) -> Branch:

@@ -45,7 +45,14 @@ def test_json_with_an_unknown_loss_is_the_losses_own_message() -> None:
 
 def test_every_fault_is_reported_at_once() -> None:
     recipe = replace(
-        RECIPES["streets"](), loss=parse_loss("ce"), auxiliary=True, steps=0, crop=(16, 64), scale=(2.0, 1.0), hue=0.7
+        RECIPES["streets"](),
+        network="fpn_resnet18",
+        loss=parse_loss("ce"),
+        auxiliary=True,
+        steps=0,
+        crop=(16, 64),
+        scale=(2.0, 1.0),
+        hue=0.7,
     )
     with pytest.raises(BadInput) as caught:
         require_usable(recipe)
@@ -53,7 +60,7 @@ def test_every_fault_is_reported_at_once() -> None:
     assert lines[0] == "recipe streets cannot be used:"
     assert [line.split(":")[0].strip() for line in lines[3:-1]] == ["steps", "crop", "scale", "hue"]
     assert 'branches has a hardness branch, which loss "ce" does not use' in lines[1]
-    assert "deeplabv3plus_resnet18 has no auxiliary head" in lines[2]
+    assert "fpn_resnet18 has no auxiliary head" in lines[2]
 
 
 def test_a_loss_without_its_branch_is_a_fault() -> None:

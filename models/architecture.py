@@ -1,0 +1,35 @@
+"""What the package knows of a network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """Further segmentations that a training may score.
+
+    `head(num_classes)` gives a fresh head, from the output of the sub-module `tap` to a tuple of logits at low
+    resolution.
+    """
+
+    tap: str
+    head: Callable[[int], nn.Module]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network, and the heads that a training may place on its features.
+
+    `build(num_classes)` gives the network. `tap` names the sub-module whose output feeds the decode head, which is also
+    the one that pretrained weights are for. `head(channels)` gives a fresh decode head, from the tap's output to logits
+    at low resolution. `pretrained()` downloads the tap's ImageNet weights.
+    """
+
+    name: str
+    build: Callable[[int], nn.Module]
+    tap: str
+    head: Callable[[int], nn.Module]
+    auxiliary: Auxiliary | None = None
+    pretrained: Callable[[], dict[str, Tensor]] | None = None
