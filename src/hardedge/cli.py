@@ -332,6 +332,22 @@ def predict(bundle: Path, images: tuple[Path, ...], out: Path, target: str, forc
 
 
 @cli.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List the networks.
+
+    With their parameters, their multiply-adds at 512x1024, and the extra that installs them.
+
+    Example: hardedge models --json
+    """
+    _require("torch", "train")
+    from hardedge.models.census import described, network_table
+
+    table = network_table()
+    _print(table, described(table), as_json)
+
+
+@cli.command()
 @click.argument("data", type=FOLDER)
 @json_option
 def check(data: Path, as_json: bool) -> None:
