@@ -71,6 +71,7 @@ def write_checkpoint(directory: Path, data: Path, name: str = LRASPP) -> Path:
         network=spec,
         normalisation=Normalisation(),
         recipe={},
+        inputs={},
         loss="ce + hardness",
         branches=("hardness-faithful",),
         seed=0,
