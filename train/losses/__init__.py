@@ -1,6 +1,8 @@
 """The losses: one file a method, summed with weights, read from and written as text."""
 
+from hardedge.train.losses.abl import Abl
 from hardedge.train.losses.asl import Asl
+from hardedge.train.losses.boundary import boundary_distance
 from hardedge.train.losses.cpg import Cpg
 from hardedge.train.losses.cross_entropy import CrossEntropy
 from hardedge.train.losses.dfr import Dfr
@@ -15,10 +17,12 @@ from hardedge.train.losses.parse import LOSSES, parse_loss
 from hardedge.train.losses.pat import Pat
 from hardedge.train.losses.recall import Recall
 from hardedge.train.losses.semeda import Semeda
+from hardedge.train.losses.ssl import Ssl
 from hardedge.train.losses.tversky import Tversky
 
 __all__ = [
     "LOSSES",
+    "Abl",
     "Asl",
     "Cpg",
     "CrossEntropy",
@@ -34,7 +38,9 @@ __all__ = [
     "Pat",
     "Recall",
     "Semeda",
+    "Ssl",
     "Term",
     "Tversky",
+    "boundary_distance",
     "parse_loss",
 ]

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from hardedge.errors import BadInput
+from hardedge.train.losses.abl import Abl
 from hardedge.train.losses.asl import Asl
 from hardedge.train.losses.cpg import Cpg
 from hardedge.train.losses.cross_entropy import CrossEntropy
@@ -23,6 +24,7 @@ from hardedge.train.losses.ohem import Ohem
 from hardedge.train.losses.pat import Pat
 from hardedge.train.losses.recall import Recall
 from hardedge.train.losses.semeda import Semeda
+from hardedge.train.losses.ssl import Ssl
 from hardedge.train.losses.tversky import Tversky
 
 LOSSES: dict[str, type[Loss]] = {
@@ -37,6 +39,8 @@ LOSSES: dict[str, type[Loss]] = {
     "pat": Pat,
     "cpg": Cpg,
     "lmp": Lmp,
+    "abl": Abl,
+    "ssl": Ssl,
     "asl": Asl,
     "semeda": Semeda,
     "dfr": Dfr,

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from hardedge.errors import BadInput
 from hardedge.train.losses import (
     LOSSES,
+    Abl,
     Asl,
     Cpg,
     CrossEntropy,
@@ -30,6 +31,7 @@ from hardedge.train.losses import (
     Pat,
     Recall,
     Semeda,
+    Ssl,
     Tversky,
 )
 
@@ -59,6 +61,10 @@ TERMS: list[Loss] = [
     Dice(smooth=1.0),
     Tversky(),
     Lovasz(),
+    Abl(budget=0.2),
+    Abl(budget=0.9, smoothing=0.0),
+    Ssl(),
+    Ssl(window=11, beta=0.5),
     Asl(),
     Asl(metric="fwiou"),
     Asl(metric="macc"),
@@ -86,6 +92,7 @@ def beside(term: Loss, hardness_B1HW: Tensor, target_BHW: Tensor) -> dict[str, A
     weights = [torch.randn(3, planes, 3, 3, generator=generator).to(target_BHW.device) for planes in (C, 3, 3)]
     given = {
         "hardness": hardness_B1HW,
+        "distance": 9 * torch.rand(B, *size, generator=generator).to(target_BHW.device),
         "image": torch.rand(B, 3, *size, generator=generator).to(target_BHW.device),
         "features": torch.randn(B, 5, *size, generator=generator).to(target_BHW.device),
         "edge_network": lambda maps_BCHW: edge_features(maps_BCHW, weights),
@@ -122,8 +129,8 @@ def test_every_loss_is_tested() -> None:
 
 @every_term
 def test_gradients_are_those_of_the_value(example: Example, term: Loss) -> None:
-    """HL is two losses with stopped gradients, so its own gradient is tested against the formula instead."""
-    if isinstance(term, Hardness):
+    """HL is two losses with stopped gradients, ABL and SSL detach what they compare with: theirs are tested."""
+    if isinstance(term, Hardness | Abl | Ssl):
         return
     logits_BCHW, hardness_B1HW, target_BHW = example()
     logits_BCHW.requires_grad_()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hardedge.errors import BadInput
 from hardedge.train.losses import (
     LOSSES,
+    Abl,
     Asl,
     Cpg,
     CrossEntropy,
@@ -22,6 +23,7 @@ from hardedge.train.losses import (
     Pat,
     Recall,
     Semeda,
+    Ssl,
     Term,
     Tversky,
     parse_loss,
@@ -38,6 +40,8 @@ TERMS = {
     "dice": st.builds(Dice, smooth=positive),
     "lovasz": st.builds(Lovasz, ignore_index=st.integers(-1, 255)),
     "tversky": st.builds(Tversky, alpha=positive, beta=positive, smooth=positive),
+    "abl": st.builds(Abl, budget=st.floats(0, 1, exclude_min=True), max_distance=positive, sync=st.booleans()),
+    "ssl": st.builds(Ssl, window=st.sampled_from([3, 11]), sigma=positive, c4=positive, sync=st.booleans()),
     "asl": st.builds(Asl, metric=st.sampled_from(["miou", "fwiou", "macc", "gacc", "bf1", "biou"]), sync=st.booleans()),
     "semeda": st.builds(Semeda, network=st.sampled_from(["", "it's/edges"]), last=st.integers(3, 8)),
     "dfr": st.builds(Dfr, radius=st.integers(1, 9), rgb=positive, scale=st.floats(0, 1, exclude_min=True)),
@@ -90,7 +94,10 @@ def test_sums_print_as_they_are_written() -> None:
             "ce + 0.5*cgp",
             'loss "ce [+] 0.5[*]cgp": unknown term cgp. Did you mean cpg[?] Known: ce, focal, ',
         ),
-        ("cpg(kernal=5)", "cpg has no option kernal. Did you mean kernel[?] It has: kernel, similarity, sync, ignore_index"),
+        (
+            "cpg(kernal=5)",
+            "cpg has no option kernal. Did you mean kernel[?] It has: kernel, similarity, sync, ignore_index",
+        ),
         ("cpg(**{})", "cpg has no option"),
         ("cpg(kernel=big)", "cpg's kernel must be int, got big"),
         ("cpg(kernel=5.0)", "cpg's kernel must be int, got 5.0"),
