@@ -2,7 +2,9 @@
 
 import hashlib
 import pickle
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +87,8 @@ def pretrained_weights(name: str) -> BackboneWeights:
             f"{name}: no library has pretrained weights for it. Set pretrained=false, or give --backbone-weights FILE."
         )
     try:
-        return BackboneWeights(f"the pretrained backbone of {name}", known.pretrained())
+        with redirect_stdout(sys.stderr):  # torch says there what it downloads
+            return BackboneWeights(f"the pretrained backbone of {name}", known.pretrained())
     except Exception as error:  # each library and its HTTP client has errors of its own
         first = next(iter(str(error).splitlines()), "")
         raise MissingHere(

@@ -14,6 +14,7 @@ from hardedge.contracts import SegmentationScore
 from hardedge.data.folder import Dataset, Pixels
 from hardedge.errors import BadInput
 from hardedge.metrics import Counts, confusion_counts, score_of
+from hardedge.train import processes
 from hardedge.train.samples import Sample, image_tensor, normalised
 
 # a running average has forgotten its start, and lags little, only after many of its time constants (1 / momentum)
@@ -61,8 +62,12 @@ def confusion(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> Counts:
 
 
 def validate(model: nn.Module, dataset: Dataset) -> SegmentationScore:
-    """The score on the validation split; raises BadInput when no pixel of it is labelled."""
-    counts = confusion(model, dataset, dataset.splits["val"])
+    """The score on the validation split, of which each process counts its own share of the images.
+
+    Raises BadInput when no pixel of it is labelled.
+    """
+    ids = processes.own_share(dataset.splits["val"])
+    counts = processes.summed(torch.from_numpy(processes.agreed(lambda: confusion(model, dataset, ids)))).numpy()
     if not counts.any():
         raise BadInput(
             f"{dataset.root}/splits/val.txt: no pixel of these masks is labelled, so nothing can be validated. "
@@ -82,13 +87,31 @@ def needs_reestimation(model: nn.Module, steps: int) -> bool:
 
 @contextmanager
 def reestimated_batchnorm(training: nn.Module, batches: Iterable[tuple[Tensor, ...] | Sample]) -> Iterator[None]:
-    """BatchNorm statistics averaged over the batches while the block runs; the buffers are as before afterwards."""
+    """BatchNorm statistics averaged over the batches (of all processes) while the block runs.
+
+    The buffers are as before afterwards.
+    """
     norms = [module for module in training.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
     update_bn(batches, training)
+    average_buffers(training)
     try:
         yield
     finally:
         for norm, buffers in zip(norms, kept, strict=True):
             for name, buffer in buffers.items():
                 norm.get_buffer(name).copy_(buffer)
+
+
+@torch.no_grad()
+def average_buffers(training: nn.Module) -> None:
+    """Gives all processes the same BatchNorm statistics: the mean of those that each has from its own images."""
+    if processes.count() > 1:
+        for buffer in training.buffers():
+            if buffer.is_floating_point():
+                processes.averaged(buffer)
+
+
+def synchronised_batchnorm(training: nn.Module) -> None:
+    """Turns each BatchNorm into one over the images of all processes; state keys stay."""
+    nn.SyncBatchNorm.convert_sync_batchnorm(training)  # type: ignore[no-untyped-call]  # torch's own

@@ -24,10 +24,13 @@ def hardness_source(training: Training) -> HardnessSource:
     return "branch" if "hardness" in training.branches else "confidence"
 
 
-def write_hardness_maps(training: Training, dataset: Dataset, directory: Path) -> None:
+def write_hardness_maps(
+    training: Training, dataset: Dataset, directory: Path, *, skip_unreadable: bool = False
+) -> None:
     """Writes test/ID.png for the test split and train/ID.png for the calibration candidates.
 
     8-bit, at label resolution: 255 * sigmoid(hardness logits), or 255 * (1 - top probability) without a branch.
+    With `skip_unreadable` a training image that cannot be read gets none.
     """
     splits = {"test": dataset.splits["test"], "train": calibration_candidates(dataset.splits["train"])}
     todo = [(split, id) for split, ids in splits.items() for id in ids]
@@ -35,11 +38,21 @@ def write_hardness_maps(training: Training, dataset: Dataset, directory: Path) -
         (directory / split).mkdir(parents=True, exist_ok=True)
     with evaluating(training):
         for split, id in tracked(todo, "hardness maps"):
-            map_HW = hardness_map(training, *dataset.pair(id))
-            Image.fromarray(map_HW).save(directory / split / f"{id}.png")
+            path = directory / split / f"{id}.png"
+            _write_map(training, dataset, id, path, skip_unreadable and split == "train")
 
 
-def write_training_maps(checkpoint: Path, dataset: Dataset, directory: Path) -> None:
+def _write_map(training: Training, dataset: Dataset, id: str, path: Path, skip_unreadable: bool) -> None:
+    try:
+        pair = dataset.pair(id)
+    except BadInput:
+        if not skip_unreadable:
+            raise
+        return
+    Image.fromarray(hardness_map(training, *pair)).save(path)
+
+
+def write_training_maps(checkpoint: Path, dataset: Dataset, directory: Path, *, skip_unreadable: bool = False) -> None:
     """Writes ID.png for every training image: how hard a trained checkpoint finds it, as write_hardness_maps does.
 
     Raises BadInput when the checkpoint is not sound, or was trained on other classes.
@@ -52,7 +65,7 @@ def write_training_maps(checkpoint: Path, dataset: Dataset, directory: Path) -> 
     directory.mkdir(parents=True)
     with evaluating(training):
         for id in tracked(dataset.splits["train"], "hardness maps"):
-            Image.fromarray(hardness_map(training, *dataset.pair(id))).save(directory / f"{id}.png")
+            _write_map(training, dataset, id, directory / f"{id}.png", skip_unreadable)
 
 
 def trained(source: Checkpoint, checkpoint: Path) -> Training:

@@ -2,10 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -13,37 +12,86 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import SGD, AdamW, Optimizer
 
+from hardedge.console import note
 from hardedge.contracts import NetworkSpec, SegmentationScore, Task, write_atomically
 from hardedge.errors import BadInput
 from hardedge.models import build_network
+from hardedge.models.pretrained import BackboneWeights, load_backbone
+from hardedge.train import processes
 from hardedge.train.branches import Training, attach
-from hardedge.train.evaluation import at_size, device_of, needs_reestimation, reestimated_batchnorm, validate
-from hardedge.train.losses import CrossEntropy
-from hardedge.train.progress import TrainingLog
+from hardedge.train.edge_network import load_edge_network
+from hardedge.train.evaluation import (
+    average_buffers,
+    device_of,
+    needs_reestimation,
+    reestimated_batchnorm,
+    synchronised_batchnorm,
+    validate,
+)
+from hardedge.train.objective import (
+    Objective,
+    frozen_copy,
+    require_compiler,
+    scales_gradients,
+    unshared,
+    update_average,
+)
+from hardedge.train.progress import Log, TrainingLog
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import Sample, TrainingSamples, denormalised, seed_of, training_batches
+from hardedge.train.samples import Sample, TrainingSamples, seed_of, training_batches
 from hardedge.train.state import Snapshot, TrainingState, detached_copy, save_state
 
 STATISTICS_BATCHES = 16
 LAST_WEIGHTS = "last.safetensors"
 
 
-def new_state(recipe: Recipe, task: Task) -> TrainingState:
-    """The network with its branches and optimiser before the first step, from the recipe's seed; on the GPU if any."""
+def new_state(recipe: Recipe, task: Task, backbone: BackboneWeights | None = None) -> TrainingState:
+    """The network with its branches and optimiser before the first step, from the recipe's seed; on the GPU if any.
+
+    Raises BadInput for a network that cannot be built or weights that do not fit its backbone, MissingHere where the
+    recipe wants a compiler and there is none.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     spec = NetworkSpec(name=recipe.network, num_classes=task.num_classes)
     torch.manual_seed(recipe.seed)
-    training = attach(build_network(spec), spec, recipe.parts()).to(device)
-    scaler = GradScaler(device.type, enabled=recipe.amp and device.type == "cuda")
-    tools: dict[str, nn.Module] = {}
-    return TrainingState(training, _optimiser(recipe, training), scaler, tools)
+    network = build_network(spec)
+    if backbone is not None:
+        told = load_backbone(network, spec.name, backbone)
+        if processes.is_first():
+            note(told)
+    training = attach(network, spec, recipe.parts()).to(device)
+    if recipe.channels_last:
+        training.to(memory_format=torch.channels_last)
+    if recipe.sync_batchnorm and device.type == "cuda" and processes.count() > 1:
+        synchronised_batchnorm(training)
+    if recipe.compile:
+        require_compiler(device)
+    tools = _tools(recipe, task, device)
+    return TrainingState(
+        training,
+        Objective(training, recipe, tools),
+        _optimiser(recipe, training),
+        GradScaler(device.type, enabled=scales_gradients(recipe, device)),
+        tools,
+        average=frozen_copy(training) if recipe.ema else None,
+    )
+
+
+def _tools(recipe: Recipe, task: Task, device: torch.device) -> dict[str, nn.Module]:
+    directory = recipe.edge_network
+    return {"edge_network": load_edge_network(directory, task).to(device)} if directory else {}
 
 
 def _optimiser(recipe: Recipe, training: Training) -> Optimizer:
     rate, decay, momentum = recipe.learning_rate, recipe.weight_decay, recipe.momentum
     if recipe.optimiser == "sgd":
-        return SGD(training.parameters(), rate, momentum, weight_decay=decay, fused=True)
-    return AdamW(training.parameters(), rate, (momentum, 0.999), weight_decay=decay, fused=True)
+        optimiser = SGD(training.parameters(), rate, momentum, weight_decay=decay, fused=recipe.fused)
+        for parameter in training.parameters():
+            # of zeros, as the first step would make it: torch's fused step fails where only some have one yet, as the
+            # parameters of a term that starts late
+            optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimiser
+    return AdamW(training.parameters(), rate, (momentum, 0.999), weight_decay=decay, fused=recipe.fused)
 
 
 def fit(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Path) -> None:
@@ -51,14 +99,24 @@ def fit(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Pat
     device = device_of(state.training)
     before = state.seconds
     started = time.perf_counter()
-    with TrainingLog(out, first=state.step, steps=recipe.steps) as log:
+    with TrainingLog(out, first=state.step, steps=recipe.steps) if processes.is_first() else Log() as log:
         for batch in training_batches(samples, recipe, device, first=state.step, last=recipe.steps):
             terms = training_step(state, recipe, batch)
             log.step(state.step, terms, learning_rate(recipe, state.step - 1))
+            _count_unreadable(state, batch, log)
             if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
                 log.evaluation(state.step, evaluate(state, recipe, samples, out), terms)
                 state.seconds = before + time.perf_counter() - started
-                save_state(out, state)
+                processes.by_first(lambda: save_state(out, state))
+
+
+def _count_unreadable(state: TrainingState, batch: Sample, log: Log) -> None:
+    if not batch.unreadable:
+        return
+    images = dict(batch.unreadable)
+    log.unreadable(state.step, images, new=[id for id in images if id not in state.unreadable])
+    for id, _ in batch.unreadable:
+        state.unreadable[id] = state.unreadable.get(id, 0) + 1
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -67,45 +125,60 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def training_step(state: TrainingState, recipe: Recipe, batch: Sample) -> dict[str, float]:
-    """One step of the optimiser; the loss and its unweighted terms by name. Raises BadInput when it is not finite."""
-    torch.manual_seed(seed_of(recipe.seed, "step", state.step))
+    """One step of the optimiser with this process's share of the step's batch; the loss and its unweighted terms.
+
+    These are means over the processes and the parts of the batch, by name. Raises BadInput when they are not finite.
+    """
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(recipe, state.step)
-    with torch.autocast(batch.image.device.type, torch.float16, enabled=state.scaler.is_enabled()):
-        outputs = state.training(batch.image)
-    if "image" in recipe.loss.needs:
-        outputs["image"] = denormalised(batch.image)
-    total, terms = step_loss(
-        recipe, outputs | batch.beside | state.tools, batch.target, progress=state.step / recipe.steps
-    )
-    told = {"loss": total.item()} | {name: term.item() for name, term in terms.items()}
-    _require_finite(told, state.step)
     state.optimiser.zero_grad(set_to_none=True)
-    state.scaler.scale(total).backward()  # type: ignore[no-untyped-call]  # torch's own
+    terms = _gradients(state, recipe, batch)
+    _require_finite(terms, state, batch.ids)
     state.scaler.step(state.optimiser)
     state.scaler.update()
+    if state.average is not None:
+        update_average(state.average, state.training, recipe.ema, state.step)
     state.step += 1
-    return told
+    return terms
 
 
-def step_loss(
-    recipe: Recipe, outputs: Mapping[str, Any], target_BHW: Tensor, *, progress: float
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The recipe's loss with the auxiliary head's cross-entropy, and the unweighted terms by name."""
-    total, terms = recipe.loss(outputs, target_BHW, progress=progress)
-    if "auxiliary" not in outputs:
-        return total, terms
-    auxiliary = CrossEntropy()(at_size(outputs["auxiliary"], target_BHW.shape[-2:]), target_BHW)
-    return total + recipe.auxiliary_weight * auxiliary, terms | {"auxiliary": auxiliary.detach()}
+def _gradients(state: TrainingState, recipe: Recipe, batch: Sample) -> dict[str, float]:
+    """Adds up the gradients of the batch's parts, one forward and backward each; the mean of their terms by name."""
+    parts = batch.parts(recipe.accumulate)
+    values = []
+    for place, part in enumerate(parts):
+        torch.manual_seed(_dropout_seed(recipe, state.step, processes.rank() * len(parts) + place))
+        if place < len(parts) - 1:
+            with unshared(state.objective):
+                values.append(_backward(state, recipe, part))
+        else:
+            values.append(_backward(state, recipe, part))
+    mean = processes.averaged(torch.stack([torch.stack(list(each.values())) for each in values]).mean(0))
+    return dict(zip(values[0], mean.tolist(), strict=True))
 
 
-def _require_finite(told: Mapping[str, float], step: int) -> None:
+def _backward(state: TrainingState, recipe: Recipe, part: Sample) -> dict[str, Tensor]:
+    total, terms = state.objective(part, state.step / recipe.steps)
+    state.scaler.scale(total / recipe.accumulate).backward()
+    return {name: value.detach().double() for name, value in {"loss": total, **terms}.items()}
+
+
+def _dropout_seed(recipe: Recipe, step: int, share: int) -> int:
+    """Another one for each share of the batch; the first is that of the whole batch in one process."""
+    return seed_of(recipe.seed, "step", step, *((share,) if share else ()))
+
+
+def _require_finite(told: Mapping[str, float], state: TrainingState, ids: Sequence[str] = ()) -> None:
     if all(math.isfinite(value) for value in told.values()):
         return
     values = ", ".join(f"{name} {value:.4g}" for name, value in told.items())
-    raise BadInput(
-        f"step {step}: the loss is not finite ({values}). The last stored state is kept. "
-        "Train again with a lower learning_rate."
+    everyones = [id for each in processes.told(tuple(ids)) for id in each]
+    images = f" on the images {', '.join(everyones)}" if everyones else ""
+    processes.raise_any(
+        BadInput(
+            f"step {state.step}: the loss is not finite ({values}){images}. The last stored state is kept. "
+            "Train again with a lower learning_rate."
+        )
     )
 
 
@@ -115,21 +188,43 @@ def _not_finite(training: Training) -> dict[str, float]:
 
 def evaluate(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Path) -> SegmentationScore:
     """Validates the network as it would ship, writes it to last.safetensors, keeps it in the state if it is best."""
-    training = state.training
-    _require_finite(_not_finite(training), state.step)
+    average_buffers(state.training)
+    training = shipped(state)
+    _require_finite(_not_finite(training), state)
     with shipping_statistics(training, recipe, samples):
         score = validate(training.model, samples.dataset)
-        weights = detached_copy(training.model.state_dict())
-        write_atomically(out / LAST_WEIGHTS, safetensors.torch.save(weights))
-        if state.best is None or recipe.keep == "last" or score.miou > state.best.score.miou:
-            state.best = Snapshot(state.step, score, weights, detached_copy(training.branches.state_dict()))
+        processes.by_first(lambda: _keep(state, recipe, training, score, out))
     return score
+
+
+def shipped(state: TrainingState) -> Training:
+    """What would ship now: the average of the weights, with the network's own buffers, where the state has one."""
+    if state.average is None:
+        return state.training
+    for mine, theirs in zip(state.average.buffers(), state.training.buffers(), strict=True):
+        mine.copy_(theirs)
+    return state.average
+
+
+def _keep(state: TrainingState, recipe: Recipe, training: Training, score: SegmentationScore, out: Path) -> None:
+    weights = detached_copy(training.model.state_dict())
+    write_atomically(out / LAST_WEIGHTS, safetensors.torch.save(weights))
+    if state.best is None or recipe.keep == "last" or score.miou > state.best.score.miou:
+        state.best = Snapshot(state.step, score, weights, detached_copy(training.branches.state_dict()))
+
+
+def ships_reestimated(training: Training, recipe: Recipe) -> bool:
+    """Whether BatchNorm statistics are estimated anew for evaluation: after a short run, and for averaged weights.
+
+    These have never seen an image: their run is one of 0 steps.
+    """
+    return needs_reestimation(training, 0 if recipe.ema else recipe.steps)
 
 
 @contextmanager
 def shipping_statistics(training: Training, recipe: Recipe, samples: TrainingSamples) -> Iterator[None]:
-    """BatchNorm statistics to ship: re-estimated on the first 16 batches where the run is short, else as they ran."""
-    if not needs_reestimation(training, recipe.steps):
+    """BatchNorm statistics to ship: re-estimated on the first 16 batches where it is needed, else as they ran."""
+    if not ships_reestimated(training, recipe):
         yield
         return
     torch.manual_seed(recipe.seed)  # dropout
@@ -138,4 +233,6 @@ def shipping_statistics(training: Training, recipe: Recipe, samples: TrainingSam
 
 
 def statistics_batches(training: Training, recipe: Recipe, samples: TrainingSamples) -> Iterator[Sample]:
-    return training_batches(samples, recipe, device_of(training), first=0, last=STATISTICS_BATCHES)
+    """This process's share of the first batches, in the parts that training takes them in."""
+    for batch in training_batches(samples, recipe, device_of(training), first=0, last=STATISTICS_BATCHES):
+        yield from batch.parts(recipe.accumulate)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +19,28 @@ METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 
 
-class TrainingLog:
+class Log:
+    """What a training tells in the processes that leave the telling to the first: nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    def step(self, step: int, terms: Mapping[str, float], learning_rate: float) -> None:
+        """A finished step."""
+
+    def evaluation(self, step: int, score: SegmentationScore, terms: Mapping[str, float]) -> None:
+        """A validation's score."""
+
+    def unreadable(self, step: int, images: Mapping[str, str], *, new: Sequence[str]) -> None:
+        """The images that a step skipped, by id, and what is wrong with them; `new` are those not met before."""
+
+
+class TrainingLog(Log):
     """Open while a training runs; the files hold nothing of a step after `first` when it is opened again."""
 
     def __init__(self, out: Path, *, first: int, steps: int) -> None:
@@ -62,6 +83,12 @@ class TrainingLog:
         self._draw(step, {"miou": score.miou, **per_class})
         if self.bar.disable:
             note(f"step {step}/{self.steps}  {_told(terms, self.miou)}  {self._time_left(step)} left")
+
+    def unreadable(self, step: int, images: Mapping[str, str], *, new: Sequence[str]) -> None:
+        """Writes which images a step skipped and why, and says it of those that were not met before."""
+        self._write({"step": step, "unreadable": dict(images)})
+        for id in new:
+            note(f"skipped: {images[id]}")
 
     def _write(self, record: Mapping[str, Json]) -> None:
         self.lines.write(json.dumps(record) + "\n")

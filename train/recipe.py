@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
@@ -14,7 +15,7 @@ from hardedge.data.folder import Labels
 from hardedge.errors import BadInput, listed
 from hardedge.models import architecture
 from hardedge.train.branches import AuxiliaryBranch, BranchConfig, FeatureBranch, HardnessBranch
-from hardedge.train.losses import LossSum, parse_loss
+from hardedge.train.losses import LossSum, Semeda, parse_loss
 
 IGNORED = 255  # the label of pixels that do not count, in every training batch and whatever the data set's own
 
@@ -30,12 +31,20 @@ class Recipe(Contract):
     """One training. Sizes are (height, width) in pixels, `scale` a range of factors on the image's own size.
 
     `flip` is a probability; brightness, contrast, saturation and hue are jitter strengths (0: none), as torchvision has
-    them. `amp` is mixed precision where there is a GPU. `keep` says which evaluation's weights ship, `labels` which of
-    the data set's folders is trained on; validation is always on its masks.
+    them. `keep` says which evaluation's weights ship, `labels` which of the data set's folders is trained on;
+    validation is always on its masks.
+
+    `pretrained` starts the backbone from its library's ImageNet weights.
+
+    `batch` is that of a step: over all processes that train together, and over the `accumulate` parts in which each of
+    them takes its share. `ema` is the decay of an average of the weights that ships in their place (0: none). `amp` is
+    mixed precision in float16 where there is a GPU; with `bfloat16` it is in that, on a CPU too. `skip_unreadable`
+    takes the next image of the epoch for one that cannot be read, instead of stopping.
     """
 
     name: str
     network: str
+    pretrained: bool = False
     loss: Annotated[LossSum, PlainValidator(_loss), PlainSerializer(str)]
     branches: tuple[HardnessBranch, ...] = ()
     auxiliary: bool = False
@@ -58,7 +67,15 @@ class Recipe(Contract):
     keep: Literal["best", "last"] = "best"
     labels: Labels = "masks"
     seed: int = 0
+    accumulate: int = 1
+    sync_batchnorm: bool = True
+    ema: float = 0.0
     amp: bool = True
+    bfloat16: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    fused: bool = True
+    skip_unreadable: bool = False
     workers: int = 0
 
     def to_json(self) -> dict[str, Json]:
@@ -75,6 +92,11 @@ class Recipe(Contract):
             faults = [f"{_field(fault['loc'])}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
         raise listed(f"{name} is not a recipe", faults, "Change these fields.")
 
+    @property
+    def edge_network(self) -> Path | None:
+        """The directory of the edge network that the loss reads, if it does."""
+        return next((Path(term.loss.network) for term in self.loss.terms if isinstance(term.loss, Semeda)), None)
+
     def parts(self) -> tuple[BranchConfig, ...]:
         """Everything that stands beside the network in training and does not ship.
 
@@ -89,18 +111,23 @@ def _field(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location)
 
 
-def require_usable(recipe: Recipe, *, hardness_maps: bool = False) -> None:
+def require_usable(recipe: Recipe, *, hardness_maps: bool = False, processes: int = 1) -> None:
     """Raises BadInput with every fault of the recipe, before anything is built.
 
-    `hardness_maps` says that the loss's hardness comes from stored maps instead of a branch.
+    `hardness_maps` says that the loss's hardness comes from stored maps instead of a branch; `processes` is how many
+    train together.
     """
     faults = _part_faults(recipe, hardness_maps) + _loss_faults(recipe.loss) + _number_faults(recipe)
+    faults += _share_faults(recipe, processes)
     if faults:
         raise listed(f"recipe {recipe.name} cannot be used", faults, "Change these fields of the recipe.")
 
 
 def _loss_faults(loss: LossSum) -> list[str]:
     faults = {
+        f"""loss "{loss}": semeda needs an edge network. Train one with `hardedge edges`: semeda(network='DIR')""": any(
+            isinstance(term.loss, Semeda) and not term.loss.network for term in loss.terms
+        ),
         f'loss "{loss}": no term counts from the first step on': all(term.start > 0 for term in loss.terms),
         f'loss "{loss}": ignore_index must be {IGNORED}, the value of ignored pixels in every training batch': any(
             vars(term.loss).get("ignore_index", IGNORED) != IGNORED for term in loss.terms
@@ -134,6 +161,19 @@ def _part_faults(recipe: Recipe, hardness_maps: bool) -> list[str]:
     return [fault for fault, found in faults.items() if found]
 
 
+def _share_faults(recipe: Recipe, processes: int) -> list[str]:
+    if recipe.accumulate < 1:
+        return [f"accumulate: expected 1 or more, got {recipe.accumulate}"]
+    parts = processes * recipe.accumulate
+    divided = f"{processes} process(es) x accumulate {recipe.accumulate}"
+    if recipe.batch % parts:
+        return [f"batch: {recipe.batch} is no multiple of {divided}"]
+    if recipe.batch < 2 * parts:
+        reason = "BatchNorm over one image of 1x1 features has no variance"
+        return [f"batch: expected {2 * parts} or more, 2 for each of {divided} ({reason}), got {recipe.batch}"]
+    return []
+
+
 def _number_faults(recipe: Recipe) -> list[str]:
     low, high = recipe.scale
     expected = {
@@ -145,7 +185,6 @@ def _number_faults(recipe: Recipe) -> list[str]:
         "poly_power": ("0 or more", 0 <= recipe.poly_power < math.inf),
         "auxiliary_weight": ("0 or more", 0 <= recipe.auxiliary_weight < math.inf),
         "steps": ("1 or more", recipe.steps >= 1),
-        "batch": ("2 or more (BatchNorm over one image of 1x1 features has no variance)", recipe.batch >= 2),
         "crop": ("a height and a width of 32 or more", len(recipe.crop) == 2 and min(recipe.crop) >= 32),
         "scale": ("0 < smallest <= largest", 0 < low <= high < math.inf),
         "flip": ("0 to 1", 0 <= recipe.flip <= 1),
@@ -155,6 +194,8 @@ def _number_faults(recipe: Recipe) -> list[str]:
         "hue": ("0 to 0.5", 0 <= recipe.hue <= 0.5),
         "evaluate_every": ("1 or more", recipe.evaluate_every >= 1),
         "seed": ("0 or more", recipe.seed >= 0),
+        "ema": ("0 to below 1", 0 <= recipe.ema < 1),
+        "bfloat16": ("false, or true with amp: it is mixed precision", recipe.amp or not recipe.bfloat16),
         "workers": ("0 or more", recipe.workers >= 0),
     }
     return [

@@ -1,5 +1,7 @@
 """Training batches that depend on the recipe and the step alone, so that a resumed run sees the same ones."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,18 +17,45 @@ from torchvision import tv_tensors
 from hardedge.contracts import Normalisation
 from hardedge.data.folder import Dataset, Pixels, read_mask
 from hardedge.errors import BadInput
+from hardedge.train import processes
 from hardedge.train.augmentation import augmentation
+from hardedge.train.losses.boundary import boundary_distance
 from hardedge.train.recipe import IGNORED, Recipe
 
 NORMALISATION = Normalisation()
 
 
 class Sample(NamedTuple):
-    """An augmented image and its labels, or a batch of them, and what the loss reads beside them, by name."""
+    """An augmented image and its labels, or a batch of them, and what the loss reads beside them, by name.
+
+    `ids` are those of the images; `unreadable` those of the images whose places they took, each with what is wrong.
+    """
 
     image: Tensor
     target: Tensor
     beside: dict[str, Tensor]
+    ids: tuple[str, ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+    def on(self, device: torch.device) -> Sample:
+        """The batch on the device."""
+        beside = {name: value.to(device, non_blocking=True) for name, value in self.beside.items()}
+        image, target = (tensor.to(device, non_blocking=True) for tensor in (self.image, self.target))
+        return self._replace(image=image, target=target, beside=beside)
+
+    def parts(self, count: int) -> list[Sample]:
+        """The batch in so many equal parts, in order."""
+        size = len(self.image) // count
+        places = [slice(start, start + size) for start in range(0, count * size, size)]
+        return [
+            Sample(
+                self.image[place],
+                self.target[place],
+                {name: value[place] for name, value in self.beside.items()},
+                self.ids[place],
+            )
+            for place in places
+        ]
 
 
 def seed_of(*key: int | str) -> int:
@@ -61,7 +90,8 @@ class TrainingSamples(TorchDataset[Sample | BadInput]):
     `distance` [h, w] in pixels to the nearest boundary of the labels, where the loss accepts it; `hardness` [1, h, w],
     the logits of the map in `hardness_maps`/ID.png, where that is given. Every epoch is a permutation of the training
     split. An unreadable sample is returned as its BadInput: raised in a worker process it would arrive wrapped in that
-    process's traceback.
+    process's traceback. With the recipe's `skip_unreadable` the next image of the epoch that can be read stands in for
+    it: what a sample is still depends on the seed, the index and the files alone.
     """
 
     def __init__(self, dataset: Dataset, recipe: Recipe, hardness_maps: Path | None = None) -> None:
@@ -70,16 +100,26 @@ class TrainingSamples(TorchDataset[Sample | BadInput]):
         self.hardness_maps = hardness_maps
         self.distances = "distance" in recipe.loss.accepts
         self.augment = augmentation(recipe, NORMALISATION)
+        self.skip_unreadable = recipe.skip_unreadable
+        self.order: tuple[int, Tensor] | None = None
 
-    def id_at(self, index: int) -> str:
+    def id_at(self, index: int, further: int = 0) -> str:
+        """The id of the sample's image, or of that so many places further in the same epoch, round its end."""
         ids = self.dataset.splits["train"]
         epoch, place = divmod(index, len(ids))
-        generator = torch.Generator().manual_seed(seed_of(self.seed, "epoch", epoch))
-        return ids[int(torch.randperm(len(ids), generator=generator)[place])]
+        return ids[int(self._order(epoch)[(place + further) % len(ids)])]
+
+    def _order(self, epoch: int) -> Tensor:
+        """The epoch's permutation; the last one asked for is kept, as drawing it takes longer the more images there
+        are."""
+        if self.order is None or self.order[0] != epoch:
+            generator = torch.Generator().manual_seed(seed_of(self.seed, "epoch", epoch))
+            self.order = epoch, torch.randperm(len(self.dataset.splits["train"]), generator=generator)
+        return self.order[1]
 
     def __getitem__(self, index: int) -> Sample | BadInput:
         try:
-            image_HWC, masks = self._read(self.id_at(index))
+            id, image_HWC, masks, unreadable = self._readable(index)
         except BadInput as error:
             return error
         with torch.random.fork_rng(devices=[]):
@@ -91,7 +131,24 @@ class TrainingSamples(TorchDataset[Sample | BadInput]):
         beside = {}
         if maps_HW:
             beside["hardness"] = _logit(maps_HW[0])[None]
-        return Sample(normalised(image_CHW.as_subclass(torch.Tensor)), target_HW.long(), beside)
+        if self.distances:
+            beside["distance"] = torch.from_numpy(boundary_distance(target_HW.numpy(), IGNORED))
+        return Sample(
+            normalised(image_CHW.as_subclass(torch.Tensor)), target_HW.long(), beside, (id,), tuple(unreadable)
+        )
+
+    def _readable(self, index: int) -> tuple[str, Pixels, list[Pixels], list[tuple[str, str]]]:
+        """The first readable image from the index on, by id, what is cut with it, and the unreadable ones before it."""
+        unreadable: list[tuple[str, str]] = []
+        for further in range(len(self.dataset.splits["train"])):
+            id = self.id_at(index, further)
+            try:
+                return id, *self._read(id), unreadable
+            except BadInput as error:
+                if not self.skip_unreadable:
+                    raise
+                unreadable.append((id, str(error)))
+        raise BadInput(f"none of the training images can be read, for the last of them: {unreadable[-1][1]}")
 
     def _read(self, id: str) -> tuple[Pixels, list[Pixels]]:
         """The image, and what is cut as it is: the labels, and the hardness map if there is one."""
@@ -111,29 +168,32 @@ def _batch(samples: list[Sample | BadInput]) -> Sample | BadInput:
     for sample in samples:
         if isinstance(sample, BadInput):
             return sample
-    images, targets, besides = zip(*samples, strict=True)
+    images, targets, besides, ids, unreadable = zip(*samples, strict=True)
     beside = {name: torch.stack([each[name] for each in besides]) for name in besides[0]}
-    return Sample(torch.stack(images), torch.stack(targets), beside)
+    return Sample(torch.stack(images), torch.stack(targets), beside, sum(ids, ()), sum(unreadable, ()))
 
 
 def training_batches(
     samples: TrainingSamples, recipe: Recipe, device: torch.device, *, first: int, last: int
 ) -> Iterator[Sample]:
-    """The batches of steps first to last - 1 on the device.
+    """This process's share of the batches of steps first to last - 1, on the device.
 
-    Raises BadInput at the first sample that cannot be read.
+    Their `unreadable` are those of all processes. Raises BadInput at the first sample that cannot be read, in all
+    processes.
     """
+    share = recipe.batch // processes.count()
+    offset = processes.rank() * share
     loader: DataLoader[Sample | BadInput] = DataLoader(
         samples,
-        batch_size=recipe.batch,
-        sampler=range(first * recipe.batch, last * recipe.batch),
+        batch_size=share,
+        sampler=(step * recipe.batch + offset + slot for step in range(first, last) for slot in range(share)),
         num_workers=recipe.workers,
         collate_fn=_batch,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),
     )
     for batch in loader:
-        if isinstance(batch, BadInput):
-            raise batch
-        beside = {name: value.to(device, non_blocking=True) for name, value in batch.beside.items()}
-        yield Sample(batch.image.to(device, non_blocking=True), batch.target.to(device, non_blocking=True), beside)
+        processes.raise_any(batch if isinstance(batch, BadInput) else None)
+        assert isinstance(batch, Sample)  # else it was raised
+        unreadable = processes.told(batch.unreadable or None) if recipe.skip_unreadable else []
+        yield batch.on(device)._replace(unreadable=sum(unreadable, ()))

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +48,21 @@ class Snapshot:
 
 @dataclass
 class TrainingState:
-    """All that changes from step to step, and the frozen `tools` that the loss reads, by name.
+    """All that changes from step to step, and the `objective` that gives the loss of a batch with the frozen `tools`.
 
+    `average` is that of the weights, if the recipe has one; `unreadable` says how often each image was skipped.
     Random numbers are no part of it: each step is seeded by its own number.
     """
 
     training: Training
+    objective: nn.Module
     optimiser: Optimizer
     scaler: GradScaler
     tools: dict[str, nn.Module]
+    average: Training | None = None
     step: int = 0
     seconds: float = 0.0
+    unreadable: dict[str, int] = field(default_factory=dict)
     best: Snapshot | None = None
 
 
@@ -102,8 +106,10 @@ def save_state(out: Path, state: TrainingState) -> None:
         "branches": state.training.branches.state_dict(),
         "optimiser": state.optimiser.state_dict(),
         "scaler": state.scaler.state_dict(),
+        "average": state.average.state_dict() if state.average is not None else None,
         "step": state.step,
         "seconds": state.seconds,
+        "unreadable": state.unreadable,
         "best": _record(state.best) if state.best else None,
     }
     buffer = io.BytesIO()  # torch.save on a path turns a full disk into a RuntimeError without a reason
@@ -111,25 +117,30 @@ def save_state(out: Path, state: TrainingState) -> None:
     write_atomically(out / TRAINING, buffer.getvalue())
 
 
-def load_state(out: Path, state: TrainingState) -> None:
-    """Reads the stored state into the freshly built one; leaves that as it is when none was stored yet."""
-    path = out / TRAINING
-    if not path.is_file():
-        return
+def stored_state(out: Path) -> bytes | None:
+    """The state on disk; None when none was stored yet."""
+    return (out / TRAINING).read_bytes() if (out / TRAINING).is_file() else None
+
+
+def load_state(out: Path, stored: bytes, state: TrainingState) -> None:
+    """Reads the state that was stored in `out` into the freshly built one."""
     try:
-        payload: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        payload: Mapping[str, Any] = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for one cause
-        raise BadInput(f"{path} cannot be read ({error}). Start again with --force.") from None
+        raise BadInput(f"{out / TRAINING} cannot be read ({error}). Start again with --force.") from None
     state.training.model.load_state_dict(payload["model"])
     state.training.branches.load_state_dict(payload["branches"])
     state.optimiser.load_state_dict(payload["optimiser"])
     state.scaler.load_state_dict(payload["scaler"])
+    if state.average is not None:
+        state.average.load_state_dict(payload["average"])
     state.step, state.seconds = payload["step"], payload["seconds"]
+    state.unreadable = payload["unreadable"]
     state.best = _snapshot(payload["best"]) if payload["best"] else None
 
 
 def _record(snapshot: Snapshot) -> dict[str, Any]:
-    record = {field.name: getattr(snapshot, field.name) for field in fields(snapshot)}
+    record = {each.name: getattr(snapshot, each.name) for each in fields(snapshot)}
     return record | {"score": asdict(snapshot.score)}
 
 

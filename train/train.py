@@ -12,14 +12,16 @@ from torch import Tensor
 from hardedge import __version__
 from hardedge.artefact import disk_errors, staged
 from hardedge.console import note
-from hardedge.contracts import Checkpoint, NetworkSpec, load, seal, write_atomically
+from hardedge.contracts import Checkpoint, EdgeNetworkManifest, NetworkSpec, load, seal, write_atomically
 from hardedge.data.folder import Dataset, open_dataset
 from hardedge.errors import BadInput
+from hardedge.train import processes
+from hardedge.train.backbone import starting_weights
 from hardedge.train.branches import FeatureBranch
 from hardedge.train.budget import steps_within
-from hardedge.train.evaluation import needs_reestimation
 from hardedge.train.hardness_maps import TRAINING_MAPS, hardness_source, write_hardness_maps, write_training_maps
-from hardedge.train.loop import fit, new_state
+from hardedge.train.loop import fit, new_state, ships_reestimated
+from hardedge.train.objective import shared
 from hardedge.train.recipe import Recipe, require_usable
 from hardedge.train.samples import NORMALISATION, TrainingSamples
 from hardedge.train.state import (
@@ -29,10 +31,12 @@ from hardedge.train.state import (
     load_state,
     read_started,
     require_same,
+    stored_state,
     write_started,
 )
 
 
+@processes.joined()
 def train(
     recipe: Recipe,
     data: Path,
@@ -41,36 +45,60 @@ def train(
     resume: bool = False,
     budget: float | None = None,
     hardness_maps: Path | None = None,
+    backbone_weights: Path | None = None,
     force: bool = False,
-) -> Checkpoint:
+) -> Checkpoint | None:
     """Trains the recipe on a data set, and writes the checkpoint directory; its manifest is the last file written.
 
     `budget` (seconds) replaces the recipe's step count by what fits. `resume` goes on after the last evaluation of a
     training that was killed: on the CPU the result is the uninterrupted run's, bit for bit. `hardness_maps` is a
-    trained checkpoint whose hardness of the training images the loss reads instead of a branch's. Raises BadInput for a
-    recipe or data that cannot be used, a loss that is not finite, `out` that exists (unless `force`), and for `resume`
-    where there is nothing to go on with or the recipe or data differ; MissingHere when the disk is full.
+    trained checkpoint whose hardness of the training images the loss reads instead of a branch's, `backbone_weights` a
+    file with the state_dict that the network's backbone starts from. Raises BadInput for a recipe, data or weights that
+    cannot be used, a loss that is not finite, `out` that exists (unless `force`), and for `resume` where there is
+    nothing to go on with or the recipe or data differ; MissingHere when the disk is full or pretrained weights cannot
+    be downloaded.
+
+    Under torchrun its processes share each batch; the first alone writes and returns the checkpoint, the others return
+    None. They may be another number on resuming.
     """
-    require_usable(recipe, hardness_maps=hardness_maps is not None)
-    dataset = open_dataset(data, recipe.labels)
+    dataset, inputs = processes.agreed(lambda: _usable(recipe, data, budget, hardness_maps))
     _tell(recipe)
-    inputs = input_digests(recipe, hardness_maps)
+    backbone = processes.agreed(lambda: starting_weights(recipe, backbone_weights))
+    if backbone is not None:
+        inputs["backbone_weights"] = backbone.digest
     with disk_errors():
-        state = new_state(recipe, dataset.task)
-        if resume:
-            started = resumable(recipe, dataset, inputs, out)
-        else:
-            started = start(recipe, dataset, inputs, out, hardness_maps=hardness_maps, budget=budget, force=force)
+        state = processes.agreed(lambda: new_state(recipe, dataset.task, backbone))
+
+        def begin() -> tuple[Started, bytes | None]:
+            if resume:
+                return resumable(recipe, dataset, inputs, out), stored_state(out)
+            return start(recipe, dataset, inputs, out, hardness_maps=hardness_maps, budget=budget, force=force), None
+
+        started, stored = processes.by_first(begin)
         recipe = replace(recipe, steps=started.steps)
-        load_state(out, state)
+        if stored is not None:
+            processes.agreed(lambda: load_state(out, stored, state))
+        state.objective = shared(state.objective, state.training, recipe)
         maps = out / TRAINING_MAPS if hardness_maps else None
         fit(state, recipe, TrainingSamples(dataset, recipe, maps), out)
-        return finish(state, recipe, dataset, inputs, out)
+        return finish(state, recipe, dataset, inputs, out) if processes.is_first() else None
+
+
+def _usable(
+    recipe: Recipe, data: Path, budget: float | None, hardness_maps: Path | None
+) -> tuple[Dataset, dict[str, str]]:
+    count = processes.count()
+    require_usable(recipe, hardness_maps=hardness_maps is not None, processes=count)
+    if budget is not None and count > 1:
+        raise BadInput(f"--budget counts the steps of one process, and these are {count}. Set steps instead.")
+    return open_dataset(data, recipe.labels), input_digests(recipe, hardness_maps)
 
 
 def input_digests(recipe: Recipe, hardness_maps: Path | None) -> dict[str, str]:
     """The digests of the artefacts that the training reads, by name; raises BadInput where one is not sound."""
     digests: dict[str, str] = {}
+    if recipe.edge_network is not None:
+        digests["edge_network"] = load(EdgeNetworkManifest, recipe.edge_network).digest
     if hardness_maps is not None:
         digests["hardness_maps"] = load(Checkpoint, hardness_maps).digest
     return digests
@@ -89,7 +117,7 @@ def start(
     """Makes the directory with the record of what is started in it; with a budget, after its steps were counted."""
     with staged(out, force=force) as fresh:
         if hardness_maps is not None:
-            write_training_maps(hardness_maps, dataset, fresh / TRAINING_MAPS)
+            write_training_maps(hardness_maps, dataset, fresh / TRAINING_MAPS, skip_unreadable=recipe.skip_unreadable)
         samples = TrainingSamples(dataset, recipe, fresh / TRAINING_MAPS if hardness_maps else None)
         steps = steps_within(budget, recipe, samples) if budget is not None else recipe.steps
         if budget is not None:
@@ -111,12 +139,24 @@ def resumable(recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Pat
 
 
 def _tell(recipe: Recipe) -> None:
+    if not processes.is_first():
+        return
     if not torch.cuda.is_available():
-        note("no CUDA device: training on the CPU, in float32")
+        note(f"no CUDA device: training on the CPU, in {'bfloat16 and ' if recipe.bfloat16 else ''}float32")
+    if processes.count() > 1:
+        note(_shares(recipe))
     for warning in recipe.loss.warnings():
         note(warning)
     if "features" in recipe.loss.accepts and not any(isinstance(part, FeatureBranch) for part in recipe.parts()):
         note(f"loss {recipe.loss}: which features of {recipe.network} to compare is not known; colours alone are")
+
+
+def _shares(recipe: Recipe) -> str:
+    count = processes.count()
+    text = f"{count} processes, {recipe.batch // count} of the {recipe.batch} images of a step each"
+    if recipe.sync_batchnorm and not torch.cuda.is_available():
+        text += "; torch synchronises BatchNorm on GPUs alone: each process normalises by its own images"
+    return text
 
 
 def finish(state: TrainingState, recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path) -> Checkpoint:
@@ -127,10 +167,13 @@ def finish(state: TrainingState, recipe: Recipe, dataset: Dataset, inputs: dict[
     _write_tensors(out / "training_only.safetensors", kept.branches)
     state.training.model.load_state_dict(kept.weights)
     state.training.branches.load_state_dict(kept.branches)
-    write_hardness_maps(state.training, dataset, out / "hardness")
+    write_hardness_maps(state.training, dataset, out / "hardness", skip_unreadable=recipe.skip_unreadable)
     shutil.rmtree(out / TRAINING_MAPS, ignore_errors=True)
     for partial in out.rglob(".*.partial"):
         partial.unlink()
+    if state.unreadable:
+        times = sum(state.unreadable.values())
+        note(f"{len(state.unreadable)} unreadable images were skipped, {times} times: {', '.join(state.unreadable)}")
     return seal(out, _manifest(state, kept, recipe, dataset, inputs))
 
 
@@ -158,7 +201,7 @@ def _manifest(
         steps=recipe.steps,
         best_step=kept.step,
         validation=kept.score,
-        batchnorm_reestimated=needs_reestimation(state.training, recipe.steps),
+        batchnorm_reestimated=ships_reestimated(state.training, recipe),
         hardness=hardness_source(state.training),
         data=dataset.name,
         data_digest=dataset.digest(),

@@ -155,6 +155,12 @@ def run(
     type=FOLDER,
     help="A trained checkpoint: its hardness of the training images stands in for a branch (--set branches=).",
 )
+@click.option("--pretrained", is_flag=True, help="Start the backbone from its library's ImageNet weights.")
+@click.option(
+    "--backbone-weights",
+    type=FOLDER,
+    help="A file with the state_dict that the backbone starts from (safetensors, or torch.save).",
+)
 @resume_option
 @force_option
 @json_option
@@ -165,6 +171,8 @@ def train(
     settings: tuple[tuple[str, str], ...],
     budget: float | None,
     hardness_maps: Path | None,
+    pretrained: bool,
+    backbone_weights: Path | None,
     resume: bool,
     force: bool,
     as_json: bool,
@@ -173,10 +181,19 @@ def train(
 
     Example: hardedge train camvid --data my_data --out runs/a --set loss='hardness + cpg' --set steps=2000
     """
-    configured = _recipe(recipe, settings)
+    configured = _recipe(recipe, (*settings, ("pretrained", "true")) if pretrained else settings)
     from hardedge.train.train import train
 
-    checkpoint = train(configured, data, out, resume=resume, budget=budget, hardness_maps=hardness_maps, force=force)
+    checkpoint = train(
+        configured,
+        data,
+        out,
+        resume=resume,
+        budget=budget,
+        hardness_maps=hardness_maps,
+        backbone_weights=backbone_weights,
+        force=force,
+    )
     if checkpoint is None:
         return
     score = checkpoint.validation.miou

@@ -13,8 +13,9 @@ from hardedge.errors import BadInput
 from hardedge.metrics import score_of
 from hardedge.train.budget import Costs, affordable_steps
 from hardedge.train.evaluation import confusion, needs_reestimation, reestimated_batchnorm
-from hardedge.train.loop import learning_rate, new_state, step_loss, training_step
+from hardedge.train.loop import learning_rate, new_state, training_step
 from hardedge.train.losses import parse_loss
+from hardedge.train.objective import step_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.samples import Sample
 
@@ -52,11 +53,12 @@ def test_the_auxiliary_head_adds_its_weighted_cross_entropy(tiny_recipe: Tiny) -
     recipe = tiny_recipe(loss=parse_loss("2*ce"), auxiliary_weight=0.4)
     target_BHW = torch.randint(0, 3, (2, 16, 16))
     target_BHW[0, :4] = 255
-    outputs = {"logits": torch.randn(2, 3, 16, 16), "auxiliary": torch.randn(2, 3, 4, 4)}
+    heads = (torch.randn(2, 3, 4, 4), torch.randn(2, 3, 8, 8))
+    outputs = {"logits": torch.randn(2, 3, 16, 16), "auxiliary": heads}
     total, terms = step_loss(recipe, outputs, target_BHW, progress=0.0)
     main = F.cross_entropy(outputs["logits"], target_BHW, ignore_index=255)
-    upsampled = F.interpolate(outputs["auxiliary"], (16, 16), mode="bilinear", align_corners=False)
-    auxiliary = F.cross_entropy(upsampled, target_BHW, ignore_index=255)
+    upsampled = [F.interpolate(logits, (16, 16), mode="bilinear", align_corners=False) for logits in heads]
+    auxiliary = sum(F.cross_entropy(logits, target_BHW, ignore_index=255) for logits in upsampled)
     torch.testing.assert_close(total, 2 * main + 0.4 * auxiliary)
     torch.testing.assert_close(terms, {"ce": main, "auxiliary": auxiliary})
 
