@@ -12,11 +12,12 @@ from typing import Any
 
 def main(job: dict[str, Any]) -> None:
     """Writes one plan a device into the job's folder; the last line of stdout tells the version and the seconds."""
-    import importlib
     import time
 
     import polygraphy.backend.trt as polygraphy_trt
     from polygraphy.logger import G_LOGGER
+
+    from hardedge.deploy.tensorrt_api import aim, installed_version
 
     # errors only: they reach the user through the parent's message
     G_LOGGER.module_severity = G_LOGGER.ERROR
@@ -25,27 +26,19 @@ def main(job: dict[str, Any]) -> None:
         began = time.perf_counter()
         config = polygraphy_trt.PostprocessConfig(
             polygraphy_trt.CreateConfig(profiles=[_profile(job["profile"])]),
-            lambda _builder, _network, config, device=device: _aim(config, device),
+            lambda _builder, _network, config, device=device: aim(config, job["builder"], device),
         )
         network = polygraphy_trt.NetworkFromOnnxPath(job["onnx"], strongly_typed=True)
         plan = polygraphy_trt.EngineBytesFromNetwork(network, config)()
         Path(job["folder"], f"{device}.plan").write_bytes(memoryview(plan))
         seconds[device] = time.perf_counter() - began
-    print(json.dumps({"version": importlib.import_module(job["builder"]).__version__, "seconds": seconds}))
+    print(json.dumps({"version": installed_version(job["builder"]), "seconds": seconds}))
 
 
 def _profile(shapes: dict[str, list[int]]) -> Any:
     from polygraphy.backend.trt import Profile
 
     return Profile().add("image", **{name: (*shape, 3) for name, shape in shapes.items()})
-
-
-def _aim(config: Any, device: str) -> None:
-    if device.startswith("sm"):
-        import tensorrt_rtx
-
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(getattr(tensorrt_rtx.ComputeCapability, device.upper()), 0)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from hardedge.contracts import Profile
 from hardedge.deploy.targets import Target
+from hardedge.deploy.tensorrt_api import MODULES
 from hardedge.errors import BadInput, HardedgeError, MissingHere, missing_extra
 
-_BUILDERS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 _ERROR_LINE = re.compile(r"\[[E!]\] (.+)")
 # printed by TensorRT-RTX on every machine without a driver, where building works all the same
 _HARMLESS = "CUDA driver version is insufficient"
@@ -38,7 +38,7 @@ def compile_plans(
     Raises BadInput with the builder's errors when it refuses the network, MissingHere when it is not installed or
     finds no GPU where it needs one.
     """
-    builder = _BUILDERS[backend]
+    builder = MODULES[backend]
     _require_builder(builder)
     devices = {target: target.device or "here" for target in targets}
     job = {

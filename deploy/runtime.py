@@ -13,6 +13,7 @@ from hardedge.contracts import Engine, load
 from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.plans import error_lines
 from hardedge.deploy.targets import parse_target
+from hardedge.deploy.tensorrt_api import MODULES, installed_version
 from hardedge.errors import BadInput, HardedgeError, MissingHere
 
 Pixels = npt.NDArray[np.uint8]
@@ -83,7 +84,7 @@ def open_runner(engine: Path) -> Runner:
     if target.backend == "onnxruntime":
         return OnnxRuntimeRunner(plan, target.device or "cpu")
     _require_same_device(manifest, target.device)
-    _require_same_version(manifest)
+    _require_same_version(manifest, MODULES[target.backend])
     return TensorRTRunner(plan, rtx=target.backend == "tensorrt-rtx")
 
 
@@ -129,11 +130,12 @@ def _require_same_device(engine: Engine, capability: str | None) -> None:
         raise MissingHere(f"{engine.target} was built ahead of time for {capability}; {found}. Verify it there.")
 
 
-def _require_same_version(engine: Engine) -> None:
-    import importlib
-
+def _require_same_version(engine: Engine, builder: str) -> None:
+    # the target names the module that is imported: the manifest's builder is anyone's text
+    if engine.builder != builder:
+        raise BadInput(f"{engine.target} is run by {builder}, but its manifest names {engine.builder}. Build it again.")
     try:
-        here = importlib.import_module(engine.builder).__version__
+        here = installed_version(builder)
     except (ImportError, OSError) as error:
         wanted = f"{engine.builder}=={engine.builder_version}"
         raise MissingHere(f"{engine.target} needs {wanted} ({error}). Add it with: pip install {wanted}") from None
