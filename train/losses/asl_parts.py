@@ -35,15 +35,16 @@ class _IntersectionAndUnion(torch.autograd.Function):
     def forward(
         ctx: Any, probabilities_BCHW: Tensor, target_BHW: Tensor, valid_BHW: Tensor, first: Numbers, second: Numbers
     ) -> Tensor:
-        valid_B1HW = valid_BHW.unsqueeze(1)
-        index_B1HW = target_BHW.unsqueeze(1).where(valid_B1HW, 0)
+        index_B1HW = target_BHW.where(valid_BHW, 0).unsqueeze(1)
         hit_B1HW, slope_B1HW = height_and_slope(probabilities_BCHW.gather(1, index_B1HW), first)
-        slope_B1HW = slope_B1HW.where(valid_B1HW, 0)
+        # a factor and no where(): a third of its time, and a probability is finite
+        counts_B1HW = valid_BHW.unsqueeze(1).to(hit_B1HW.dtype)
+        slope_B1HW = slope_B1HW * counts_B1HW
         # a curve is 0 at 0: what is not counted is 0
-        slopes_BCHW = probabilities_BCHW.where(valid_B1HW, 0).scatter_(1, index_B1HW, 0)
-        rises_C = _heights_to_slopes(slopes_BCHW, valid_BHW, second)
+        slopes_BCHW = (probabilities_BCHW * counts_B1HW).scatter_(1, index_B1HW, 0)
+        rises_C = _heights_to_slopes(slopes_BCHW, counts_B1HW, second)
         index_N = index_B1HW.reshape(-1)
-        counted_2N = torch.stack((hit_B1HW.where(valid_B1HW, 0), valid_B1HW.to(hit_B1HW.dtype))).view(2, -1).double()
+        counted_2N = torch.stack((hit_B1HW * counts_B1HW, counts_B1HW)).view(2, -1).double()
         hit_C, labelled_C = counted_2N.new_zeros(2, len(rises_C)).index_add_(1, index_N, counted_2N)
         ctx.save_for_backward(slopes_BCHW, slope_B1HW, index_B1HW)
         return torch.stack((hit_C, labelled_C + rises_C, labelled_C))
@@ -57,26 +58,26 @@ class _IntersectionAndUnion(torch.autograd.Function):
         return grad_BCHW.scatter_(1, index_B1HW, slope_B1HW * hit_C[index_B1HW]), None, None, None, None
 
 
-def _heights_to_slopes(maps_BCHW: Tensor, valid_BHW: Tensor, numbers: Numbers) -> Tensor:
-    """Replaces x by the curve's slope at x, 0 where not valid; gives the sum of its heights, float64 [C]."""
+def _heights_to_slopes(maps_BCHW: Tensor, counts_B1HW: Tensor, numbers: Numbers) -> Tensor:
+    """Replaces x by the curve's slope at x times what it counts; gives the sum of its heights, float64 [C]."""
     sums_C = torch.zeros(maps_BCHW.shape[1], dtype=torch.float64, device=maps_BCHW.device)
-    for place, part, valid in _parts(maps_BCHW, valid_BHW):
+    for place, part, counts in _parts(maps_BCHW, counts_B1HW):
         heights_BC, slope_BCHW = summed_height_and_slope(part, numbers)
-        torch.mul(slope_BCHW, valid, out=part)
+        torch.mul(slope_BCHW, counts, out=part)
         sums_C[place] += heights_BC.sum(0)
     return sums_C
 
 
-def _parts(maps_BCHW: Tensor, valid_BHW: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def _parts(maps_BCHW: Tensor, counts_B1HW: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """The maps plane by plane on a CPU, where a plane stays in the cache; elsewhere whole, in few operations."""
     classes = maps_BCHW.shape[1]
     if maps_BCHW.is_cuda or torch.compiler.is_compiling():
-        yield slice(0, classes), maps_BCHW, valid_BHW.unsqueeze(1)
+        yield slice(0, classes), maps_BCHW, counts_B1HW
         return
     for image in range(len(maps_BCHW)):
         for index in range(classes):
             place = slice(index, index + 1)
-            yield place, maps_BCHW[image : image + 1, place], valid_BHW[image, None, None]
+            yield place, maps_BCHW[image : image + 1, place], counts_B1HW[image : image + 1]
 
 
 def boundary_band(target_BHW: Tensor, valid_BHW: Tensor, tolerance: int) -> Tensor:

@@ -72,12 +72,25 @@ def height_and_slope(x: Tensor, numbers: Sequence[float]) -> tuple[Tensor, Tenso
 
 def summed_height_and_slope(x: Tensor, numbers: Sequence[float]) -> tuple[Tensor, Tensor]:
     """As height_and_slope, with the heights summed over the last two dimensions, and never written."""
-    first, *others = (_piece(x, points) for points in curve_pieces(numbers))
-    total, slope = _dot(first.half_t, first.secant), first.slope
-    for piece in others:
-        total = total + _dot(piece.half_t, piece.secant)
-        slope = torch.where(x > piece.start, piece.slope, slope)
+    first, *others = curve_pieces(numbers)
+    piece = _piece(x, first)
+    total, slope = _dot(piece.half_t, piece.secant), piece.slope
+    for points in others:
+        if x.is_cuda or torch.compiler.is_compiling():
+            piece = _piece(x, points)
+            total = total + _dot(piece.half_t, piece.secant)
+            slope = torch.where(x > piece.start, piece.slope, slope)
+        else:
+            _add_piece(total.view(-1), slope.view(-1), x.reshape(-1), points)
     return total, slope
+
+
+def _add_piece(total_M: Tensor, slope_N: Tensor, x_N: Tensor, points: tuple[Point, Point, Point]) -> None:
+    """Adds a later piece where there is any of it: few probabilities are as large. A GPU would wait for the host."""
+    index_K = (x_N > points[0][0]).nonzero().squeeze(1)
+    piece = _piece(x_N[index_K], points)
+    slope_N[index_K] = piece.slope
+    total_M.index_add_(0, index_K // (len(x_N) // len(total_M)), piece.half_t * piece.secant)
 
 
 @dataclass(frozen=True)
