@@ -39,7 +39,6 @@ class Dfr(Loss):
     deep: float = 0.5
     deep_weight: float = 1.0
     scale: float = 0.5
-    ignore_index: int = 255
 
     def __post_init__(self) -> None:
         if not (self.radius >= 1 and self.xy > 0 and self.rgb > 0 and self.deep > 0 and self.deep_weight >= 0):
