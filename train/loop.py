@@ -42,6 +42,7 @@ from hardedge.train.samples import Sample, TrainingSamples, seed_of, training_ba
 from hardedge.train.state import Snapshot, TrainingState, detached_copy, save_state
 
 STATISTICS_BATCHES = 16
+WARM_UP_FROM = 0.1
 LAST_WEIGHTS = "last.safetensors"
 
 
@@ -120,8 +121,15 @@ def _count_unreadable(state: TrainingState, batch: Sample, log: Log) -> None:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """The poly schedule: the rate at a step counted from 0, falling to 0 at recipe.steps."""
-    return recipe.learning_rate * float((1 - step / recipe.steps) ** recipe.poly_power)
+    """The rate at a step counted from 0: the poly schedule, falling to final_rate at recipe.steps.
+
+    During the warm-up it is that times a factor that rises linearly from WARM_UP_FROM to 1.
+    """
+    fall = recipe.learning_rate - recipe.final_rate
+    rate = recipe.final_rate + fall * float((1 - step / recipe.steps) ** recipe.poly_power)
+    if step >= recipe.warm_up:
+        return rate
+    return rate * (WARM_UP_FROM + (1 - WARM_UP_FROM) * step / recipe.warm_up)
 
 
 def training_step(state: TrainingState, recipe: Recipe, batch: Sample) -> dict[str, float]:

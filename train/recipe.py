@@ -36,6 +36,9 @@ class Recipe(Contract):
 
     `pretrained` starts the backbone from its library's ImageNet weights.
 
+    The learning rate falls to `final_rate` at the last step, as a power of the steps left; over the first `warm_up`
+    steps it rises to that curve from a tenth of it.
+
     `batch` is that of a step: over all processes that train together, and over the `accumulate` parts in which each of
     them takes its share. `ema` is the decay of an average of the weights that ships in their place (0: none). `amp` is
     mixed precision in float16 where there is a GPU; with `bfloat16` it is in that, on a CPU too. `skip_unreadable`
@@ -54,6 +57,8 @@ class Recipe(Contract):
     momentum: float = 0.9
     weight_decay: float = 1e-4
     poly_power: float = 0.9
+    final_rate: float = 0.0
+    warm_up: int = 0
     steps: int
     batch: int
     crop: tuple[int, int]
@@ -183,6 +188,8 @@ def _number_faults(recipe: Recipe) -> list[str]:
         "momentum": ("0 to below 1", 0 <= recipe.momentum < 1),
         "weight_decay": ("0 or more", 0 <= recipe.weight_decay < math.inf),
         "poly_power": ("0 or more", 0 <= recipe.poly_power < math.inf),
+        "final_rate": ("0 to learning_rate", 0 <= recipe.final_rate <= recipe.learning_rate),
+        "warm_up": ("0 or more", recipe.warm_up >= 0),
         "auxiliary_weight": ("0 or more", 0 <= recipe.auxiliary_weight < math.inf),
         "steps": ("1 or more", recipe.steps >= 1),
         "crop": ("a height and a width of 32 or more", len(recipe.crop) == 2 and min(recipe.crop) >= 32),

@@ -124,7 +124,7 @@ def run(
     """Train, export, build engines, verify them.
 
     Everything in one command, from labelled images to the report in OUT/report.
-    RECIPE is a shipped recipe (default: streets, or camvid with --data).
+    RECIPE is what `hardedge train` takes (default: streets, or camvid with --data).
 
     Example: hardedge run --data my_data --out runs/mine --budget 20m --max-miou-drop 0.1
     """
@@ -178,6 +178,9 @@ def train(
     as_json: bool,
 ) -> None:
     """Train RECIPE on a data set and write a checkpoint.
+
+    RECIPE is a shipped recipe (`hardedge recipes` lists them), FILE.py or FILE.py:function of your own, or the
+    directory of a finished training, whose recipe is run again.
 
     Example: hardedge train camvid --data my_data --out runs/a --set loss='hardness + cpg' --set steps=2000
     """
@@ -361,6 +364,23 @@ def models(as_json: bool) -> None:
     from hardedge.models.census import described, network_table
 
     table = network_table()
+    _print(table, described(table), as_json)
+
+
+@cli.command()
+@json_option
+def recipes(as_json: bool) -> None:
+    """List the recipes.
+
+    With what each trains, and the published mIoU beside ours (--json has it all; docs/recipes.md is the table).
+
+    Example: hardedge recipes
+    """
+    _require("torch", "train")
+    from hardedge.train.recipes import RECIPES
+    from hardedge.train.recipes.listing import described, recipe_table
+
+    table = recipe_table(RECIPES.values())
     _print(table, described(table), as_json)
 
 

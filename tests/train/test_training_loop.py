@@ -30,6 +30,14 @@ def test_the_rate_falls_as_a_power_of_what_is_left(tiny_recipe: Tiny) -> None:
     )
 
 
+def test_the_rate_ends_at_the_final_one_and_warms_up_from_a_tenth(tiny_recipe: Tiny) -> None:
+    recipe = tiny_recipe(learning_rate=0.1, final_rate=0.02, steps=4, poly_power=1.0, warm_up=3)
+    curve = [0.1, 0.08, 0.06, 0.04]
+    assert [learning_rate(recipe, step) for step in range(4)] == pytest.approx(
+        [curve[0] * 0.1, curve[1] * 0.4, curve[2] * 0.7, curve[3]]
+    )
+
+
 def test_a_plain_sgd_step_is_weight_minus_rate_times_gradient(tiny_recipe: Tiny) -> None:
     recipe = tiny_recipe(optimiser="sgd", momentum=0.0, weight_decay=0.0, learning_rate=0.1, steps=10)
     state, reference = new_state(recipe, TASK), new_state(recipe, TASK)

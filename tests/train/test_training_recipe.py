@@ -53,12 +53,16 @@ def test_every_fault_is_reported_at_once() -> None:
         crop=(16, 64),
         scale=(2.0, 1.0),
         hue=0.7,
+        final_rate=0.1,
+        warm_up=-1,
     )
     with pytest.raises(BadInput) as caught:
         require_usable(recipe)
     lines = str(caught.value).splitlines()
     assert lines[0] == "recipe streets cannot be used:"
-    assert [line.split(":")[0].strip() for line in lines[3:-1]] == ["steps", "crop", "scale", "hue"]
+    assert [line.split(":")[0].strip() for line in lines[3:-1]] == [
+        *("final_rate", "warm_up", "steps", "crop", "scale", "hue")
+    ]
     assert 'branches has a hardness branch, which loss "ce" does not use' in lines[1]
     assert "fpn_resnet18 has no auxiliary head" in lines[2]
 

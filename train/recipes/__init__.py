@@ -1,60 +1,82 @@
-"""The recipes by name."""
+"""The recipes by name, and what else the word RECIPE may be."""
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from difflib import get_close_matches
+from pathlib import Path
 
-from hardedge.contracts import Json
 from hardedge.errors import BadInput
 from hardedge.train.recipe import Recipe
+from hardedge.train.recipes import cityscapes, nyuv2, synthia
 from hardedge.train.recipes.camvid import camvid
-from hardedge.train.recipes.streets import streets
+from hardedge.train.recipes.own import is_own, own_recipe
+from hardedge.train.recipes.settings import guess, with_settings
+from hardedge.train.recipes.stored import stored_recipe
+from hardedge.train.recipes.streets import (
+    streets,
+    streets_abl,
+    streets_ce,
+    streets_cpg,
+    streets_hardness,
+    streets_lmp,
+    streets_pat,
+    streets_recall,
+)
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"streets": streets, "camvid": camvid}
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    function.__name__: function
+    for function in (
+        streets,
+        streets_ce,
+        streets_hardness,
+        streets_recall,
+        streets_pat,
+        streets_cpg,
+        streets_lmp,
+        streets_abl,
+        camvid,
+        cityscapes.pspnet_cityscapes,
+        cityscapes.pspnet_cityscapes_hardness,
+        cityscapes.deeplabv3_cityscapes,
+        cityscapes.deeplabv3_cityscapes_hardness,
+        cityscapes.deeplabv3_cityscapes_lmp,
+        cityscapes.deeplabv3_cityscapes_cpg,
+        cityscapes.ocr_cityscapes,
+        cityscapes.ocr_cityscapes_hardness,
+        cityscapes.ocr_cityscapes_cpg,
+        cityscapes.ocr_cityscapes_abl,
+        cityscapes.lraspp_cityscapes,
+        cityscapes.lraspp_cityscapes_hardness,
+        cityscapes.lraspp_cityscapes_cpg,
+        cityscapes.bisenetv2_cityscapes,
+        cityscapes.bisenetv2_cityscapes_hardness,
+        synthia.deeplabv3plus_synthia,
+        synthia.deeplabv3plus_synthia_recall,
+        nyuv2.deeplabv3plus_nyuv2,
+        nyuv2.deeplabv3plus_nyuv2_pat,
+    )
+}
 
 __all__ = ["RECIPES", "camvid", "recipe_named", "streets"]
 
 
-def recipe_named(name: str, settings: Mapping[str, str]) -> Recipe:
-    """The recipe of that name with some of its fields set from text: `500`, `256,352`, `true`, `ce + 0.5*cpg`.
+def recipe_named(word: str, settings: Mapping[str, str]) -> Recipe:
+    """The recipe that the word names, with some of its fields set from text, as `with_settings` reads them.
 
-    Branches are written by kind, with the tap where it is not the network's own: `light`, `light@encoder.layer4`;
-    nothing for none. Raises BadInput for an unknown name or field, with the nearest known one, and for a value of a
-    wrong type.
+    The word is a shipped recipe's name; `FILE.py` or `FILE.py:function` of the user's own; or the directory or
+    checkpoint.json of a training that was done. Raises BadInput for any other word, with the nearest shipped name, and
+    for a file or setting that cannot be used.
     """
-    if name not in RECIPES:
-        raise BadInput(f"unknown recipe {name}.{_guess(name, list(RECIPES))} Known: {', '.join(RECIPES)}.")
-    recipe = RECIPES[name]()
-    names = [field.name for field in fields(recipe)]
-    for field in settings:
-        if field not in names:
-            raise BadInput(f"a recipe has no field {field}.{_guess(field, names)} It has: {', '.join(names)}.")
-    record = recipe.to_json()
-    chosen = {field: _value(field, text, like=record[field]) for field, text in settings.items()}
-    return Recipe.from_json(record | chosen, f"recipe {name}")
+    return with_settings(_found(word), settings, f"recipe {word}")
 
 
-def _value(field: str, text: str, *, like: Json) -> Json:
-    """The text as JSON; a list may go without its brackets, and what is a string now stays one."""
-    if isinstance(like, str):
-        return text
-    if field == "branches":
-        return [_branch(word) for word in text.split(",") if word]
-    if isinstance(like, list) and not text.startswith("["):
-        text = f"[{text}]"
-    try:
-        value: Json = json.loads(text)
-    except ValueError:
-        return text
-    return value
-
-
-def _branch(text: str) -> Json:
-    kind, _, tap = text.strip().partition("@")
-    return {"kind": kind, "tap": tap or None}
-
-
-def _guess(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]}?" if near else ""
+def _found(word: str) -> Recipe:
+    if word in RECIPES:
+        return RECIPES[word]()
+    if is_own(word):
+        return own_recipe(word)
+    path = Path(word)
+    if path.is_dir() or path.suffix == ".json":
+        return stored_recipe(path)
+    raise BadInput(
+        f"unknown recipe {word}.{guess(word, list(RECIPES))} Give a name that `hardedge recipes` lists, "
+        "FILE.py of your own, or the directory of a finished training."
+    )
