@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hardedge.errors import BadInput
 from hardedge.train.recipe import Recipe
-from hardedge.train.recipes import cityscapes, nyuv2, synthia
+from hardedge.train.recipes import cityscapes, cityscapes_small, nyuv2, synthia
 from hardedge.train.recipes.camvid import camvid
 from hardedge.train.recipes.own import is_own, own_recipe
 from hardedge.train.recipes.settings import guess, with_settings
@@ -43,11 +43,11 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         cityscapes.ocr_cityscapes_hardness,
         cityscapes.ocr_cityscapes_cpg,
         cityscapes.ocr_cityscapes_abl,
-        cityscapes.lraspp_cityscapes,
-        cityscapes.lraspp_cityscapes_hardness,
-        cityscapes.lraspp_cityscapes_cpg,
-        cityscapes.bisenetv2_cityscapes,
-        cityscapes.bisenetv2_cityscapes_hardness,
+        cityscapes_small.lraspp_cityscapes,
+        cityscapes_small.lraspp_cityscapes_hardness,
+        cityscapes_small.lraspp_cityscapes_cpg,
+        cityscapes_small.bisenetv2_cityscapes,
+        cityscapes_small.bisenetv2_cityscapes_hardness,
         synthia.deeplabv3plus_synthia,
         synthia.deeplabv3plus_synthia_recall,
         nyuv2.deeplabv3plus_nyuv2,
