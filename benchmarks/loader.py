@@ -1,13 +1,14 @@
-"""How many training images a second the loader gives, beside plain torchvision and beside a cache of decoded pixels.
+"""How many training images a second the loader gives, beside plain torchvision and from a prepared folder.
 
     python benchmarks/loader.py [--data DIR] [--seconds 60] [--workers 2] [--json]
 
 Data sets: DIR, if given, and 24 drawn images of 1024x2048 with the layout, the PNGs and the label ids of Cityscapes.
 Arms, each an epoch's worth of batches through torch's DataLoader, in turns (see measure.py):
-- torchvision: Pillow's decoder and torchvision's ScaleJitter, RandomCrop, flip and Normalize; labels are not mapped;
+- torchvision: Pillow's decoder and torchvision's ScaleJitter, RandomCrop, flip, ColorJitter and Normalize; labels are
+  neither mapped nor checked;
 - torchvision again: the A/A, its ratio shows the noise;
 - hardedge: TrainingSamples through training_batches, as training reads;
-- prepared: the same, with images and class indices memory-mapped from uncompressed .npy files: what a cache could give.
+- prepared: the same, from the folder that `hardedge prepare` writes.
 """
 
 import argparse
@@ -28,9 +29,9 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from hardedge.console import tracked, waiting
+from hardedge.console import waiting
 from hardedge.data import Dataset, open_dataset
-from hardedge.data.folder import Pixels
+from hardedge.data.prepare import prepare
 from hardedge.data.streets import draw
 from hardedge.train.recipe import IGNORED, Recipe
 from hardedge.train.recipes import recipe_named
@@ -64,6 +65,7 @@ class PlainSamples(TorchDataset[tuple[Tensor, Tensor]]):
                 v2.ScaleJitter(size, recipe.scale),
                 v2.RandomCrop(recipe.crop, pad_if_needed=True, fill=fill),
                 v2.RandomHorizontalFlip(recipe.flip),
+                v2.ColorJitter(recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue),
                 v2.ToDtype({tv_tensors.Image: torch.float32, tv_tensors.Mask: torch.int64, "others": None}, scale=True),
                 v2.Normalize(NORMALISATION.mean, NORMALISATION.std),
             ]
@@ -102,22 +104,6 @@ def ours(dataset: Dataset, recipe: Recipe, steps: int) -> Callable[[], None]:
     return run
 
 
-def prepared(dataset: Dataset, folder: Path) -> Dataset:
-    """The data set with its training pairs decoded into .npy files."""
-    images, masks = dict(dataset.images), dict(dataset.masks)
-    for id in tracked(dataset.splits["train"], "decoding"):
-        images[id], masks[id] = folder / f"{id}.image.npy", folder / f"{id}.mask.npy"
-        image_HWC, mask_HW = dataset.pair(id)
-        np.save(images[id], image_HWC)
-        np.save(masks[id], mask_HW)
-    return replace(dataset, images=images, masks=masks, decode_image=mapped, decode_mask=mapped)
-
-
-def mapped(path: Path) -> Pixels:
-    pixels: Pixels = np.load(path, mmap_mode="r")
-    return pixels
-
-
 def write_drawn(root: Path) -> None:
     """Street scenes, enlarged and with noise, of about the size on disk of Cityscapes' images (2.3 MB)."""
     rng, number = np.random.default_rng(0), 0
@@ -144,7 +130,8 @@ def measure(data: Path, recipe: Recipe, images: int, seconds: float, cache: Path
     dataset = open_dataset(data)
     size = dataset.image(dataset.splits["train"][0]).shape[:2]
     steps = images // recipe.batch
-    cached = prepared(dataset, cache)
+    prepare(data, cache)
+    cached = open_dataset(cache)
     plainly = plain(TrainingSamples(dataset, recipe), recipe, (size[0], size[1]), steps)
     arms = {
         BASELINE: plainly,
@@ -195,7 +182,7 @@ def print_table(results: list[Result], facts: dict[str, str], workers: int) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Training images a second: torchvision, hardedge, a decoded cache.")
+    parser = argparse.ArgumentParser(description="Training images a second: torchvision, hardedge, a prepared folder.")
     parser.add_argument("--data", type=Path, help="a data set of images of one size, e.g. CamVid")
     parser.add_argument("--seconds", type=float, default=60.0, help="time for each data set")
     parser.add_argument("--workers", type=int, default=0, help="worker processes of the loader")
@@ -207,16 +194,15 @@ def main() -> None:
     recipe = replace(recipe_named("camvid", {}), workers=args.workers)
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        drawn, cache = Path(folder) / "drawn", Path(folder) / "cache"
-        cache.mkdir()
+        drawn = Path(folder) / "drawn"
         if args.data:
             with waiting(f"{args.data}, about {args.seconds:.0f} s"):
-                results += measure(args.data, recipe, 64, args.seconds, cache)
+                results += measure(args.data, recipe, 64, args.seconds, Path(folder) / "small")
         with waiting("drawing 1024x2048"):
             write_drawn(drawn)
         with waiting(f"1024x2048, about {args.seconds:.0f} s"):
             large = replace(recipe, crop=(769, 769), scale=(0.5, 2.0), batch=4)
-            results += measure(drawn, large, 8, args.seconds, cache)
+            results += measure(drawn, large, 8, args.seconds, Path(folder) / "large")
     facts = machine(CPU)
     if args.json:
         print(json.dumps({"machine": facts, "results": [dataclasses.asdict(result) for result in results]}, indent=1))

@@ -66,3 +66,14 @@ def test_the_table_of_the_losses_has_every_name() -> None:
 
     rows = [line.split("|")[1] for line in DOCUMENTS["losses.md"].split("## Combining")[0].splitlines() if "|" in line]
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(LOSSES)
+
+
+def test_the_table_of_the_public_data_sets_is_that_of_the_readers() -> None:
+    from hardedge.data.layouts import LAYOUTS
+
+    rows = [line.replace("\\", "") for line in DOCUMENTS["data.md"].splitlines() if line.startswith("| `")]
+    assert len(rows) == len(LAYOUTS)
+    for row, layout in zip(rows, LAYOUTS, strict=True):
+        marks = " or ".join(f"`{mark}`" for mark in layout.marks)
+        assert row.startswith(f"| `{layout.name}` | {layout.task.num_classes} | {marks} | "), row
+        assert row.endswith(f" | {layout.note} |"), row

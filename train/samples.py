@@ -123,7 +123,8 @@ class TrainingSamples(TorchDataset[Sample | BadInput]):
         except BadInput as error:
             return error
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of(self.seed, "sample", index))
+            # torch.manual_seed would seed GPUs too, and without one write down a traceback for later
+            torch.default_generator.manual_seed(seed_of(self.seed, "sample", index))
             image_CHW, *masks_HW = self.augment(
                 tv_tensors.Image(image_tensor(image_HWC)), *(tv_tensors.Mask(torch.from_numpy(mask)) for mask in masks)
             )

@@ -19,15 +19,16 @@ _OURS = re.compile(
 )
 
 
-def require_free(out: Path, force: bool) -> None:
+def require_free(out: Path, force: bool | None) -> None:
     """Raises BadInput when `out` exists, unless `force` and it holds only what hardedge writes.
 
-    Call it before any long work.
+    None: it is never replaced. Call it before any long work.
     """
     if not out.exists():
         return
     if not force:
-        raise BadInput(f"{out} exists. Give another --out, or --force to replace it.")
+        cure = "Remove it first." if force is None else "Give another --out, or --force to replace it."
+        raise BadInput(f"{out} exists. {cure}")
     if not out.is_dir():
         raise BadInput(f"{out} is a file, and --force replaces directories only. Give another --out.")
     foreign = sorted(path.name for path in out.iterdir() if not _OURS.fullmatch(path.name))
@@ -37,7 +38,7 @@ def require_free(out: Path, force: bool) -> None:
 
 
 @contextmanager
-def staged(out: Path, *, force: bool) -> Iterator[Path]:
+def staged(out: Path, *, force: bool | None) -> Iterator[Path]:
     """A fresh directory beside `out` that becomes `out` when the block ends well, and vanishes when it does not.
 
     Raises BadInput as require_free does; with `force` the old directory is replaced at the very end.

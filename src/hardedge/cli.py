@@ -465,6 +465,23 @@ def _require(package: str, extra: str) -> None:
 
     if find_spec(package) is None:
         raise missing_extra(package, extra)
+@cli.command()
+@click.argument("data", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="The directory to write.")
+def prepare(data: Path, out: Path) -> None:
+    """Decode a data set once, to train from it faster.
+
+    Writes a data set folder with uncompressed images, for training that waits for large JPEGs or PNGs to be decoded
+    (docs/data.md has the figures). It takes several times the space.
+
+    Example: hardedge prepare cityscapes --out prepared
+    """
+    from hardedge.data.prepare import prepare as write_prepared
+
+    size = write_prepared(data, out)
+    click.echo(f"{out}: {size / 1e9:.2f} GB, a data set as it is: hardedge train RECIPE --data {out}")
+
+
 
 
 def _recipe(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:

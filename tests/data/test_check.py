@@ -120,7 +120,7 @@ def test_no_folder_and_an_empty_folder_are_faults(tmp_path: Path) -> None:
     assert "is not a folder" in check_dataset(tmp_path / "absent").faults[0]
     faults = check_dataset(tmp_path).faults
     assert len(_mentioned(faults, "has no classes.json")) == 1
-    assert len(_mentioned(faults, "images/: no .jpg or .png file")) == 1
+    assert len(_mentioned(faults, "images/: no .jpg, .png or .bmp file")) == 1
     assert len(_mentioned(faults, "missing")) == 3
 
 

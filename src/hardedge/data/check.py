@@ -164,7 +164,9 @@ def _unpaired(root: Path, images: Mapping[str, Path], splits: Mapping[str, tuple
     named = {id for ids in splits.values() for id in ids}
     masks = {path.stem: path for path in sorted((root / "masks").glob("*")) if path.is_file()}
     faults = [
-        f"masks/{path.name}: expected a .png" for path in masks.values() if path.suffix.lower() in IMAGE_SUFFIXES[:2]
+        f"masks/{path.name}: expected a .png"
+        for path in masks.values()
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.suffix.lower() != ".png"
     ]
     faults += [
         f"images/{path.name}: no mask masks/{id}.png"

@@ -14,7 +14,7 @@ from hardedge.contracts import Task, sha256_of, to_json
 from hardedge.errors import BadInput, listed
 
 SPLITS = ("train", "val", "test")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 SHOWN = 20
 
 Pixels = npt.NDArray[np.uint8]
@@ -121,7 +121,7 @@ def read_image(path: Path) -> Pixels:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(
             f"{path} cannot be read as an image ({error}). Replace it, or take it out of its split."
         ) from None
@@ -136,7 +136,7 @@ def read_mask(path: Path) -> Pixels:
             if image.mode not in ("L", "P"):
                 raise BadInput(f"{path}: mode {image.mode}, expected an 8-bit PNG of class indices (mode L or P).")
             return np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(f"{path} cannot be read as a mask ({error}). Replace it, or take it out of its split.") from None
 
 
@@ -151,8 +151,12 @@ def read_labels(task: Task, path: Path) -> Pixels:
 
 def class_fault(mask_HW: Pixels, task: Task) -> str | None:
     """What is wrong with a mask's values, or None."""
-    values = np.flatnonzero(np.bincount(mask_HW.reshape(-1), minlength=256))
-    wrong = [str(value) for value in values if value >= task.num_classes and value != task.ignore_index]
+    from PIL import Image
+
+    # Pillow counts bytes; numpy would widen them to 64 bits first
+    counts = Image.fromarray(mask_HW).histogram()[task.num_classes :]
+    values = (value for value, count in enumerate(counts, start=task.num_classes) if count)
+    wrong = [str(value) for value in values if value != task.ignore_index]
     if not wrong:
         return None
     what = "class index" if len(wrong) == 1 else "class indices"

@@ -63,7 +63,7 @@ def find_images(root: Path) -> tuple[dict[str, Path], list[str]]:
             faults.append(f"images/{path.name}: same name as images/{images[path.stem].name}")
         images[path.stem] = path
     if not images:
-        faults.append("images/: no .jpg or .png file")
+        faults.append("images/: no .jpg, .png or .bmp file")
     return images, faults
 
 

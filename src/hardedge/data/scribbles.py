@@ -29,7 +29,7 @@ def write_scribbles(root: Path) -> float:
 
     dataset = open_dataset(root)
     labelled, pixels = 0, 0
-    with staged(root / "scribbles", force=False) as fresh:
+    with staged(root / "scribbles", force=None) as fresh:
         for id in tracked(dataset.splits["train"], "scribbles"):
             scribble_HW = scribbled(dataset.mask(id), dataset.task.ignore_index)
             labelled += int((scribble_HW != dataset.task.ignore_index).sum())
