@@ -11,16 +11,19 @@ import torch
 from click.testing import CliRunner
 
 from hardedge.cli import cli
-from hardedge.contracts import Checkpoint, NetworkSpec, load
+from hardedge.contracts import Checkpoint, ClassInfo, NetworkSpec, Task, load
 from hardedge.models import build_network
 from hardedge.train.branches import attach
+from hardedge.train.loop import learning_rate, new_state, training_step
 from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import RECIPES
 from hardedge.train.recipes.listing import NOTES, facts_of, recipe_table, schedule
+from hardedge.train.samples import Sample
 from hardedge.train.train import train
 
 ROOT = Path(__file__).parents[2]
 SMALL = [name for name in RECIPES if name.startswith("streets") or name == "camvid"]
+TASK = Task(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in "abc"), ignore_index=255)
 METHODS = ("hardness", "recall", "pat", "cpg", "lmp", "abl")
 
 
@@ -52,6 +55,21 @@ def test_a_small_recipe_takes_two_steps(
     assert Recipe.from_json(made.recipe) == recipe
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in SMALL])
+def test_a_published_recipe_takes_a_step_on_a_small_crop(name: str, one_thread: None) -> None:
+    """Network, branches, auxiliary heads, loss and optimiser as they are; from random weights."""
+    recipe = replace(RECIPES[name](), batch=2, crop=(64, 96))
+    state = new_state(recipe, TASK)
+    before = next(state.training.model.parameters()).clone()
+    target_BHW = torch.arange(3).repeat_interleave(32)[:96].expand(2, 64, 96).clone()
+    told = training_step(state, recipe, Sample(torch.randn(2, 3, *recipe.crop), target_BHW, {}))
+    assert set(told) == {"loss", *(term.loss.name for term in recipe.loss.terms)} | (
+        {"auxiliary"} if recipe.auxiliary else set()
+    )
+    assert not torch.equal(next(state.training.model.parameters()), before)
+
+
 @pytest.mark.parametrize("data", ["street scenes", "Cityscapes", "SYNTHIA", "NYU Depth v2"])
 def test_each_method_stands_beside_the_same_training_with_cross_entropy(data: str) -> None:
     rows = [facts for facts in recipe_table(RECIPES.values()).recipes if facts.data == data]
@@ -72,8 +90,6 @@ def test_every_method_ships_published_and_small() -> None:
 
 def test_the_published_schedules_are_those_of_the_logs() -> None:
     """Step by step from the release's training logs, which round to five digits; mmcv counts from 1."""
-    from hardedge.train.loop import learning_rate
-
     logged = {
         "pspnet_cityscapes_hardness": {50: 0.00999, 300: 0.00993, 1000: 0.00978, 1300: 0.00971},
         "lraspp_cityscapes_hardness": {150: 0.01, 200: 0.00999, 1650: 0.00995},

@@ -51,6 +51,6 @@ def _branch(text: str) -> Json:
 
 
 def guess(name: str, known: list[str]) -> str:
-    """ " Did you mean ...?" with the nearest known name, if one is near."""
+    """The question whether the nearest known name was meant, after a space; nothing where none is near."""
     near = get_close_matches(name, known, n=1)
     return f" Did you mean {near[0]}?" if near else ""
