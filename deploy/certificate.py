@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardedge.contracts import Bundle, Certificate, Check, Level0, Level1, read_json
+from hardedge.deploy.soundness import read_model
 from hardedge.errors import BadInput
 
 if TYPE_CHECKING:
@@ -19,16 +20,6 @@ def recertified(directory: Path, bundle: Bundle) -> Certificate:
     issued = read_json(Certificate, directory / Certificate.FILE)
     model = read_model(directory / bundle.model("fp32").path)
     return replace(issued, level0=_level0(issued.level0, model, bundle), level1=_level1(issued.level1, model, bundle))
-
-
-def read_model(path: Path) -> "onnx.ModelProto":
-    """An ONNX file; raises BadInput when it cannot be parsed."""
-    import onnx
-
-    try:
-        return onnx.load(path)
-    except Exception as error:  # protobuf's own, which has no types
-        raise BadInput(f"{path} cannot be read as an ONNX file ({error}). Copy the bundle again.") from None
 
 
 def _level0(issued: Level0, model: "onnx.ModelProto", bundle: Bundle) -> Level0:

@@ -11,6 +11,7 @@ import hardedge
 from hardedge.artefact import require_free, staged
 from hardedge.contracts import Bundle, Engine, Profile, load, seal, sha256_of
 from hardedge.deploy.plans import Plan, compile_plans
+from hardedge.deploy.soundness import model_path
 from hardedge.deploy.targets import Target, parse_target
 from hardedge.errors import MissingHere
 
@@ -32,7 +33,7 @@ def build_all(
     for out in outs.values():
         require_free(out, force)
     source = load(Bundle, bundle)
-    onnx = bundle / source.model(precision).path
+    onnx = model_path(bundle, source, precision)
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder, ExitStack() as stack:
         plans = _plans(onnx, tuple(outs), source.profile, Path(folder))
         staging = {target: stack.enter_context(staged(out, force=force)) for target, out in outs.items()}

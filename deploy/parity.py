@@ -10,6 +10,7 @@ from hardedge.contracts import Bundle, ClassParity, Parity
 from hardedge.data.folder import Dataset, read_image, read_mask
 from hardedge.deploy.bootstrap import Difference, difference
 from hardedge.deploy.runtime import Pixels, Runner
+from hardedge.deploy.soundness import reference_counts
 from hardedge.errors import BadInput, listed
 from hardedge.metrics import Counts, confusion_counts, iou_per_class
 
@@ -31,10 +32,10 @@ def compare(
     for image in tracked(bundle.reference.images, f"parity of {target}"):
         image_HWC, label_HW = data.pair(image.id)
         mask_HW = mask_of(runner, image_HWC, image.id, task.num_classes)
-        reference_HW = read_mask(directory / "reference" / "masks" / f"{image.id}.png")
+        reference_HW = stored_mask(directory / "reference" / "masks" / f"{image.id}.png", mask_HW, task.num_classes)
         counts.append(confusion_counts(mask_HW, label_HW, task.num_classes, task.ignore_index))
         agreements.append(agreement(mask_HW, reference_HW, label_HW, task.num_classes, task.ignore_index))
-    target_NCC, reference_NCC = np.stack(counts), reference_counts(directory)
+    target_NCC, reference_NCC = np.stack(counts), reference_counts(directory, bundle)
     found = difference(reference_NCC, target_NCC, MARGINS[precision])
     shares = _shares(np.sum(agreements, axis=0))
     parity = Parity(
@@ -79,12 +80,6 @@ def require_same_data(bundle: Bundle, data: Dataset) -> None:
         raise listed(f"{data.root} is not the data of this bundle", shown, "Give the data set of its export.")
 
 
-def reference_counts(directory: Path) -> Counts:
-    """The reference run's confusion counts, int64 [N, C, C]."""
-    with np.load(directory / "reference" / "confusion.npz", allow_pickle=False) as stored:
-        return np.asarray(stored["counts"], np.int64)
-
-
 def mask_of(runner: Runner, image_HWC: Pixels, id: str, num_classes: int) -> Pixels:
     """One image's mask uint8 [H, W]; raises BadInput when it has another size, or values that are no class."""
     mask_HW: Pixels = runner.masks(image_HWC[None])[0]
@@ -92,6 +87,16 @@ def mask_of(runner: Runner, image_HWC: Pixels, id: str, num_classes: int) -> Pix
         raise BadInput(f"{id}: the mask is {mask_HW.shape}, the image {image_HWC.shape[:2]}. Build the engine again.")
     if mask_HW.max() >= num_classes:
         raise BadInput(f"{id}: the mask has class {mask_HW.max()}, the bundle {num_classes}. Build the engine again.")
+    return mask_HW
+
+
+def stored_mask(path: Path, like_HW: Pixels, num_classes: int) -> Pixels:
+    """A mask of the bundle, uint8 [H, W]; raises BadInput when it has another size, or values that are no class."""
+    mask_HW = read_mask(path)
+    if mask_HW.shape != like_HW.shape:
+        raise BadInput(f"{path} is {mask_HW.shape}, its image {like_HW.shape}. Export the bundle again.")
+    if mask_HW.max() >= num_classes:
+        raise BadInput(f"{path} has class {mask_HW.max()}, the bundle {num_classes}. Export it again.")
     return mask_HW
 
 
@@ -133,8 +138,8 @@ def golden_agreement(directory: Path, bundle: Bundle, runner: Runner) -> float:
     """The share of pixels that the golden images' masks have in common with the stored ones, 0..1."""
     equal = pixels = 0
     for id in bundle.golden:
-        stored_HW = read_mask(directory / "golden" / "masks" / f"{id}.png")
         mask_HW = mask_of(runner, golden_image(directory, id), id, bundle.task.num_classes)
+        stored_HW = stored_mask(directory / "golden" / "masks" / f"{id}.png", mask_HW, bundle.task.num_classes)
         equal += int(np.count_nonzero(mask_HW == stored_HW))
         pixels += stored_HW.size
     return equal / pixels

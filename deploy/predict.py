@@ -17,6 +17,7 @@ from hardedge.contracts import Bundle, Profile, Task, load
 from hardedge.data.folder import IMAGE_SUFFIXES
 from hardedge.data.palette import overlay, save_mask
 from hardedge.deploy.runtime import OnnxRuntimeRunner
+from hardedge.deploy.soundness import model_path
 from hardedge.deploy.targets import parse_target
 from hardedge.errors import BadInput, listed
 
@@ -47,7 +48,10 @@ def predict(
     require_apart(out, [bundle, *images])
     paths = image_paths(images)
     require_usable(paths, source.profile)
-    with closing(OnnxRuntimeRunner(model_path(bundle, source), device)) as runner, staged(out, force=force) as partial:
+    with (
+        closing(OnnxRuntimeRunner(model_path(bundle, source, "fp32"), device)) as runner,
+        staged(out, force=force) as partial,
+    ):
         for folder in ("masks", "overlays"):
             (partial / folder).mkdir()
         for path in tracked(paths, "segmenting", len(paths)):
@@ -71,14 +75,6 @@ def onnxruntime_device(target: str) -> str:
     if parsed.backend != "onnxruntime" or parsed.device is None:
         raise BadInput(f"predict runs the bundle's ONNX model, not {target}. Use onnxruntime:cpu or onnxruntime:cuda.")
     return parsed.device
-
-
-def model_path(directory: Path, bundle: Bundle) -> Path:
-    """The FP32 model; raises BadInput when the manifest vouches for no such file."""
-    name = bundle.model("fp32").path
-    if name not in bundle.files:
-        raise BadInput(f"{directory / Bundle.FILE}, models: {name} is not among its files. Export the bundle again.")
-    return directory / name
 
 
 def require_apart(out: Path, inputs: Sequence[Path]) -> None:

@@ -1,5 +1,6 @@
 """Running an engine: images in, masks out, whatever made it."""
 
+import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -12,12 +13,14 @@ import numpy.typing as npt
 from hardedge.contracts import Engine, load
 from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.plans import error_lines
+from hardedge.deploy.soundness import require_sound_model
 from hardedge.deploy.targets import parse_target
 from hardedge.deploy.tensorrt_api import MODULES, installed_version
 from hardedge.errors import BadInput, HardedgeError, MissingHere
 
 Pixels = npt.NDArray[np.uint8]
 
+_WITHIN = "Use sizes inside the bundle's profile, and a device with free memory."
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -42,7 +45,10 @@ class OnnxRuntimeRunner:
         self._mask = self._outputs.index("mask")
 
     def masks(self, images_BHWC: Pixels) -> Pixels:
-        outputs = self._session.run(self._outputs, {"image": images_BHWC})
+        try:
+            outputs = self._session.run(self._outputs, {"image": images_BHWC})
+        except Exception as error:  # onnxruntime's exceptions have no common base
+            raise _not_run(images_BHWC, _first_line(error)) from None
         return np.asarray(outputs[self._mask], np.uint8)
 
     def close(self) -> None:
@@ -52,18 +58,19 @@ class OnnxRuntimeRunner:
 class TensorRTRunner:
     """A plan in TensorRT or TensorRT-RTX through Polygraphy, on this machine's GPU; copies to and from it included."""
 
-    def __init__(self, plan: Path, rtx: bool) -> None:
+    def __init__(self, name: str, plan: bytes, rtx: bool) -> None:
         backend = _polygraphy_trt(rtx)
-        with _told(f"{plan} does not load on this machine", "Build it here, with this machine's TensorRT."):
-            self._runner: Any = backend.TrtRunner(backend.EngineFromBytes(plan.read_bytes()))
+        with _told(f"{name} does not load on this machine", "Build it here, with this machine's TensorRT."):
+            self._runner: Any = backend.TrtRunner(backend.EngineFromBytes(plan))
             self._runner.activate()
 
     def masks(self, images_BHWC: Pixels) -> Pixels:
-        size = "x".join(map(str, images_BHWC.shape))
-        with _told(
-            f"images of {size} do not run", "Use sizes inside the bundle's profile, and a GPU with free memory."
-        ):
-            masks_BHW = self._runner.infer({"image": np.ascontiguousarray(images_BHWC)})["mask"]
+        with _told(f"images of {_shape(images_BHWC)} do not run", _WITHIN):
+            outputs = self._runner.infer({"image": np.ascontiguousarray(images_BHWC)})
+        masks_BHW = outputs.get("mask")
+        if masks_BHW is None or masks_BHW.dtype != np.uint8:
+            found = {key: str(value.dtype) for key, value in outputs.items()}
+            raise BadInput(f"the engine gives {found}, expected mask uint8. Build it again.")
         # the runner uses its host buffer again for the next images
         return np.array(masks_BHW, np.uint8)
 
@@ -82,10 +89,19 @@ def open_runner(engine: Path) -> Runner:
     target = parse_target(manifest.target)
     plan = engine / manifest.plan
     if target.backend == "onnxruntime":
+        require_sound_model(plan)
         return OnnxRuntimeRunner(plan, target.device or "cpu")
     _require_same_device(manifest, target.device)
     _require_same_version(manifest, MODULES[target.backend])
-    return TensorRTRunner(plan, rtx=target.backend == "tensorrt-rtx")
+    return TensorRTRunner(str(plan), _vouched(plan, manifest), rtx=target.backend == "tensorrt-rtx")
+
+
+def _vouched(plan: Path, manifest: Engine) -> bytes:
+    # hashed once more in memory: the file may have been replaced since the manifest was checked
+    content = plan.read_bytes()
+    if hashlib.sha256(content).hexdigest() != manifest.files[manifest.plan]:
+        raise BadInput(f"{plan} changed while it was read. Copy or build the engine again.")
+    return content
 
 
 def _session(onnx: Path, device: str) -> Any:
@@ -115,10 +131,22 @@ def _session(onnx: Path, device: str) -> Any:
 
 
 def _not_loaded(onnx: Path, device: str, error: Exception) -> HardedgeError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = _first_line(error)
     if device == "cuda":
         return MissingHere(f"onnxruntime cannot use CUDA here ({reason}). Check nvidia-smi, or use onnxruntime:cpu.")
     return BadInput(f"onnxruntime refused {onnx} ({reason}). Export it again.")
+
+
+def _not_run(images_BHWC: Pixels, reason: str) -> HardedgeError:
+    return BadInput(f"images of {_shape(images_BHWC)} do not run ({reason}). {_WITHIN}")
+
+
+def _shape(images_BHWC: Pixels) -> str:
+    return "x".join(map(str, images_BHWC.shape))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _require_same_device(engine: Engine, capability: str | None) -> None:

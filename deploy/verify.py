@@ -33,6 +33,7 @@ from hardedge.deploy.junit import junit
 from hardedge.deploy.machine import machine
 from hardedge.deploy.overhead import latency, level2, overhead
 from hardedge.deploy.runtime import Runner, open_runner
+from hardedge.deploy.soundness import require_sound
 from hardedge.errors import BadInput, MissingHere
 from hardedge.metrics import Counts
 
@@ -92,6 +93,7 @@ def verify(
 
 def _inputs(directory: Path, engines: Sequence[Path], data: Path | None) -> Inputs:
     bundle = load(Bundle, directory)
+    require_sound(directory, bundle)
     dataset = open_dataset(data) if data else None
     if dataset:
         parities.require_same_data(bundle, dataset)
@@ -102,6 +104,8 @@ def _engine_of(bundle: Bundle, directory: Path) -> Engine:
     engine = load(Engine, directory)
     if engine.made_from != bundle.digest:
         raise BadInput(f"{directory} was built from another bundle. Build it again from this one: hardedge deploy")
+    if engine.onnx_digest != bundle.model(engine.precision).onnx_digest:
+        raise BadInput(f"{directory} was built from another ONNX file than the bundle's. Build it again from this one.")
     onnx = bundle.files[bundle.model(engine.precision).path]
     if engine.builder == "onnxruntime" and engine.files[engine.plan] != onnx:
         raise BadInput(f"{directory / engine.plan} is not the bundle's ONNX file. Build the engine again.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ Verdict = Literal["pass", "fail", "inconclusive"]
 HardnessSource = Literal["branch", "confidence"]
 
 ZERO_DIGEST = "0" * 64
+MOST_PIXELS = 1 << 30  # of one batch: no GPU holds the activations of more
 _DIGEST_LINE = re.compile(rb'^( "digest": ")[0-9a-f]{64}(")', re.MULTILINE)
 
 T = TypeVar("T")
@@ -155,6 +157,12 @@ class Profile(Contract):
     min: tuple[int, int, int]
     opt: tuple[int, int, int]
     max: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if not all(1 <= least <= typical <= most for least, typical, most in zip(*vars(self).values(), strict=True)):
+            raise ValueError("expected 1 <= min <= opt <= max for batch, height and width")
+        if math.prod(self.max) > MOST_PIXELS:
+            raise ValueError(f"max has {math.prod(self.max)} pixels, more than {MOST_PIXELS}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -549,7 +557,7 @@ def _digest_of_manifest(content: bytes) -> str:
 def _require_schema(kind: type[Manifest], content: bytes, path: Path) -> None:
     try:
         found = json.loads(content)["schema_id"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(f"{path} is not a hardedge manifest: no schema_id in it. Make it again.") from None
     if found != kind.SCHEMA:
         raise BadInput(f"{path}, schema_id: expected {kind.SCHEMA}, got {_short(found)}. Make it again.")
@@ -557,8 +565,11 @@ def _require_schema(kind: type[Manifest], content: bytes, path: Path) -> None:
 
 def _file_fault(directory: Path, name: str, digest: str) -> str | None:
     path = directory / name
-    if name.startswith("/") or ".." in Path(name).parts or not path.resolve().is_relative_to(directory.resolve()):
-        return f"{name}: outside the directory"
-    if not path.is_file():
-        return f"{name}: missing"
+    try:
+        if name.startswith("/") or ".." in Path(name).parts or not path.resolve().is_relative_to(directory.resolve()):
+            return f"{name}: outside the directory"
+        if not path.is_file():
+            return f"{name}: missing"
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, links in a circle
+        return f"{_short(name)}: no file name ({error})"
     return None if sha256_of(path) == digest else f"{name}: changed (its sha256 does not fit)"

@@ -65,10 +65,10 @@ def test_a_refused_network_gives_the_builders_errors_and_leaves_nothing(
     own_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], resealed: Callable[..., Bundle]
 ) -> None:
     model = onnx.load(own_bundle / "model.onnx")
-    model.graph.node[2].op_type = "NoSuchOperator"
+    model.graph.node[2].op_type = "ConvInteger"
     onnx.save(model, own_bundle / "model.onnx")
     resealed(own_bundle)
-    with pytest.raises(BadInput, match=r"(?s)tensorrt_rtx refused .*model.onnx:.*NoSuchOperator") as caught:
+    with pytest.raises(BadInput, match=r"(?s)tensorrt_rtx refused .*model.onnx:.*ConvInteger") as caught:
         build(own_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
     assert "CUDA driver" not in str(caught.value)
     assert "Traceback" not in str(caught.value)
