@@ -9,7 +9,7 @@ from hardedge.data.folder import Dataset
 from hardedge.errors import BadInput
 from hardedge.train.evaluation import confusion, device_of, reestimated_batchnorm
 from hardedge.train.hardness_maps import calibration_candidates
-from hardedge.train.loop import STATISTICS_BATCHES, new_state, training_step
+from hardedge.train.loop import STATISTICS_BATCHES, new_state, quantised, training_step
 from hardedge.train.recipe import Recipe
 from hardedge.train.samples import TrainingSamples, training_batches
 from hardedge.train.state import TrainingState
@@ -55,7 +55,7 @@ def affordable_steps(seconds: float, evaluate_every: int, costs: Costs) -> int:
 def measured_costs(recipe: Recipe, samples: TrainingSamples, most: float) -> Costs:
     """The costs by 20 timed steps, or from the third on as many as take `most` seconds."""
     dataset = samples.dataset
-    state = new_state(recipe, dataset.task)
+    state = quantised(new_state(recipe, dataset.task), recipe, samples)
     step = _seconds_of_a_step(state, recipe, samples, most)
     image = _seconds_of_an_image(state, dataset)
     statistics = STATISTICS_BATCHES * _seconds_of_a_statistics_batch(state, recipe, samples)

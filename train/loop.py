@@ -16,7 +16,7 @@ from hardedge.console import note
 from hardedge.contracts import NetworkSpec, SegmentationScore, Task, write_atomically
 from hardedge.errors import BadInput
 from hardedge.models import build_network
-from hardedge.models.pretrained import BackboneWeights, load_backbone
+from hardedge.models.pretrained import load_backbone
 from hardedge.train import processes
 from hardedge.train.branches import Training, attach
 from hardedge.train.edge_network import load_edge_network
@@ -37,8 +37,10 @@ from hardedge.train.objective import (
     update_average,
 )
 from hardedge.train.progress import Log, TrainingLog
+from hardedge.train.quantisation import plain_state, quantise
 from hardedge.train.recipe import Recipe
 from hardedge.train.samples import Sample, TrainingSamples, seed_of, training_batches
+from hardedge.train.starting import Start, load_trained
 from hardedge.train.state import Snapshot, TrainingState, detached_copy, save_state
 
 STATISTICS_BATCHES = 16
@@ -46,7 +48,7 @@ WARM_UP_FROM = 0.1
 LAST_WEIGHTS = "last.safetensors"
 
 
-def new_state(recipe: Recipe, task: Task, backbone: BackboneWeights | None = None) -> TrainingState:
+def new_state(recipe: Recipe, task: Task, start: Start | None = None) -> TrainingState:
     """The network with its branches and optimiser before the first step, from the recipe's seed; on the GPU if any.
 
     Raises BadInput for a network that cannot be built or weights that do not fit its backbone, MissingHere where the
@@ -56,11 +58,11 @@ def new_state(recipe: Recipe, task: Task, backbone: BackboneWeights | None = Non
     spec = NetworkSpec(name=recipe.network, num_classes=task.num_classes)
     torch.manual_seed(recipe.seed)
     network = build_network(spec)
-    if backbone is not None:
-        told = load_backbone(network, spec.name, backbone)
-        if processes.is_first():
-            note(told)
+    if start and start.backbone:
+        _tell(load_backbone(network, spec.name, start.backbone))
     training = attach(network, spec, recipe.parts()).to(device)
+    if start and start.checkpoint:
+        _tell(load_trained(training, start.checkpoint))
     if recipe.channels_last:
         training.to(memory_format=torch.channels_last)
     if recipe.sync_batchnorm and device.type == "cuda" and processes.count() > 1:
@@ -76,6 +78,18 @@ def new_state(recipe: Recipe, task: Task, backbone: BackboneWeights | None = Non
         tools,
         average=frozen_copy(training) if recipe.ema else None,
     )
+
+
+def _tell(message: str) -> None:
+    if processes.is_first():
+        note(message)
+
+
+def quantised(state: TrainingState, recipe: Recipe, samples: TrainingSamples) -> TrainingState:
+    """The state with its network in the recipe's `qat`, if it has one; ranges from the first batches."""
+    if recipe.qat:
+        quantise(state.training.model, (batch.image for batch in statistics_batches(state.training, recipe, samples)))
+    return state
 
 
 def _tools(recipe: Recipe, task: Task, device: torch.device) -> dict[str, nn.Module]:
@@ -215,7 +229,7 @@ def shipped(state: TrainingState) -> Training:
 
 
 def _keep(state: TrainingState, recipe: Recipe, training: Training, score: SegmentationScore, out: Path) -> None:
-    weights = detached_copy(training.model.state_dict())
+    weights = detached_copy(plain_state(training.model))
     write_atomically(out / LAST_WEIGHTS, safetensors.torch.save(weights))
     if state.best is None or recipe.keep == "last" or score.miou > state.best.score.miou:
         state.best = Snapshot(state.step, score, weights, detached_copy(training.branches.state_dict()))

@@ -42,7 +42,8 @@ class Recipe(Contract):
     `batch` is that of a step: over all processes that train together, and over the `accumulate` parts in which each of
     them takes its share. `ema` is the decay of an average of the weights that ships in their place (0: none). `amp` is
     mixed precision in float16 where there is a GPU; with `bfloat16` it is in that, on a CPU too. `skip_unreadable`
-    takes the next image of the epoch for one that cannot be read, instead of stopping.
+    takes the next image of the epoch for one that cannot be read, instead of stopping. With `qat` the network imitates
+    that precision while it learns.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Recipe(Contract):
     compile: bool = False
     fused: bool = True
     skip_unreadable: bool = False
+    qat: Literal["", "int8"] = ""
     workers: int = 0
 
     def to_json(self) -> dict[str, Json]:
@@ -166,6 +168,11 @@ def _part_faults(recipe: Recipe, hardness_maps: bool) -> list[str]:
     return [fault for fault, found in faults.items() if found]
 
 
+def _clashes(recipe: Recipe) -> bool:
+    """The ranges of quantised tensors are not averaged, and their quantisers do not compile."""
+    return bool(recipe.qat) and (recipe.compile or recipe.ema > 0)
+
+
 def _share_faults(recipe: Recipe, processes: int) -> list[str]:
     if recipe.accumulate < 1:
         return [f"accumulate: expected 1 or more, got {recipe.accumulate}"]
@@ -204,6 +211,7 @@ def _number_faults(recipe: Recipe) -> list[str]:
         "ema": ("0 to below 1", 0 <= recipe.ema < 1),
         "bfloat16": ("false, or true with amp: it is mixed precision", recipe.amp or not recipe.bfloat16),
         "workers": ("0 or more", recipe.workers >= 0),
+        "qat": ("int8 or nothing, without ema and compile", recipe.qat in ("", "int8") and not _clashes(recipe)),
     }
     return [
         f"{field}: expected {what}, got {getattr(recipe, field)}"

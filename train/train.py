@@ -16,14 +16,14 @@ from hardedge.contracts import Checkpoint, EdgeNetworkManifest, NetworkSpec, loa
 from hardedge.data.folder import Dataset, open_dataset
 from hardedge.errors import BadInput
 from hardedge.train import processes
-from hardedge.train.backbone import starting_weights
 from hardedge.train.branches import FeatureBranch
 from hardedge.train.budget import steps_within
 from hardedge.train.hardness_maps import TRAINING_MAPS, hardness_source, write_hardness_maps, write_training_maps
-from hardedge.train.loop import fit, new_state, ships_reestimated
+from hardedge.train.loop import fit, new_state, quantised, ships_reestimated
 from hardedge.train.objective import shared
 from hardedge.train.recipe import Recipe, require_usable
 from hardedge.train.samples import NORMALISATION, TrainingSamples
+from hardedge.train.starting import Start, start_of
 from hardedge.train.state import (
     Snapshot,
     Started,
@@ -46,6 +46,7 @@ def train(
     budget: float | None = None,
     hardness_maps: Path | None = None,
     backbone_weights: Path | None = None,
+    start_from: Path | None = None,
     force: bool = False,
 ) -> Checkpoint | None:
     """Trains the recipe on a data set, and writes the checkpoint directory; its manifest is the last file written.
@@ -53,21 +54,22 @@ def train(
     `budget` (seconds) replaces the recipe's step count by what fits. `resume` goes on after the last evaluation of a
     training that was killed: on the CPU the result is the uninterrupted run's, bit for bit. `hardness_maps` is a
     trained checkpoint whose hardness of the training images the loss reads instead of a branch's, `backbone_weights` a
-    file with the state_dict that the network's backbone starts from. Raises BadInput for a recipe, data or weights that
-    cannot be used, a loss that is not finite, `out` that exists (unless `force`), and for `resume` where there is
-    nothing to go on with or the recipe or data differ; MissingHere when the disk is full or pretrained weights cannot
-    be downloaded.
+    file with the state_dict that the network's backbone starts from, `start_from` a trained checkpoint whose weights
+    are trained further. Raises BadInput for a recipe, data or weights that cannot be used, a loss that is not finite,
+    `out` that exists (unless `force`), and for `resume` where there is nothing to go on with or the recipe or data
+    differ; MissingHere when the disk is full or pretrained weights cannot be downloaded.
 
     Under torchrun its processes share each batch; the first alone writes and returns the checkpoint, the others return
     None. They may be another number on resuming.
     """
     dataset, inputs = processes.agreed(lambda: _usable(recipe, data, budget, hardness_maps))
     _tell(recipe)
-    backbone = processes.agreed(lambda: starting_weights(recipe, backbone_weights))
-    if backbone is not None:
-        inputs["backbone_weights"] = backbone.digest
+    weights = processes.agreed(
+        lambda: start_of(recipe, dataset.task, backbone_weights=backbone_weights, start_from=start_from)
+    )
+    inputs |= weights.digests
     with disk_errors():
-        state = processes.agreed(lambda: new_state(recipe, dataset.task, backbone))
+        state = processes.agreed(lambda: _built(recipe, dataset, weights))
 
         def begin() -> tuple[Started, bytes | None]:
             if resume:
@@ -82,6 +84,10 @@ def train(
         maps = out / TRAINING_MAPS if hardness_maps else None
         fit(state, recipe, TrainingSamples(dataset, recipe, maps), out)
         return finish(state, recipe, dataset, inputs, out) if processes.is_first() else None
+
+
+def _built(recipe: Recipe, dataset: Dataset, weights: Start) -> TrainingState:
+    return quantised(new_state(recipe, dataset.task, weights), recipe, TrainingSamples(dataset, recipe))
 
 
 def _usable(
@@ -165,7 +171,7 @@ def finish(state: TrainingState, recipe: Recipe, dataset: Dataset, inputs: dict[
     assert kept is not None, "the last step is always evaluated"
     _write_tensors(out / "weights.safetensors", kept.weights)
     _write_tensors(out / "training_only.safetensors", kept.branches)
-    state.training.model.load_state_dict(kept.weights)
+    state.training.model.load_state_dict(state.training.model.state_dict() | kept.weights)
     state.training.branches.load_state_dict(kept.branches)
     write_hardness_maps(state.training, dataset, out / "hardness", skip_unreadable=recipe.skip_unreadable)
     shutil.rmtree(out / TRAINING_MAPS, ignore_errors=True)

@@ -167,6 +167,12 @@ def run(
 def train(
     recipe: str,
     data: Path,
+@click.option("--start-from", type=FOLDER, help="A trained checkpoint whose weights are trained further.")
+@click.option(
+    "--qat",
+    type=click.Choice(["int8"]),
+    help="Fine-tune --start-from for a precision: the network computes in it while it learns.",
+)
     out: Path,
     settings: tuple[tuple[str, str], ...],
     budget: float | None,
@@ -179,12 +185,16 @@ def train(
 ) -> None:
     """Train RECIPE on a data set and write a checkpoint.
 
+    start_from: Path | None,
+    qat: str | None,
     RECIPE is a shipped recipe (`hardedge recipes` lists them), FILE.py or FILE.py:function of your own, or the
     directory of a finished training, whose recipe is run again.
 
     Example: hardedge train camvid --data my_data --out runs/a --set loss='hardness + cpg' --set steps=2000
     """
-    configured = _recipe(recipe, (*settings, ("pretrained", "true")) if pretrained else settings)
+    if pretrained:
+        settings += (("pretrained", "true"),)
+    configured = _recipe(recipe, (*settings, ("qat", qat)) if qat else settings)
     from hardedge.train.train import train
 
     checkpoint = train(
@@ -201,6 +211,7 @@ def train(
         return
     score = checkpoint.validation.miou
     _print(checkpoint, f"{out}: {checkpoint.steps} steps, validation mIoU {score:.2f} %", as_json)
+        start_from=start_from,
 
 
 @cli.command()

@@ -8,7 +8,11 @@ from hardedge.errors import BadInput
 from hardedge.train.recipe import Recipe
 
 # what a training read that is no field of its recipe, and the option that gives it
-OPTIONS = {"hardness_maps": "--hardness-maps", "backbone_weights": "--backbone-weights"}
+OPTIONS = {
+    "hardness_maps": "--hardness-maps",
+    "backbone_weights": "--backbone-weights",
+    "start_from": "--start-from",
+}
 
 
 def stored_recipe(path: Path) -> Recipe:
