@@ -1,16 +1,19 @@
 """Parity: a target's masks against the reference run's, on the same test images."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from hardedge.console import tracked
-from hardedge.contracts import Bundle, ClassParity, Parity
+from hardedge.contracts import Bundle, ClassParity, Parity, Task
 from hardedge.data.folder import Dataset, read_image, read_mask
 from hardedge.deploy.bootstrap import Difference, difference
+from hardedge.deploy.deciles import LEVELS, deciles, hardness_counts
 from hardedge.deploy.runtime import Pixels, Runner
 from hardedge.deploy.soundness import reference_counts
+from hardedge.deploy.stable import Mask, StableMaps, counted
 from hardedge.errors import BadInput, listed
 from hardedge.metrics import Counts, confusion_counts, iou_per_class
 
@@ -20,24 +23,25 @@ GOLDEN_AGREEMENT = 0.999
 
 
 def compare(
-    directory: Path, bundle: Bundle, data: Dataset, runner: Runner, target: str, precision: str
+    directory: Path,
+    bundle: Bundle,
+    data: Dataset,
+    runner: Runner,
+    target: str,
+    precision: str,
+    stable: StableMaps | None = None,
 ) -> tuple[Parity, Counts]:
     """Runs the test split and judges its masks; returns the target's confusion counts int64 [N, C, C] with it.
 
     The data set must have passed require_same_data. Raises BadInput when a mask has another size than its label, or
     values that are no class.
     """
-    task = bundle.task
-    counts, agreements = [], []
+    tally = _Tally(task=bundle.task)
     for image in tracked(bundle.reference.images, f"parity of {target}"):
-        image_HWC, label_HW = data.pair(image.id)
-        mask_HW = mask_of(runner, image_HWC, image.id, task.num_classes)
-        reference_HW = stored_mask(directory / "reference" / "masks" / f"{image.id}.png", mask_HW, task.num_classes)
-        counts.append(confusion_counts(mask_HW, label_HW, task.num_classes, task.ignore_index))
-        agreements.append(agreement(mask_HW, reference_HW, label_HW, task.num_classes, task.ignore_index))
-    target_NCC, reference_NCC = np.stack(counts), reference_counts(directory, bundle)
+        tally.add(directory, data, runner, image.id, stable.of(image.id) if stable else None)
+    target_NCC, reference_NCC = np.stack(tally.counts), reference_counts(directory, bundle)
     found = difference(reference_NCC, target_NCC, MARGINS[precision])
-    shares = _shares(np.sum(agreements, axis=0))
+    shares = _shares(np.sum(tally.agreements, axis=0))
     parity = Parity(
         target=target,
         precision=precision,
@@ -53,8 +57,34 @@ def compare(
         boundary_agreement=1.0 if shares[-1] is None else shares[-1],
         golden_agreement=golden_agreement(directory, bundle, runner),
         per_class=_per_class(bundle, reference_NCC, target_NCC, found, shares),
+        deciles=deciles(tally.by_hardness),
+        stable=counted(tally.stable, stable.logit_error) if stable and tally.stable else None,
     )
     return parity, target_NCC
+
+
+@dataclass
+class _Tally:
+    """What is counted of every image: confusion, agreement, hardness, and (stable, equal) masks."""
+
+    task: Task
+    counts: list[Counts] = field(default_factory=list)
+    agreements: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    by_hardness: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((4, LEVELS), np.int64))
+    stable: list[tuple[Mask, Mask]] = field(default_factory=list)
+
+    def add(self, directory: Path, data: Dataset, runner: Runner, id: str, stable_HW: Mask | None) -> None:
+        classes, ignored = self.task.num_classes, self.task.ignore_index
+        image_HWC, label_HW = data.pair(id)
+        mask_HW = mask_of(runner, image_HWC, id, classes)
+        reference_HW = stored_mask(directory / "reference" / "masks" / f"{id}.png", mask_HW, classes)
+        self.counts.append(confusion_counts(mask_HW, label_HW, classes, ignored))
+        self.agreements.append(agreement(mask_HW, reference_HW, label_HW, classes, ignored))
+        hardness_HW = stored_hardness(directory, id, label_HW)
+        if hardness_HW is not None:
+            self.by_hardness += hardness_counts(hardness_HW, mask_HW, reference_HW, label_HW, ignored)
+        if stable_HW is not None:
+            self.stable.append((stable_HW, mask_HW == reference_HW))
 
 
 def require_same_data(bundle: Bundle, data: Dataset) -> None:
@@ -98,6 +128,17 @@ def stored_mask(path: Path, like_HW: Pixels, num_classes: int) -> Pixels:
     if mask_HW.max() >= num_classes:
         raise BadInput(f"{path} has class {mask_HW.max()}, the bundle {num_classes}. Export it again.")
     return mask_HW
+
+
+def stored_hardness(directory: Path, id: str, label_HW: Pixels) -> Pixels | None:
+    """The stored hardness of a test image, uint8 [H, W], 255 the hardest; None where export found none."""
+    path = directory / "reference" / "hardness" / f"{id}.png"
+    if not path.is_file():
+        return None
+    hardness_HW = read_mask(path)
+    if hardness_HW.shape != label_HW.shape:
+        raise BadInput(f"{path} is {hardness_HW.shape}, its label {label_HW.shape}. Export the bundle again.")
+    return hardness_HW
 
 
 def agreement(

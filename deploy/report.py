@@ -9,13 +9,24 @@ from hardedge.contracts import Report
 from hardedge.deploy import report_sections as body
 from hardedge.deploy.report_certificate import certificate
 from hardedge.deploy.report_findings import verdict
+from hardedge.deploy.report_hard_pixels import hard_pixels
 from hardedge.deploy.report_markup import Markup, anchor, facts, joined, number, tag
 from hardedge.deploy.report_pictures import Sample, pictures
 from hardedge.deploy.report_style import CSS
 
 __all__ = ["Sample", "html"]
 
-PARTS: Final = ("Gates", "Certificate", "Parity", "Classes", "Latency", "Engines", "Pictures", "Provenance")
+PARTS: Final = (
+    "Gates",
+    "Certificate",
+    "Parity",
+    "Classes",
+    "Hard and stable pixels",
+    "Latency",
+    "Engines",
+    "Pictures",
+    "Provenance",
+)
 
 
 def html(report: Report, samples: Sequence[Sample]) -> str:
@@ -25,6 +36,7 @@ def html(report: Report, samples: Sequence[Sample]) -> str:
         certificate(report),
         body.parity(report),
         body.classes(report),
+        hard_pixels(report),
         body.latency(report),
         body.engines(report),
         pictures(report, samples),

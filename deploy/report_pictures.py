@@ -33,13 +33,18 @@ HARDNESS: Final = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One test image, all uint8: picture [H, W, 3] RGB, label and prediction [H, W], hardness [H, W] (255: hardest)."""
+    """One test image: picture uint8 [H, W, 3] RGB; label, prediction, the reference's mask uint8 [H, W].
+
+    Hardness is uint8 [H, W] (255: hardest), stable pixels bool [H, W]; None where they were not written or computed.
+    """
 
     id: str
     image_HWC: Pixels
     truth_HW: Pixels
     prediction_HW: Pixels
     hardness_HW: Pixels | None
+    reference_HW: Pixels
+    stable_HW: npt.NDArray[np.bool_] | None
 
 
 def pictures(report: Report, samples: Sequence[Sample]) -> Markup:
@@ -65,7 +70,7 @@ def ramp_legend(source: HardnessSource) -> Markup:
 
 
 def sample_panels(sample: Sample, task: Task, source: HardnessSource) -> Markup:
-    """One image's five panels and its numbers."""
+    """One image's panels and its numbers."""
     from PIL.Image import fromarray
 
     panels = [
@@ -74,6 +79,7 @@ def sample_panels(sample: Sample, task: Task, source: HardnessSource) -> Markup:
         panel("prediction", f"Predicted classes of {sample.id}", palette_image(sample.prediction_HW, task)),
         panel("errors", f"Wrong pixels of {sample.id}, in red", fromarray(error_map(sample, task))),
         hardness_panel(sample, source),
+        stable_panel(sample),
         facts(sample_facts(sample, task)),
     ]
     return tag("div", tag("h3", sample.id), tag("div", *panels, class_="panels"), class_="sample")
@@ -86,6 +92,24 @@ def hardness_panel(sample: Sample, source: HardnessSource) -> Markup:
         return tag("figure", note("No hardness map was written for this image."), tag("figcaption", "hardness"))
     alt = f"Hardness map of {sample.id}: {HARDNESS[source]}"
     return panel("hardness", alt, fromarray(ramp_colors()[sample.hardness_HW]))
+
+
+def stable_panel(sample: Sample) -> Markup | None:
+    from PIL.Image import fromarray
+
+    if sample.stable_HW is None:
+        return None
+    alt = f"Stable pixels of {sample.id} in grey, unstable ones in white, stable ones that changed in red"
+    return panel(
+        "stable pixels", alt, fromarray(stable_map(sample.stable_HW, sample.prediction_HW, sample.reference_HW))
+    )
+
+
+def stable_map(stable_HW: npt.NDArray[np.bool_], prediction_HW: Pixels, reference_HW: Pixels) -> Pixels:
+    """Stable pixels in grey, unstable ones in white, stable ones of another class than the reference's in red."""
+    map_HWC = np.where(stable_HW[..., None], np.uint8(120), np.uint8(255)).repeat(3, axis=-1)
+    map_HWC[stable_HW & (prediction_HW != reference_HW)] = WRONG
+    return map_HWC
 
 
 def panel(caption: str, alt: str, image: Image) -> Markup:

@@ -34,6 +34,7 @@ from hardedge.deploy.machine import machine
 from hardedge.deploy.overhead import latency, level2, overhead
 from hardedge.deploy.runtime import Runner, open_runner
 from hardedge.deploy.soundness import require_sound
+from hardedge.deploy.stable import StableMaps, stable_maps
 from hardedge.errors import BadInput, MissingHere
 from hardedge.metrics import Counts
 
@@ -118,11 +119,16 @@ def _run_all(inputs: Inputs, seconds: float) -> Runs:
         latencies = tuple(_latency(inputs, engine, runner, seconds / len(runners)) for engine, runner in runners)
         if inputs.data is None:
             return Runs((), latencies, tuple(_replay(inputs, *run) for run in runners), ())
+        stable = stable_maps(inputs.directory, inputs.bundle, inputs.data, {engine.precision for engine, _ in runners})
         compared = [
-            parities.compare(inputs.directory, inputs.bundle, inputs.data, runner, engine.target, engine.precision)
+            parities.compare(
+                *(inputs.directory, inputs.bundle, inputs.data, runner, engine.target, engine.precision),
+                stable.get(engine.precision),
+            )
             for engine, runner in runners
         ]
-        samples = _samples(inputs, inputs.data, runners[0][1], compared[0][1]) if compared else ()
+        first = stable.get(runners[0][0].precision) if runners else None
+        samples = _samples(inputs, inputs.data, runners[0][1], compared[0][1], first) if compared else ()
         return Runs(tuple(parity for parity, _ in compared), latencies, (), samples)
 
 
@@ -156,7 +162,9 @@ def _replay(inputs: Inputs, engine: Engine, runner: Runner) -> Gate:
     )
 
 
-def _samples(inputs: Inputs, data: Dataset, runner: Runner, counts_NCC: Counts) -> "tuple[Sample, ...]":
+def _samples(
+    inputs: Inputs, data: Dataset, runner: Runner, counts_NCC: Counts, stable: StableMaps | None
+) -> "tuple[Sample, ...]":
     from hardedge.deploy.report import Sample
 
     samples = []
@@ -164,9 +172,10 @@ def _samples(inputs: Inputs, data: Dataset, runner: Runner, counts_NCC: Counts) 
         id = inputs.bundle.reference.images[index].id
         image_HWC, truth_HW = data.pair(id)
         prediction_HW = parities.mask_of(runner, image_HWC, id, inputs.bundle.task.num_classes)
-        hardness = inputs.directory / "reference" / "hardness" / f"{id}.png"
-        hardness_HW = read_mask(hardness) if hardness.is_file() else None
-        samples.append(Sample(id, image_HWC, truth_HW, prediction_HW, hardness_HW))
+        hardness_HW = parities.stored_hardness(inputs.directory, id, truth_HW)
+        reference_HW = read_mask(inputs.directory / "reference" / "masks" / f"{id}.png")
+        stable_HW = stable.of(id) if stable else None
+        samples.append(Sample(id, image_HWC, truth_HW, prediction_HW, hardness_HW, reference_HW, stable_HW))
     return tuple(samples)
 
 

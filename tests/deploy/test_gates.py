@@ -30,6 +30,8 @@ def parity(low: float, high: float, status: Verdict = "pass") -> Parity:
         boundary_agreement=1.0,
         golden_agreement=1.0,
         per_class=(),
+        deciles=(),
+        stable=None,
     )
 
 

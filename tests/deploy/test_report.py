@@ -19,6 +19,7 @@ from hardedge.contracts import (
     EngineArms,
     EngineSummary,
     Gate,
+    HardnessDecile,
     Interval,
     Latency,
     LatencyComparison,
@@ -30,6 +31,7 @@ from hardedge.contracts import (
     Parity,
     Report,
     SegmentationScore,
+    StablePixels,
     Task,
 )
 from hardedge.deploy.gates import verdict
@@ -128,6 +130,19 @@ def parity(target: str, precision: str, loss: float, status: str) -> Parity:
         boundary_agreement=0.99812 - 0.02 * loss,
         golden_agreement=1.0,
         per_class=tuple(classes),
+        deciles=tuple(decile(index) for index in range(10)),
+        stable=StablePixels(logit_error=0.012, images=64, pixels=10**7, share=0.9731, flips=17, changed=1321),
+    )
+
+
+def decile(index: int) -> HardnessDecile:
+    return HardnessDecile(
+        low=25 * index,
+        high=25 * index + 24,
+        pixels=100_000 - index,
+        agreement=1 - 1e-5 * index,
+        accuracy_reference=1 - 0.03 * index,
+        accuracy=1 - 0.0301 * index,
     )
 
 
@@ -194,8 +209,8 @@ def samples() -> list[Sample]:
     prediction_HW = np.where(rng.random((48, 64)) < 0.1, 3, np.where(truth_HW == 255, 0, truth_HW)).astype(np.uint8)
     image_HWC, hardness_HW = rng.integers(0, 256, (48, 64, 3), np.uint8), rng.integers(0, 256, (48, 64), np.uint8)
     return [
-        Sample("scene001", image_HWC, truth_HW, prediction_HW, hardness_HW),
-        Sample("scene002", image_HWC, truth_HW, prediction_HW, None),
+        Sample("scene001", image_HWC, truth_HW, prediction_HW, hardness_HW, truth_HW, hardness_HW > 30),
+        Sample("scene002", image_HWC, truth_HW, prediction_HW, None, truth_HW, None),
     ]
 
 
@@ -402,5 +417,5 @@ def test_a_browser_opens_it_without_a_complaint(tmp_path: Path) -> None:
     arguments = [str(CHROMIUM), *QUIET, "--dump-dom", f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in done.stderr
-    assert done.stdout.count("<img") == 9
+    assert done.stdout.count("<img") == 10
     assert "lraspp_mobilenet_v3_large · camvid</h1>" in done.stdout

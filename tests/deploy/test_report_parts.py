@@ -132,7 +132,7 @@ def sample() -> Sample:
     truth_HW = np.array([[0, 1, 2, 255], [0, 1, 2, 255]], np.uint8)
     prediction_HW = np.array([[0, 1, 1, 0], [0, 1, 2, 0]], np.uint8)
     hardness_HW = np.array([[0, 5, 250, 255], [0, 9, 20, 255]], np.uint8)
-    return Sample("a", np.full((2, 4, 3), 200, np.uint8), truth_HW, prediction_HW, hardness_HW)
+    return Sample("a", np.full((2, 4, 3), 200, np.uint8), truth_HW, prediction_HW, hardness_HW, truth_HW, None)
 
 
 def test_the_error_map_shows_wrong_unlabelled_and_right_pixels() -> None:
