@@ -30,9 +30,10 @@ def _loss(value: Any) -> LossSum:
 class Recipe(Contract):
     """One training. Sizes are (height, width) in pixels, `scale` a range of factors on the image's own size.
 
-    `flip` is a probability; brightness, contrast, saturation and hue are jitter strengths (0: none), as torchvision has
-    them. `keep` says which evaluation's weights ship, `labels` which of the data set's folders is trained on;
-    validation is always on its masks.
+    A crop is drawn again, at most ten times, while one class fills `crop_share` of its labelled pixels or more (1: it
+    is not). `flip` is a probability; brightness, contrast, saturation and hue are jitter strengths (0: none), as
+    torchvision has them, and `jitter` is the probability of each. `keep` says which evaluation's weights ship, `labels`
+    which of the data set's folders is trained on; validation is always on its masks.
 
     `pretrained` starts the backbone from its library's ImageNet weights.
 
@@ -63,12 +64,14 @@ class Recipe(Contract):
     steps: int
     batch: int
     crop: tuple[int, int]
+    crop_share: float = 1.0
     scale: tuple[float, float] = (0.5, 2.0)
     flip: float = 0.5
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
+    jitter: float = 1.0
     evaluate_every: int
     keep: Literal["best", "last"] = "best"
     labels: Labels = "masks"
@@ -200,12 +203,14 @@ def _number_faults(recipe: Recipe) -> list[str]:
         "auxiliary_weight": ("0 or more", 0 <= recipe.auxiliary_weight < math.inf),
         "steps": ("1 or more", recipe.steps >= 1),
         "crop": ("a height and a width of 32 or more", len(recipe.crop) == 2 and min(recipe.crop) >= 32),
+        "crop_share": ("above 0, at most 1", 0 < recipe.crop_share <= 1),
         "scale": ("0 < smallest <= largest", 0 < low <= high < math.inf),
         "flip": ("0 to 1", 0 <= recipe.flip <= 1),
         "brightness": ("0 or more", recipe.brightness >= 0),
         "contrast": ("0 or more", recipe.contrast >= 0),
         "saturation": ("0 or more", recipe.saturation >= 0),
         "hue": ("0 to 0.5", 0 <= recipe.hue <= 0.5),
+        "jitter": ("0 to 1", 0 <= recipe.jitter <= 1),
         "evaluate_every": ("1 or more", recipe.evaluate_every >= 1),
         "seed": ("0 or more", recipe.seed >= 0),
         "ema": ("0 to below 1", 0 <= recipe.ema < 1),

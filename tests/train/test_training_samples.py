@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 from hardedge.contracts import Normalisation
 from hardedge.data.folder import open_dataset
 from hardedge.errors import BadInput
-from hardedge.train.augmentation import IGNORED, augmentation
+from hardedge.train.augmentation import IGNORED, augmentation, largest_share
 from hardedge.train.recipe import Recipe
 from hardedge.train.samples import TrainingSamples, training_batches
 
@@ -53,6 +53,46 @@ def test_padding_is_the_mean_colour_and_ignored(tiny_recipe: Callable[..., Recip
     padding_HW = (image_CHW == MEAN[:, None, None]).all(0)
     assert torch.equal(padding_HW, mask_HW == IGNORED)
     assert int((~padding_HW).sum()) == 24 * 40  # the whole image at half size lies in the crop
+
+
+def test_a_crop_of_one_class_is_drawn_again(tiny_recipe: Callable[..., Recipe]) -> None:
+    """Two thirds of the image are one class, the rest another: below 0.6 a crop lies across both."""
+    same: dict[str, Any] = {"scale": (1.0, 1.0), "crop": (32, 32), "flip": 0.0}
+    mask_HW = torch.zeros(32, 96, dtype=torch.uint8)
+    mask_HW[:, 64:] = 1
+    mask_HW[:4] = IGNORED
+    image_CHW = torch.zeros(3, 32, 96, dtype=torch.uint8)
+    shares: dict[float, list[float]] = {1.0: [], 0.6: []}
+    for crop_share, found in shares.items():
+        torch.manual_seed(0)
+        for _ in range(40):
+            found.append(largest_share(augmented(tiny_recipe(crop_share=crop_share, **same), image_CHW, mask_HW)[1]))
+    assert sum(share < 0.6 for share in shares[1.0]) < 15
+    # 7 of 65 places are below 0.6, so that 11 draws find one in seven of ten cases
+    assert sum(share < 0.6 for share in shares[0.6]) > sum(share < 0.6 for share in shares[1.0]) + 10
+
+
+def test_the_largest_share_is_that_of_the_labelled_pixels() -> None:
+    labels_HW = torch.tensor([[0, 0, 7], [7, 7, IGNORED]], dtype=torch.uint8)
+    assert largest_share(labels_HW) == 3 / 5
+    assert largest_share(torch.full((2, 2), IGNORED, dtype=torch.uint8)) == 1.0
+
+
+def test_an_image_of_one_class_is_cropped_all_the_same(tiny_recipe: Callable[..., Recipe]) -> None:
+    image_CHW, mask_HW = torch.zeros(3, 48, 80, dtype=torch.uint8), torch.full((48, 80), 2, dtype=torch.uint8)
+    cropped_HW = augmented(tiny_recipe(crop=(32, 32), scale=(1.0, 1.0), crop_share=0.75), image_CHW, mask_HW)[1]
+    assert torch.equal(cropped_HW, mask_HW[:32, :32])
+
+
+def test_each_colour_is_changed_with_its_probability(tiny_recipe: Callable[..., Recipe]) -> None:
+    """Brightness and contrast, which both change grey: one image in four keeps its colours at 0.5."""
+    recipe = tiny_recipe(scale=(1.0, 1.0), crop=(32, 32), flip=0.0, brightness=0.5, contrast=0.5, jitter=0.5)
+    image_CHW, mask_HW = torch.randint(1, 200, (3, 32, 32), dtype=torch.uint8), torch.zeros(32, 32, dtype=torch.uint8)
+    torch.manual_seed(0)
+    kept = sum(torch.equal(augmented(recipe, image_CHW, mask_HW)[0], image_CHW) for _ in range(200))
+    assert 30 <= kept <= 70  # 50 expected, 6 the standard deviation
+    never = tiny_recipe(scale=(1.0, 1.0), crop=(32, 32), flip=0.0, brightness=0.5, jitter=0.0)
+    assert torch.equal(augmented(never, image_CHW, mask_HW)[0], image_CHW)
 
 
 def test_without_scale_crop_and_flip_nothing_changes(tiny_recipe: Callable[..., Recipe]) -> None:
