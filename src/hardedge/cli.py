@@ -161,32 +161,32 @@ def run(
     type=FOLDER,
     help="A file with the state_dict that the backbone starts from (safetensors, or torch.save).",
 )
-@resume_option
-@force_option
-@json_option
-def train(
-    recipe: str,
-    data: Path,
 @click.option("--start-from", type=FOLDER, help="A trained checkpoint whose weights are trained further.")
 @click.option(
     "--qat",
     type=click.Choice(["int8"]),
     help="Fine-tune --start-from for a precision: the network computes in it while it learns.",
 )
+@resume_option
+@force_option
+@json_option
+def train(
+    recipe: str,
+    data: Path,
     out: Path,
     settings: tuple[tuple[str, str], ...],
     budget: float | None,
     hardness_maps: Path | None,
     pretrained: bool,
     backbone_weights: Path | None,
+    start_from: Path | None,
+    qat: str | None,
     resume: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Train RECIPE on a data set and write a checkpoint.
 
-    start_from: Path | None,
-    qat: str | None,
     RECIPE is a shipped recipe (`hardedge recipes` lists them), FILE.py or FILE.py:function of your own, or the
     directory of a finished training, whose recipe is run again.
 
@@ -205,13 +205,13 @@ def train(
         budget=budget,
         hardness_maps=hardness_maps,
         backbone_weights=backbone_weights,
+        start_from=start_from,
         force=force,
     )
     if checkpoint is None:
         return
     score = checkpoint.validation.miou
     _print(checkpoint, f"{out}: {checkpoint.steps} steps, validation mIoU {score:.2f} %", as_json)
-        start_from=start_from,
 
 
 @cli.command()
@@ -442,6 +442,23 @@ def scribbles(data: Path) -> None:
     click.echo(f"{data / 'scribbles'}: {100 * share:.1f} % of the pixels are labelled")
 
 
+@cli.command()
+@click.argument("data", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="The directory to write.")
+def prepare(data: Path, out: Path) -> None:
+    """Decode a data set once, to train from it faster.
+
+    Writes a data set folder with uncompressed images, for training that waits for large JPEGs or PNGs to be decoded
+    (docs/data.md has the figures). It takes several times the space.
+
+    Example: hardedge prepare cityscapes --out prepared
+    """
+    from hardedge.data.prepare import prepare as write_prepared
+
+    size = write_prepared(data, out)
+    click.echo(f"{out}: {size / 1e9:.2f} GB, a data set as it is: hardedge train RECIPE --data {out}")
+
+
 def main() -> NoReturn:
     """The program: exit codes as the help of `hardedge` says, and no traceback for a user's mistake."""
     debug = "--debug" in sys.argv
@@ -476,23 +493,6 @@ def _require(package: str, extra: str) -> None:
 
     if find_spec(package) is None:
         raise missing_extra(package, extra)
-@cli.command()
-@click.argument("data", type=FOLDER)
-@click.option("--out", type=FOLDER, required=True, help="The directory to write.")
-def prepare(data: Path, out: Path) -> None:
-    """Decode a data set once, to train from it faster.
-
-    Writes a data set folder with uncompressed images, for training that waits for large JPEGs or PNGs to be decoded
-    (docs/data.md has the figures). It takes several times the space.
-
-    Example: hardedge prepare cityscapes --out prepared
-    """
-    from hardedge.data.prepare import prepare as write_prepared
-
-    size = write_prepared(data, out)
-    click.echo(f"{out}: {size / 1e9:.2f} GB, a data set as it is: hardedge train RECIPE --data {out}")
-
-
 
 
 def _recipe(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:
