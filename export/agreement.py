@@ -40,7 +40,7 @@ def require_agreement(model: onnx.ModelProto, network: PixelsToMask, images: Map
     Logits are read from a second session of the same model with the argmax's input as one more output. Raises
     BadInput naming every input with a pixel that differs though its margin is above the tolerance.
     """
-    session, logits_session = _session(model), _session(with_logits(model))
+    session, logits_session = session_of(model), session_of(with_logits(model))
     found = {
         name: _compare(session, logits_session, network, images_BHWC) for name, images_BHWC in _inputs(images).items()
     }
@@ -67,12 +67,13 @@ def with_logits(model: onnx.ModelProto) -> onnx.ModelProto:
     argmax = [node for node in model.graph.node if node.op_type == "ArgMax"][-1]
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
-    probe.graph.node.append(helper.make_node("Identity", [argmax.input[0]], ["logits"]))
+    probe.graph.node.append(helper.make_node("Cast", [argmax.input[0]], ["logits"], to=TensorProto.FLOAT))
     probe.graph.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, None))
     return probe
 
 
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """A model in onnxruntime on the CPU, without its warnings."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

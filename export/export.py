@@ -4,15 +4,19 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from typing import Literal
+
+import onnx
 
 import hardedge
 from hardedge.artefact import disk_errors, require_free, staged
 from hardedge.console import waiting
 from hardedge.contracts import (
     Bundle,
+    Calibration,
     Certificate,
     Checkpoint,
     ModelFile,
@@ -23,17 +27,21 @@ from hardedge.contracts import (
     to_json,
     write_atomically,
 )
-from hardedge.data.folder import Dataset, open_dataset
+from hardedge.data.folder import Dataset, Pixels, open_dataset
 from hardedge.errors import BadInput
 from hardedge.export.agreement import require_agreement
 from hardedge.export.arms import Arm, Finished, started
+from hardedge.export.calibration import By, calibration_of, golden_ids, write_calibration
+from hardedge.export.conversion import require_converter
 from hardedge.export.graph import PixelsToMask, onnx_from_network, with_facts
 from hardedge.export.identity import compare
+from hardedge.export.measured import Reference, compared_ids
 from hardedge.export.network import pixels_to_mask
+from hardedge.export.precisions import Origin, write_precisions
 from hardedge.export.profile import profile_of
 from hardedge.export.reference import (
+    GOLDEN,
     copy_hardness_maps,
-    golden_ids,
     require_hardness_maps,
     write_golden,
     write_reference,
@@ -44,46 +52,74 @@ MODEL, CONTROL = "model.onnx", "control.onnx"
 
 
 @dataclass(frozen=True)
+class Precisions:
+    """The precisions to write, FP32 among them or not (it is always written), and how others are calibrated."""
+
+    names: tuple[str, ...] = ("fp32",)
+    calibrate_by: By = "stratified"
+    calibration_images: int = 32
+
+    @property
+    def converted(self) -> tuple[str, ...]:
+        return tuple(name for name in self.names if name != "fp32")
+
+
+@dataclass(frozen=True)
 class Source:
-    """What a bundle is made from: the loaded checkpoint, the data set that fits it, and the opset to write."""
+    """What a bundle is made from: checkpoint, the data set that fits it, calibration if any, and the opset to write."""
 
     directory: Path
     checkpoint: Checkpoint
     dataset: Dataset
     hardness_maps: dict[str, Path]
+    calibration: Calibration | None
     profile: Profile
     network: PixelsToMask
     opset: int
 
 
-def export(checkpoint: Path, data: Path, out: Path, *, opset: int = 20, force: bool = False) -> Bundle:
+def export(
+    checkpoint: Path,
+    data: Path,
+    out: Path,
+    *,
+    opset: int = 20,
+    precisions: Precisions = Precisions(),
+    force: bool = False,
+) -> Bundle:
     """Writes the bundle directory: the network as ONNX, its reference and golden masks, its identity certificate.
 
+    Each other precision is one more ONNX file, converted from the FP32 one, with what was measured of it.
+
     Raises BadInput when checkpoint or data cannot be used or do not fit each other, when the network cannot be
-    exported, when the exported file's masks are not torch's, and when `out` exists (unless `force`); MissingHere when
-    the disk is full. Nothing is left behind then.
+    exported or converted, when the exported file's masks are not torch's, and when `out` exists (unless `force`);
+    MissingHere when the disk is full, and for other precisions without Model Optimizer. Nothing is left behind then.
     """
     require_free(out, force)
-    source = open_source(checkpoint, data, opset)
+    if precisions.converted:
+        require_converter()
+    source = open_source(checkpoint, data, opset, precisions)
     with (
         disk_errors(),
         staged(out, force=force) as directory,
         started(_arm(source, "plain")) as plain,
         _control(source) as control,
     ):
-        return write_bundle(source, directory, plain, control)
+        return write_bundle(source, directory, plain, control, precisions.converted)
 
 
-def open_source(checkpoint: Path, data: Path, opset: int) -> Source:
+def open_source(checkpoint: Path, data: Path, opset: int, precisions: Precisions) -> Source:
     """Reads checkpoint and data set; raises BadInput when one cannot be used or they do not fit each other."""
     manifest = load(Checkpoint, checkpoint)
     dataset = open_dataset(data)
     require_same_classes(manifest.task, dataset.task, checkpoint, data)
+    by, count = precisions.calibrate_by, precisions.calibration_images
     return Source(
         directory=checkpoint,
         checkpoint=manifest,
         dataset=dataset,
         hardness_maps=require_hardness_maps(checkpoint, dataset),
+        calibration=calibration_of(checkpoint, dataset, by, count) if precisions.converted else None,
         profile=profile_of(dataset),
         network=pixels_to_mask(checkpoint, manifest),
         opset=opset,
@@ -111,7 +147,9 @@ def _control(source: Source) -> AbstractContextManager[Finished | None]:
     return started(_arm(source, "control")) if known else nullcontext()
 
 
-def write_bundle(source: Source, directory: Path, plain: Finished, control: Finished | None) -> Bundle:
+def write_bundle(
+    source: Source, directory: Path, plain: Finished, control: Finished | None, precisions: tuple[str, ...]
+) -> Bundle:
     """Writes every file of the bundle into the directory, its manifest last."""
     seconds: dict[str, float] = {}
     with _timed("onnx", seconds), waiting("ONNX"):
@@ -121,7 +159,7 @@ def write_bundle(source: Source, directory: Path, plain: Finished, control: Fini
     with _timed("reference", seconds):
         reference = write_reference(source.network, source.dataset, directory / "reference")
     copy_hardness_maps(source.hardness_maps, directory / "reference" / "hardness")
-    golden = golden_ids(source.hardness_maps)
+    golden = golden_ids(source.hardness_maps, GOLDEN)
     images = write_golden(golden, source.dataset, directory / "reference" / "masks", directory / "golden")
     with _timed("agreement", seconds), waiting("torch against onnxruntime"):
         agreement = require_agreement(model, source.network, images)
@@ -131,6 +169,9 @@ def write_bundle(source: Source, directory: Path, plain: Finished, control: Fini
     with _timed("control", seconds), waiting("positive control"):
         if control:
             copyfile(control(), directory / CONTROL)
+    shipped = _model_file(certificate)
+    with _timed("precisions", seconds):
+        converted = _write_precisions(source, directory, model, images, shipped, precisions)
     manifest = Bundle(
         schema_id=Bundle.SCHEMA,
         hardedge=hardedge.__version__,
@@ -140,7 +181,7 @@ def write_bundle(source: Source, directory: Path, plain: Finished, control: Fini
         network=source.checkpoint.network,
         normalisation=source.checkpoint.normalisation,
         profile=source.profile,
-        models=(_model_file(certificate),),
+        models=(shipped, *converted),
         control=CONTROL if control else None,
         reference=reference,
         golden=golden,
@@ -150,8 +191,35 @@ def write_bundle(source: Source, directory: Path, plain: Finished, control: Fini
         margin_tolerance=agreement.margin_tolerance,
         logit_difference=agreement.logit_difference,
         seconds=seconds,
+        calibration=source.calibration,
     )
     return seal(directory, manifest)
+
+
+def _write_precisions(
+    source: Source,
+    directory: Path,
+    model: onnx.ModelProto,
+    golden: dict[str, Pixels],
+    shipped: ModelFile,
+    precisions: tuple[str, ...],
+) -> tuple[ModelFile, ...]:
+    if source.calibration is None:
+        return ()
+    origin = Origin(
+        fp32=directory / MODEL,
+        images=write_calibration(source.calibration, source.dataset, directory / "calibration"),
+        profile=source.profile,
+        with_facts=partial(with_facts, checkpoint=source.checkpoint, profile=source.profile),
+    )
+    reference = Reference(
+        model=model,
+        golden=tuple(golden.values()),
+        dataset=source.dataset,
+        masks=directory / "reference" / "masks",
+        ids=compared_ids(source.dataset.splits["test"], shipped.census.multiply_adds),
+    )
+    return write_precisions(origin, precisions, reference, directory)
 
 
 def _model_file(certificate: Certificate) -> ModelFile:

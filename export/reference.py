@@ -9,7 +9,7 @@ from PIL import Image
 
 from hardedge.console import tracked
 from hardedge.contracts import Reference, ReferenceImage
-from hardedge.data.folder import Dataset, Pixels, read_mask
+from hardedge.data.folder import Dataset, Pixels
 from hardedge.data.palette import save_mask
 from hardedge.errors import BadInput, listed
 from hardedge.export.graph import PixelsToMask
@@ -68,15 +68,6 @@ def copy_hardness_maps(maps: dict[str, Path], out: Path) -> None:
     out.mkdir(parents=True)
     for id, path in maps.items():
         shutil.copyfile(path, out / f"{id}.png")
-
-
-def golden_ids(maps: dict[str, Path], count: int = GOLDEN) -> tuple[str, ...]:
-    """The easiest image, the hardest, and evenly between them by mean hardness; all of them where there are fewer."""
-    ranked = sorted(maps, key=lambda id: (float(read_mask(maps[id]).mean()), id))
-    if len(ranked) <= count:
-        return tuple(maps)
-    chosen = {ranked[round(place * (len(ranked) - 1) / (count - 1))] for place in range(count)}
-    return tuple(id for id in maps if id in chosen)
 
 
 def write_golden(ids: tuple[str, ...], dataset: Dataset, masks: Path, out: Path) -> dict[str, Pixels]:

@@ -115,15 +115,16 @@ def _normalise_tensor(tensor: onnx.TensorProto, names: Names) -> None:
     tensor.ClearField("metadata_props")
 
 
-def census(model: onnx.ModelProto, size: tuple[int, int, int]) -> Census:
+def census(model: onnx.ModelProto, size: tuple[int, int, int], multiply_adds: int | None = None) -> Census:
     """What the graph is made of; multiply-adds of Conv, ConvTranspose, Gemm and MatMul for (batch, height, width).
 
-    Parameters are the elements of all initializers but int64 ones (shapes and axes), used or not.
+    Parameters are the elements of all initializers but int64 ones (shapes and axes), used or not. `multiply_adds` are
+    those of a graph that onnxruntime cannot run, counted elsewhere.
     """
     operators = Counter(node.op_type for node in every_node(model.graph))
     return Census(
         parameters=sum(math.prod(t.dims) for t in model.graph.initializer if t.data_type != t.INT64),
-        multiply_adds=multiply_adds(model, size),
+        multiply_adds=_total(model, size) if multiply_adds is None else multiply_adds,
         nodes=operators.total(),
         operators=dict(sorted(operators.items())),
         inputs=tuple(described(value) for value in model.graph.input),
@@ -150,13 +151,24 @@ def described(value: onnx.ValueInfoProto) -> str:
 
 
 def multiply_adds(model: onnx.ModelProto, size: tuple[int, int, int]) -> int:
-    """The multiply-adds of the main graph for one image input of (batch, height, width) and 3 channels.
+    """The multiply-adds of the main graph for one image input of (batch, height, width) and 3 channels."""
+    return _total(model, size)
+
+
+def _total(model: onnx.ModelProto, size: tuple[int, int, int]) -> int:
+    return sum(count for _, count in node_multiply_adds(model, size))
+
+
+def node_multiply_adds(model: onnx.ModelProto, size: tuple[int, int, int]) -> list[tuple[onnx.NodeProto, int]]:
+    """The multiply-adds of each Conv, ConvTranspose, Gemm and MatMul of the main graph, as multiply_adds sums them.
 
     Shapes are those of one run in onnxruntime: shape inference loses them behind sizes that the graph computes.
     """
     counted = [node for node in model.graph.node if node.op_type in COUNTED]
     shapes = _shapes(model, sorted({name for node in counted for name in (*node.input[:2], node.output[0])}), size)
-    return sum(_multiply_adds(node, [shapes[name] for name in (*node.input[:2], node.output[0])]) for node in counted)
+    return [
+        (node, _multiply_adds(node, [shapes[name] for name in (*node.input[:2], node.output[0])])) for node in counted
+    ]
 
 
 def _multiply_adds(node: onnx.NodeProto, shapes: list[tuple[int, ...]]) -> int:

@@ -19,6 +19,7 @@ from hardedge.errors import GateFailed, HardedgeError, ToldElsewhere
 if TYPE_CHECKING:
     from hardedge.contracts import Report
     from hardedge.deploy.gates import Gates
+    from hardedge.export.calibration import By
     from hardedge.train.recipe import Recipe
 
 INTERRUPTED = 130
@@ -66,6 +67,11 @@ target_option = click.option(
     multiple=True,
     help="onnxruntime:cpu, onnxruntime:cuda, tensorrt, tensorrt-rtx:sm86,sm89 ...; may be repeated.",
 )
+
+
+def precision_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """--precision: names separated by commas, FP32 without it."""
+    return click.option("--precision", default="fp32", show_default=True, help=help_text)
 
 
 def verify_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -241,21 +247,49 @@ def edges(data: Path, out: Path, steps: int, seed: int, force: bool, as_json: bo
 @data_option
 @out_option
 @click.option("--opset", type=click.IntRange(min=18), default=20, show_default=True, help="The ONNX opset.")
+@precision_option("ONNX files to write, as a list: fp32,fp16,bf16,int8,fp8. FP32 is always among them.")
+@click.option(
+    "--calibrate-by",
+    type=click.Choice(["random", "hardness", "stratified"]),
+    default="stratified",
+    show_default=True,
+    help="The calibration images: random ones, the hardest, or evenly from easy to hard.",
+)
+@click.option(
+    "--calibration-images", type=click.IntRange(min=1), default=32, show_default=True, help="How many, at most."
+)
 @force_option
 @json_option
-def export(checkpoint: Path, data: Path, out: Path, opset: int, force: bool, as_json: bool) -> None:
+def export(
+    checkpoint: Path,
+    data: Path,
+    out: Path,
+    opset: int,
+    precision: str,
+    calibrate_by: By,
+    calibration_images: int,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Write the bundle that ships.
 
-    The network as ONNX, reference and golden masks, and the identity certificate.
+    The network as ONNX, reference and golden masks, and the identity certificate. Another --precision than fp32 adds
+    a file converted by NVIDIA Model Optimizer, measured against FP32 and built for every target that can hold it.
 
-    Example: hardedge export runs/a --data my_data --out runs/a_bundle
+    Example: hardedge export runs/a --data my_data --out runs/a_bundle --precision fp16,int8
     """
+    from hardedge.deploy.precision import parse_precisions
+
+    names = parse_precisions(precision)
     _require("torch", "export")
     _require("onnxscript", "export")
-    from hardedge.export.export import export
+    from hardedge.export.export import Precisions, export
+    from hardedge.export.precision_table import described
 
-    bundle = export(checkpoint, data, out, opset=opset, force=force)
-    _print(bundle, f"{out}: test mIoU {bundle.reference.score.miou:.2f} %, {len(bundle.models)} ONNX file(s)", as_json)
+    wanted = Precisions(names=names, calibrate_by=calibrate_by, calibration_images=calibration_images)
+    bundle = export(checkpoint, data, out, opset=opset, precisions=wanted, force=force)
+    line = f"{out}: test mIoU {bundle.reference.score.miou:.2f} %, {len(bundle.models)} ONNX file(s)"
+    _print(bundle, f"{described(bundle)}\n{line}" if wanted.converted else line, as_json)
 
 
 @cli.command()

@@ -178,13 +178,90 @@ class Census(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Interval(Contract):
+    """A bootstrap interval and its confidence in percent."""
+
+    low: float
+    high: float
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptNode(Contract):
+    """A node that a conversion left in a higher precision than was asked for: `source` is its name in model.onnx."""
+
+    node: str
+    source: str
+    operator: str
+    precision: str
+    multiply_adds: int
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionAgreement(Contract):
+    """A converted file in onnxruntime against FP32; mIoU and its difference in percent points.
+
+    Logits are compared on the golden images with model.onnx's (largest and root mean square difference, and the
+    largest logit), masks on `images` images of the test split with torch's. `interval` and `status` are Parity's.
+    `arithmetic` says what onnxruntime computed in: on a CPU this checks the conversion, not the GPU's arithmetic.
+    """
+
+    arithmetic: str
+    logit_difference: float
+    logit_rms: float
+    logit_largest: float
+    images: int
+    pixel_agreement: float
+    miou_reference: float
+    miou: float
+    difference: float
+    interval: Interval
+    margin: float
+    status: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineCheck(Contract):
+    """Whether a target's builder made an engine of a converted file, and if not, why."""
+
+    target: str
+    status: Literal["built", "not built", "not run here"]
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion(Contract):
+    """How a file of another precision was made from model.onnx, and what was measured of it.
+
+    `multiply_adds` are those of the profile's typical size by the precision that they are computed in.
+    """
+
+    tool: str
+    multiply_adds: dict[str, int]
+    kept: tuple[KeptNode, ...]
+    agreement: ConversionAgreement
+    engines: tuple[EngineCheck, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelFile(Contract):
-    """One ONNX file of a bundle: its precision, canonical digest, and census."""
+    """One ONNX file of a bundle: its precision, canonical digest, census, and for all but FP32 its conversion."""
 
     path: str
     precision: str
     onnx_digest: str
     census: Census
+    conversion: Conversion | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Contract):
+    """The training images that conversions measured ranges on, in `calibration/ID.png`, and how they were chosen."""
+
+    by: Literal["random", "hardness", "stratified"]
+    images: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,6 +308,7 @@ class Bundle(Manifest):
     margin_tolerance: float
     logit_difference: float
     seconds: dict[str, float]
+    calibration: Calibration | None = None
 
     def model(self, precision: str) -> ModelFile:
         """The ONNX file of a precision; raises BadInput naming those there are."""
@@ -278,15 +356,6 @@ class Level1(Contract):
     detail: str
     shipped: Census
     plain: Census
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval(Contract):
-    """A bootstrap interval and its confidence in percent."""
-
-    low: float
-    high: float
-    confidence: float
 
 
 @dataclass(frozen=True, kw_only=True)

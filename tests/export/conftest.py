@@ -55,13 +55,15 @@ def write_checkpoint(directory: Path, data: Path, name: str = LRASPP) -> Path:
     """What `hardedge train` writes, for a network with random weights and BatchNorm statistics that matter."""
     dataset = open_dataset(data)
     spec = NetworkSpec(name=name, num_classes=dataset.task.num_classes)
-    (directory / "hardness" / "test").mkdir(parents=True)
+    directory.mkdir()
     safetensors.torch.save_file(random_network(spec).state_dict(), directory / "weights.safetensors")
     safetensors.torch.save_file({"hardness.0.weight": torch.ones(1, 4)}, directory / "training_only.safetensors")
     rng = np.random.default_rng(0)
-    for id in dataset.splits["test"]:
-        map_HW = rng.integers(0, 256, dataset.mask(id).shape, dtype=np.uint8) // (1 + int(rng.integers(8)))
-        Image.fromarray(map_HW).save(directory / "hardness" / "test" / f"{id}.png")
+    for split in ("test", "train"):
+        (directory / "hardness" / split).mkdir(parents=True)
+        for id in dataset.splits[split]:
+            map_HW = rng.integers(0, 256, dataset.mask(id).shape, dtype=np.uint8) // (1 + int(rng.integers(8)))
+            Image.fromarray(map_HW).save(directory / "hardness" / split / f"{id}.png")
     manifest = Checkpoint(
         schema_id=Checkpoint.SCHEMA,
         hardedge="test",

@@ -11,7 +11,6 @@ import onnxruntime
 import pytest
 import safetensors.torch
 import torch
-from PIL import Image
 
 from hardedge.contracts import Bundle, Certificate, Checkpoint, load, read_json, seal, sha256_of
 from hardedge.data.folder import open_dataset, read_image, read_mask
@@ -20,7 +19,6 @@ from hardedge.export.agreement import require_agreement
 from hardedge.export.export import export
 from hardedge.export.graph import PixelsToMask
 from hardedge.export.network import pixels_to_mask
-from hardedge.export.reference import golden_ids
 
 DECEIVING = "tiny_segmenter:build_deceiving"
 
@@ -173,19 +171,6 @@ def test_golden_pairs_and_hardness_are_copies(bundle: Path, checkpoint: Path, da
         assert sha256_of(bundle / f"golden/masks/{id}.png") == sha256_of(bundle / f"reference/masks/{id}.png")
     for id in dataset.splits["test"]:
         assert sha256_of(bundle / f"reference/hardness/{id}.png") == sha256_of(checkpoint / f"hardness/test/{id}.png")
-
-
-def test_golden_images_span_the_hardness(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).permutation(30) * 8
-    maps = {}
-    for number, value in enumerate(values):
-        maps[f"i{number:02d}"] = tmp_path / f"i{number:02d}.png"
-        Image.fromarray(np.full((4, 4), value, np.uint8)).save(maps[f"i{number:02d}"])
-    chosen = golden_ids(maps)
-    assert list(chosen) == sorted(chosen)
-    # of the ranks 0 to 29: every 29/7, rounded
-    assert sorted(values[int(id[1:])] // 8 for id in chosen) == [0, 4, 8, 12, 17, 21, 25, 29]
-    assert golden_ids(dict(list(maps.items())[:8])) == tuple(list(maps)[:8])
 
 
 def test_disagreement_names_image_and_pixels(bundle: Path, data: Path, network: PixelsToMask) -> None:

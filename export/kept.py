@@ -1,0 +1,46 @@
+"""What a conversion reached: multiply-adds by precision, and the nodes that it left in a higher one."""
+
+import onnx
+
+from hardedge.canonical import COUNTED, node_multiply_adds
+from hardedge.contracts import KeptNode
+from hardedge.export.conversion import Converted
+from hardedge.export.element_types import element_types, precision_of, producers
+from hardedge.export.rounded import rounded_form
+
+UNTOLD = "left out by Model Optimizer, which does not say why"
+
+
+def multiply_adds_by_precision(model: onnx.ModelProto, size: tuple[int, int, int]) -> dict[str, int]:
+    """The multiply-adds for (batch, height, width) by the precision that their node computes in, the largest first."""
+    types, made_by = element_types(model), producers(model)
+    nodes = {node.name: node for node in model.graph.node}
+    total: dict[str, int] = {}
+    for node, count in node_multiply_adds(rounded_form(model), size):
+        precision = precision_of(nodes[node.name], types, made_by) or "integers"
+        total[precision] = total.get(precision, 0) + count
+    return dict(sorted(total.items(), key=lambda entry: -entry[1]))
+
+
+def kept_nodes(converted: Converted, precision: str, size: tuple[int, int, int]) -> tuple[KeptNode, ...]:
+    """Every node in FP32, and every convolution or matrix product that is not in the precision that was asked for."""
+    model = converted.model
+    types, made_by = element_types(model), producers(model)
+    counts = {node.name: count for node, count in node_multiply_adds(rounded_form(model), size)}
+    kept = []
+    for node in model.graph.node:
+        found = precision_of(node, types, made_by)
+        if found in (None, precision) or (found != "fp32" and node.op_type not in COUNTED):
+            continue
+        source = converted.sources.get(node.name, "")
+        kept.append(
+            KeptNode(
+                node=node.name,
+                source=source,
+                operator=node.op_type,
+                precision=str(found),
+                multiply_adds=counts.get(node.name, 0),
+                why=converted.reasons.get(source, UNTOLD),
+            )
+        )
+    return tuple(kept)

@@ -1,0 +1,107 @@
+"""The bundle's files of other precisions: converted, checked, measured, and built for every target."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from hardedge.canonical import census, onnx_digest
+from hardedge.console import waiting
+from hardedge.contracts import Conversion, EngineCheck, ModelFile, Profile, write_atomically
+from hardedge.deploy.targets import RTX_CAPABILITIES
+from hardedge.errors import BadInput
+from hardedge.export.conversion import Converted, convert
+from hardedge.export.engine_checks import Refused, check_engines
+from hardedge.export.kept import kept_nodes, multiply_adds_by_precision
+from hardedge.export.measured import Reference, measured
+
+TARGETS = tuple(f"tensorrt-rtx:{capability}" for capability in RTX_CAPABILITIES)
+FALLBACKS = 4  # nodes that a builder may refuse before the precision is given up
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is converted: the FP32 file, the calibration images, the profile, and the facts that every file carries."""
+
+    fp32: Path
+    images: list[Path]
+    profile: Profile
+    with_facts: Callable[[onnx.ModelProto], onnx.ModelProto]
+
+
+@dataclass(frozen=True)
+class _Made:
+    converted: Converted
+    engines: tuple[EngineCheck, ...]
+    seconds: float
+
+
+def write_precisions(
+    origin: Origin, precisions: Sequence[str], reference: Reference, out: Path
+) -> tuple[ModelFile, ...]:
+    """Writes out/model.PRECISION.onnx for each precision; raises BadInput when a check does not pass.
+
+    Two are converted and built at a time, each in processes of their own.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        making = [pool.submit(_made, origin, precision, out) for precision in precisions]
+        files = []
+        for precision, one in zip(precisions, making, strict=True):
+            with waiting(f"{precision}: conversion and engines"):
+                made = one.result()
+            files.append(_described(origin, precision, made, reference))
+    return tuple(files)
+
+
+def _made(origin: Origin, precision: str, out: Path) -> _Made:
+    began = time.perf_counter()
+    path = out / path_of(precision)
+    keep: dict[str, str] = {}
+    for _ in range(FALLBACKS + 1):
+        converted = convert(origin.fp32, precision, origin.images, keep=keep)
+        write_atomically(path, origin.with_facts(converted.model).SerializeToString(deterministic=True))
+        try:
+            engines = check_engines(path, precision, TARGETS, origin.profile)
+        except Refused as refusal:
+            source = converted.sources.get(refusal.node)
+            if source is None or source in keep:
+                raise BadInput(f"{precision}: TensorRT-RTX refused the network: {refusal.reason}") from refusal
+            keep = {**keep, source: f"TensorRT-RTX refused it in {precision.upper()}: {refusal.reason}"}
+            continue
+        _require_one(precision, engines)
+        return _Made(converted, engines, time.perf_counter() - began)
+    listing = "\n".join(f"  {node}: {why}" for node, why in keep.items())
+    raise BadInput(f"{precision}: TensorRT-RTX refused one node after another:\n{listing}\nLeave this precision out.")
+
+
+def path_of(precision: str) -> str:
+    """The name of a precision's file in a bundle."""
+    return f"model.{precision}.onnx"
+
+
+def _require_one(precision: str, engines: tuple[EngineCheck, ...]) -> None:
+    if not any(engine.status != "not built" for engine in engines):
+        reasons = "\n".join(f"  {engine.target}: {engine.detail}" for engine in engines)
+        raise BadInput(f"{precision}: no target's engine could be built:\n{reasons}\nLeave this precision out.")
+
+
+def _described(origin: Origin, precision: str, made: _Made, reference: Reference) -> ModelFile:
+    model, size = made.converted.model, origin.profile.opt
+    by_precision = multiply_adds_by_precision(model, size)
+    return ModelFile(
+        path=path_of(precision),
+        precision=precision,
+        onnx_digest=onnx_digest(model),
+        census=census(model, size, multiply_adds=sum(by_precision.values())),
+        conversion=Conversion(
+            tool=made.converted.tool,
+            multiply_adds=by_precision,
+            kept=kept_nodes(made.converted, precision, size),
+            agreement=measured(model, precision, reference),
+            engines=made.engines,
+            seconds=made.seconds,
+        ),
+    )
