@@ -1,9 +1,11 @@
 """Precisions: their names, and which targets can hold them."""
 
 import difflib
+from collections.abc import Sequence
 
+from hardedge.console import note
 from hardedge.deploy.targets import parse_target
-from hardedge.errors import BadInput
+from hardedge.errors import BadInput, listed
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 
@@ -33,3 +35,20 @@ def cannot_hold(target: str, precision: str) -> str | None:
     if known.backend == "tensorrt-rtx" and first and int(str(known.device).removeprefix("sm")) < first:
         return f"{precision.upper()} needs SM{first} or later"
     return None
+
+
+def engines_to_build(targets: Sequence[str], precisions: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Target and precision of every engine that can be; a note for each pair that cannot.
+
+    Raises BadInput when a target or a precision would be left without an engine.
+    """
+    pairs = [(target, precision) for precision in precisions for target in targets]
+    reasons = {pair: reason for pair in pairs if (reason := cannot_hold(*pair))}
+    wanted = tuple(pair for pair in pairs if pair not in reasons)
+    kept = {name for pair in wanted for name in pair}
+    lines = [f"{precision} on {target}: {reason}" for (target, precision), reason in reasons.items()]
+    if not {*targets, *precisions} <= kept:
+        raise listed("what was asked for cannot be built", lines, "Give another --target or --precision.")
+    if lines:
+        note("Not built: " + "; ".join(lines) + ".")
+    return wanted

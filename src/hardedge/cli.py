@@ -321,6 +321,7 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
 @data_option
 @out_option
 @target_option
+@precision_option("Which of the bundle's ONNX files to build, as a list: fp32,int8 ...")
 @verify_options
 @force_option
 @json_option
@@ -329,6 +330,7 @@ def deploy(
     data: Path,
     out: Path,
     targets: tuple[str, ...],
+    precision: str,
     latency: float,
     force: bool,
     as_json: bool,
@@ -341,9 +343,10 @@ def deploy(
     Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
     """
     from hardedge import pipeline
+    from hardedge.deploy.precision import engines_to_build, parse_precisions
 
-    chosen = _targets(targets) or pipeline.default_targets()
-    report = pipeline.deploy(bundle, data, out, chosen, gates=_gates(gates), latency=latency, force=force)
+    engines = engines_to_build(_targets(targets) or pipeline.default_targets(), parse_precisions(precision))
+    report = pipeline.deploy(bundle, data, out, engines, gates=_gates(gates), latency=latency, force=force)
     _finish(report, out / "report", as_json)
 
 

@@ -57,18 +57,31 @@ def run(plan: Plan) -> Report:
     data = _data(plan)
     _train(plan, data)
     _export(plan, data)
-    return _build_and_verify(plan.out / "bundle", data, plan.out, plan.targets, gates=plan.gates, latency=plan.latency)
+    engines = [(target, "fp32") for target in plan.targets]
+    return _build_and_verify(plan.out / "bundle", data, plan.out, engines, gates=plan.gates, latency=plan.latency)
 
 
 def deploy(
-    bundle: Path, data: Path, out: Path, targets: Sequence[str], *, gates: Gates, latency: float, force: bool
+    bundle: Path,
+    data: Path,
+    out: Path,
+    engines: Sequence[tuple[str, str]],
+    *,
+    gates: Gates,
+    latency: float,
+    force: bool,
 ) -> Report:
-    """Builds an engine for each target and verifies them: out/{engines,report}. Raises the errors of the stages."""
-    load(Bundle, bundle)
+    """Builds the engines, each a target and a precision, and verifies them: out/{engines,report}.
+
+    Raises the errors of the stages.
+    """
+    manifest = load(Bundle, bundle)
+    for _, precision in engines:
+        manifest.model(precision)
     require_free(out, force)
     if out.exists():
         shutil.rmtree(out)
-    return _build_and_verify(bundle, data, out, targets, gates=gates, latency=latency)
+    return _build_and_verify(bundle, data, out, engines, gates=gates, latency=latency)
 
 
 def _prepare(plan: Plan) -> None:
@@ -117,15 +130,22 @@ def _export(plan: Plan, data: Path) -> None:
 
 
 def _build_and_verify(
-    bundle: Path, data: Path, out: Path, targets: Sequence[str], *, gates: Gates, latency: float
+    bundle: Path, data: Path, out: Path, engines: Sequence[tuple[str, str]], *, gates: Gates, latency: float
 ) -> Report:
     from hardedge.deploy.engines import build_all
     from hardedge.deploy.verify import verify
 
-    engines = {target: out / "engines" / target.replace(":", "-") for target in targets}
-    missing = {target: path for target, path in engines.items() if not (path / Engine.FILE).exists()}
-    note(f"4/5 build: {', '.join(targets)}")
-    build_all(bundle, missing)
+    paths = {engine: out / "engines" / _directory_name(*engine) for engine in engines}
+    for precision in dict.fromkeys(precision for _, precision in engines):
+        of_this = {target: path for (target, its_own), path in paths.items() if its_own == precision}
+        note(f"4/5 build {precision}: {', '.join(of_this)}")
+        missing = {target: path for target, path in of_this.items() if not (path / Engine.FILE).exists()}
+        build_all(bundle, missing, precision=precision)
     note("5/5 verify: parity, latency, gates")
     report = out / "report"
-    return verify(bundle, list(engines.values()), data, report, gates=gates, latency_seconds=latency, force=True)
+    return verify(bundle, list(paths.values()), data, report, gates=gates, latency_seconds=latency, force=True)
+
+
+def _directory_name(target: str, precision: str) -> str:
+    name = target.replace(":", "-")
+    return name if precision == "fp32" else f"{name}-{precision}"

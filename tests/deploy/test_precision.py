@@ -3,7 +3,7 @@
 import pytest
 
 from hardedge.deploy.parity import MARGINS
-from hardedge.deploy.precision import PRECISIONS, cannot_hold, parse_precisions
+from hardedge.deploy.precision import PRECISIONS, cannot_hold, engines_to_build, parse_precisions
 from hardedge.deploy.targets import KNOWN
 from hardedge.errors import BadInput
 
@@ -37,3 +37,24 @@ def test_what_targets_hold() -> None:
 
 def test_every_precision_has_its_margin() -> None:
     assert set(MARGINS) == set(PRECISIONS)
+
+
+def test_engines_are_pairs_and_what_cannot_be_is_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    engines = engines_to_build(["onnxruntime:cpu", "tensorrt-rtx:sm86", "tensorrt-rtx:sm89"], ["fp32", "fp8"])
+    assert engines == (
+        ("onnxruntime:cpu", "fp32"),
+        ("tensorrt-rtx:sm86", "fp32"),
+        ("tensorrt-rtx:sm89", "fp32"),
+        ("onnxruntime:cpu", "fp8"),
+        ("tensorrt-rtx:sm89", "fp8"),
+    )
+    assert capsys.readouterr().err == "Not built: fp8 on tensorrt-rtx:sm86: FP8 needs SM89 or later.\n"
+
+
+@pytest.mark.parametrize(
+    ("targets", "precisions"),
+    [(["tensorrt-rtx:sm86"], ["fp16", "fp8"]), (["tensorrt-rtx:sm86", "tensorrt-rtx:sm89"], ["fp8"])],
+)
+def test_a_target_or_precision_without_an_engine_is_refused(targets: list[str], precisions: list[str]) -> None:
+    with pytest.raises(BadInput, match=r"cannot be built:\n  fp8 on tensorrt-rtx:sm86: FP8 needs SM89 or later"):
+        engines_to_build(targets, precisions)
