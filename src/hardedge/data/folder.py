@@ -85,7 +85,8 @@ class Dataset:
         ]
         if self.labels != "masks":
             used += [self.training_path(id) for id in self.splits["train"]]
-        sizes = [[path.relative_to(self.root).as_posix(), _file_of(path).stat().st_size] for path in used]
+        start = len(self.root.parts)
+        sizes = [["/".join(path.parts[start:]), _size_of(path)] for path in used]
         described = self.root / "classes.json"
         classes = described.read_text(encoding="utf-8") if described.is_file() else to_json(self.task)
         return hashlib.sha256(json.dumps([classes, self.splits, sizes]).encode()).hexdigest()
@@ -164,8 +165,12 @@ def class_fault(mask_HW: Pixels, task: Task) -> str | None:
     return f"{what} {', '.join(wrong)}, but classes.json has 0-{last} and ignore index {ignored}"
 
 
-def _file_of(path: Path) -> Path:
-    return next(part for part in (path, *path.parents) if part.is_file())
+def _size_of(path: Path) -> int:
+    """The size of the file, or of the one that holds it."""
+    try:
+        return path.stat().st_size
+    except NotADirectoryError:
+        return _size_of(path.parent)
 
 
 def _sha256(path: Path, decode: Callable[[Path], Pixels]) -> str | None:
