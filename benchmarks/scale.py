@@ -140,14 +140,10 @@ def main() -> None:
         print(json.dumps({"machine": facts, "networks": costs, "folder": dataclasses.asdict(folder)}, indent=1))
         return
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    print(f"an image of {CROP[1]}x{CROP[0]}: multiply-adds forward, and what is kept for the backward pass")
     for cost in networks:
-        parameters, forward = (
-            f"{cost.parameters / 1e6:.1f} M parameters",
-            f"{cost.multiply_adds / 1e9:.0f} G multiply-adds",
-        )
-        print(
-            f"{cost.name:24} {parameters}, an image of {CROP[1]}x{CROP[0]}: {forward}, {cost.kept_bytes / 1e9:.2f} GB kept"
-        )
+        forward, kept = f"{cost.multiply_adds / 1e9:.0f} G", f"{cost.kept_bytes / 1e9:.2f} GB"
+        print(f"{cost.name:24} {cost.parameters / 1e6:5.1f} M parameters, {forward}, {kept}")
     seconds = f"open {folder.open_s:.1f} s, digest {folder.digest_s:.1f} s, order {folder.order_s:.2f} s"
     print(f"{folder.images} images: {seconds}, {folder.memory_bytes / 1e6:.0f} MB")
 
