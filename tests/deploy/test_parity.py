@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import bootstrap, norm, t
 
 from hardedge.deploy.bootstrap import _holm, difference, verdict
 from hardedge.deploy.parity import agreement, boundary_band
@@ -38,17 +39,27 @@ def test_equal_masks_differ_by_exactly_nothing() -> None:
     assert found.p_worse == (1.0,) * 5
 
 
-def test_the_interval_is_that_of_a_bootstrap_written_as_a_loop() -> None:
-    reference, target = counts(0, 12, 4), with_errors(counts(0, 12, 4), 0.004)
-    rng = np.random.default_rng(7)
-    drawn = [rng.integers(12, size=12) for _ in range(2000)]
-    loop = [100 * (mean_iou(target[images].sum(0)) - mean_iou(reference[images].sum(0))) for images in drawn]
+@pytest.mark.parametrize("images", [12, 60])
+def test_the_interval_is_that_of_scipys_bca_bootstrap(images: int) -> None:
+    reference = counts(0, images, 4)
+    target = with_errors(reference, 0.004)
+    target[0] = with_errors(reference[:1], 0.02)[0]  # one harder image: a skewed sum
+
+    def drop(drawn: np.ndarray) -> float:
+        return 100 * (mean_iou(target[drawn].sum(0)) - mean_iou(reference[drawn].sum(0)))
+
+    # the level of Hesterberg's widening, which scipy does not have
+    reach = np.sqrt(images / (images - 1)) * t.ppf(0.95, images - 1)
+    level = 1 - 2 * norm.cdf(-reach)
+    theirs = bootstrap(
+        (np.arange(images),), drop, vectorized=False, n_resamples=2000, confidence_level=level, method="BCa", rng=7
+    ).confidence_interval
     found = difference(reference, target, margin=0.1)
     # two bootstraps of 2000 resamples: their 5 % quantiles scatter by about 4 % of the interval
     width = found.interval.high - found.interval.low
-    assert found.interval.low == pytest.approx(np.quantile(loop, 0.05), abs=0.15 * width)
-    assert found.interval.high == pytest.approx(np.quantile(loop, 0.95), abs=0.15 * width)
-    assert found.difference == pytest.approx(100 * (mean_iou(target.sum(0)) - mean_iou(reference.sum(0))))
+    assert found.interval.low == pytest.approx(theirs.low, abs=0.15 * width)
+    assert found.interval.high == pytest.approx(theirs.high, abs=0.15 * width)
+    assert found.difference == pytest.approx(drop(np.arange(images)))
 
 
 @pytest.mark.parametrize(("share", "status"), [(0.0001, "pass"), (0.02, "fail")])
@@ -64,22 +75,11 @@ def test_few_uneven_images_do_not_decide() -> None:
     assert difference(reference, target, margin=0.5).status == "inconclusive"
 
 
-def test_one_image_decides_only_when_it_is_equal() -> None:
-    reference = counts(0, 1, 3)
+@pytest.mark.parametrize("images", [1, 4])
+def test_fewer_than_five_images_decide_only_when_they_are_equal(images: int) -> None:
+    reference = counts(0, images, 3)
     assert difference(reference, with_errors(reference, 0.1), margin=0.1).status == "inconclusive"
     assert difference(reference, reference, margin=0.1).status == "pass"
-
-
-def test_non_inferiority_errs_rarely_at_the_margin() -> None:
-    """Images whose true loss is the margin itself: a one-sided 5 % test passes about one in twenty of 100."""
-    population = counts(10_000, 4000, 4)
-    margin = 100 * (mean_iou(population.sum(0)) - mean_iou(with_errors(population, 0.0058).sum(0)))
-    passed = 0
-    for seed in range(100):
-        reference = counts(seed, 50, 4)
-        target = with_errors(reference, 0.0058, seed=seed + 1)
-        passed += difference(reference, target, margin=margin, seed=seed).status == "pass"
-    assert passed <= 13
 
 
 def test_a_class_that_lost_is_found_and_the_others_are_not() -> None:
