@@ -14,8 +14,8 @@ from hardedge.data.folder import Pixels
 from hardedge.errors import listed
 from hardedge.export.graph import PixelsToMask, mask_of
 
-# of the largest logit: float32 sums in another order differ by 1e-6 to 1e-5 of it
-RELATIVE_TOLERANCE = 1e-4
+# of the largest logit: float32 sums in another order differ by 1e-6 to 1e-5 of it, in a random ResNet-101 by 3e-4
+RELATIVE_TOLERANCE = 5e-4
 
 
 @dataclass(frozen=True)
