@@ -249,7 +249,7 @@ def test_the_table_says_it_all(bundle: Path) -> None:
     assert "a check of the conversion, not of a GPU" in text
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", [pytest.param("fp16", marks=pytest.mark.slow), "int8"])
 def test_another_process_and_folder_give_the_same_bytes(bundle: Path, tmp_path: Path, precision: str) -> None:
     shutil.copytree(bundle / "calibration", tmp_path / "elsewhere")
     source = tmp_path / "another name.onnx"
