@@ -1,10 +1,14 @@
 """Gates: the limits that a user asks for, and the verdict over everything."""
 
+import difflib
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal, get_args
 
 from hardedge.contracts import Certificate, Gate, Overhead, Parity, Verdict
+from hardedge.errors import BadInput, listed
 
 Require = Literal["level0", "level0-engines"]
 
@@ -16,6 +20,52 @@ class Gates:
     max_miou_drop: float | None = None
     max_overhead: float | None = None
     require: Require | None = None
+
+    def over(self, other: "Gates") -> "Gates":
+        """These limits, and the other's where there is none here."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(other, **{name: value for name, value in given.items() if value is not None})
+
+
+def read_gates(path: Path) -> Gates:
+    """The limits of a gates.toml, named as the options are (`max-miou-drop = 0.1`).
+
+    Raises BadInput, all faults together, for an unknown name and for a value that the option would not take.
+    """
+    import sys
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}). Give the file with the gates.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not TOML: {error}. Write a line a gate, such as max-miou-drop = 0.1") from None
+    faults = [fault for name, value in found.items() if (fault := _fault(name, value))]
+    if faults:
+        raise listed(f"{path} has gates that cannot be read", faults, f"Known: {', '.join(_KNOWN)}.")
+    return Gates(**{name.replace("-", "_"): value for name, value in found.items()})
+
+
+_KNOWN = {
+    "max-miou-drop": "a number of points, 0 or more",
+    "max-overhead": "a number of percent, 0 or more",
+    "require": '"level0" or "level0-engines"',
+}
+
+
+def _fault(name: str, value: object) -> str | None:
+    if name not in _KNOWN:
+        nearest = difflib.get_close_matches(name, _KNOWN, n=1)
+        return f"{name}: no such gate" + (f". Did you mean {nearest[0]}?" if nearest else "")
+    if name == "require":
+        fits = value in get_args(Require)
+    else:
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return None if fits else f"{name}: expected {_KNOWN[name]}, got {value!r}"
 
 
 def judge(gates: Gates, certificate: Certificate, parity: Sequence[Parity], overhead: Overhead) -> tuple[Gate, ...]:

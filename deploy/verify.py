@@ -31,6 +31,7 @@ from hardedge.deploy.certificate import recertified
 from hardedge.deploy.gates import Gates, judge, verdict
 from hardedge.deploy.junit import junit
 from hardedge.deploy.machine import machine
+from hardedge.deploy.markdown import markdown
 from hardedge.deploy.overhead import latency, level2, overhead
 from hardedge.deploy.runtime import Runner, open_runner
 from hardedge.deploy.soundness import require_sound
@@ -74,7 +75,7 @@ def verify(
     latency_seconds: float = 30.0,
     force: bool = False,
 ) -> Report:
-    """Checks a bundle and its engines on this machine and writes report.json, report.html and junit.xml.
+    """Checks a bundle and its engines on this machine and writes report.json, report.html, junit.xml, summary.md.
 
     Without `data` only the golden images are replayed, each engine's as a gate, and no verdict is better than
     inconclusive. Engines for other devices are listed, not run. Raises BadInput for altered or unrelated inputs.
@@ -233,4 +234,5 @@ def _write(report: Report, samples: "Sequence[Sample]", out: Path, force: bool) 
     with staged(out, force=force) as partial:
         write_atomically(partial / "report.html", html(report, samples).encode())
         write_atomically(partial / "junit.xml", junit(report).encode())
+        write_atomically(partial / "summary.md", markdown(report).encode())
         return seal(partial, report)

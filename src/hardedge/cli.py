@@ -77,6 +77,9 @@ def precision_option(help_text: str) -> Callable[[Callable[..., None]], Callable
 def verify_options(command: Callable[..., None]) -> Callable[..., None]:
     """The gates, as options (exit code 1 when one does not hold), and how long latency is measured."""
     command = click.option(
+        "--gates", "gates_file", type=FOLDER, help="A gates.toml with the same limits; options go before it."
+    )(command)
+    command = click.option(
         "--require",
         type=click.Choice(["level0", "level0-engines"]),
         help="Fail unless the certificate is identical at this level.",
@@ -546,9 +549,11 @@ def _targets(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _gates(options: dict[str, Any]) -> Gates:
-    from hardedge.deploy.gates import Gates
+    from hardedge.deploy.gates import Gates, read_gates
 
-    return Gates(**options)
+    path = options.pop("gates_file")
+    given = Gates(**options)
+    return given.over(read_gates(path)) if path else given
 
 
 def _levels(certificate: Any) -> list[tuple[int, Any]]:
