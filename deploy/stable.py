@@ -66,7 +66,10 @@ def stable_maps(directory: Path, bundle: Bundle, data: Dataset, precisions: set[
 
 def logit_error(bundle: Bundle, precision: str) -> float | None:
     """The largest logit difference from torch that export measured; None for a precision that it did not measure."""
-    return bundle.logit_difference if precision == "fp32" else None
+    if precision == "fp32":
+        return bundle.logit_difference
+    conversion = bundle.model(precision).conversion
+    return bundle.logit_difference + conversion.agreement.logit_difference if conversion else None
 
 
 def compared_ids(bundle: Bundle) -> tuple[str, ...]:

@@ -427,6 +427,34 @@ class ClassParity(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HardnessDecile(Contract):
+    """A tenth of the labelled pixels by stored hardness (low to high, 0-255); shares of its pixels in 0..1."""
+
+    low: int
+    high: int
+    pixels: int
+    agreement: float
+    accuracy_reference: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StablePixels(Contract):
+    """Pixels whose top-2 margin is above twice the largest logit error that was measured, on `images` test images.
+
+    `share` is that of the stable pixels in 0..1, `changed` all pixels whose class is another than the reference's, and
+    `flips` those of them that are stable: a measured error is no bound.
+    """
+
+    logit_error: float
+    images: int
+    pixels: int
+    share: float
+    flips: int
+    changed: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parity(Contract):
     """A target's masks against the reference's on the test split; mIoU and differences in percent points.
 
@@ -497,34 +525,6 @@ class EngineSummary(Contract):
     bytes: int
     sha256: str
     seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class HardnessDecile(Contract):
-    """A tenth of the labelled pixels by stored hardness (low to high, 0-255); shares of its pixels in 0..1."""
-
-    low: int
-    high: int
-    pixels: int
-    agreement: float
-    accuracy_reference: float
-    accuracy: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class StablePixels(Contract):
-    """Pixels whose top-2 margin is above twice the largest logit error that was measured, on `images` test images.
-
-    `share` is that of the stable pixels in 0..1, `changed` all pixels whose class is another than the reference's, and
-    `flips` those of them that are stable: a measured error is no bound.
-    """
-
-    logit_error: float
-    images: int
-    pixels: int
-    share: float
-    flips: int
-    changed: int
 
 
 @dataclass(frozen=True, kw_only=True)
