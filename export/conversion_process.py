@@ -18,8 +18,8 @@ import onnx
 
 from hardedge.contracts import parse_json
 from hardedge.data.folder import Pixels, read_image
+from hardedge.deploy.element_types import producers
 from hardedge.export.conversion import Job
-from hardedge.export.element_types import producers
 from hardedge.export.legal import NOT_IN_BF16, WEIGHTED
 from hardedge.export.ranges import largest_magnitudes
 

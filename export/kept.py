@@ -4,9 +4,9 @@ import onnx
 
 from hardedge.canonical import COUNTED, node_multiply_adds
 from hardedge.contracts import KeptNode
+from hardedge.deploy.element_types import element_types, precision_of, producers
+from hardedge.deploy.rounded import rounded_form
 from hardedge.export.conversion import Converted
-from hardedge.export.element_types import element_types, precision_of, producers
-from hardedge.export.rounded import rounded_form
 
 UNTOLD = "left out by Model Optimizer, which does not say why"
 

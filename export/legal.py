@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from hardedge.export.element_types import QUANTISED, Types, element_types, producers
+from hardedge.deploy.element_types import QUANTISED, Types, element_types, producers
 
 # marked N in that document
 # fmt: off

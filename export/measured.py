@@ -14,9 +14,9 @@ from hardedge.contracts import ConversionAgreement
 from hardedge.data.folder import Dataset, Pixels, read_mask
 from hardedge.deploy.bootstrap import difference
 from hardedge.deploy.parity import MARGINS
+from hardedge.deploy.rounded import rounded_form
 from hardedge.errors import BadInput
 from hardedge.export.agreement import with_logits
-from hardedge.export.rounded import rounded_form
 from hardedge.metrics import Counts, confusion_counts
 
 # a minute or so on two cores; deploy judges the whole split

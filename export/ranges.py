@@ -7,8 +7,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from hardedge.data.folder import Pixels
+from hardedge.deploy.element_types import element_types
 from hardedge.export.agreement import session_of
-from hardedge.export.element_types import element_types
 
 
 def largest_magnitudes(model: onnx.ModelProto, images: Iterable[Pixels]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.export.element_types import Types, element_types
+from hardedge.deploy.element_types import Types, element_types
 
 HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 # they pass on values that were rounded before
