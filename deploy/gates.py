@@ -2,12 +2,13 @@
 
 import difflib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from hardedge.contracts import Certificate, Gate, Overhead, Parity, Verdict
+from hardedge.contracts import Certificate, Gate, Overhead, Parity, PrecisionAudit, Verdict
 from hardedge.errors import BadInput, listed
 
 Require = Literal["level0", "level0-engines"]
@@ -15,11 +16,19 @@ Require = Literal["level0", "level0-engines"]
 
 @dataclass(frozen=True, kw_only=True)
 class Gates:
-    """Limits: mIoU drop in points, latency overhead in percent, and the certificate's level that must be identical."""
+    """Limits: mIoU drop in points, latency overhead in percent, the certificate's level that must be identical.
+
+    `require_precision` is a precision with its least share of the multiply-adds, `int8>=0.9`; BadInput for other text.
+    """
 
     max_miou_drop: float | None = None
     max_overhead: float | None = None
     require: Require | None = None
+    require_precision: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.require_precision is not None:
+            required_share(self.require_precision)
 
     def over(self, other: "Gates") -> "Gates":
         """These limits, and the other's where there is none here."""
@@ -54,7 +63,16 @@ _KNOWN = {
     "max-miou-drop": "a number of points, 0 or more",
     "max-overhead": "a number of percent, 0 or more",
     "require": '"level0" or "level0-engines"',
+    "require-precision": 'text such as "int8>=0.9"',
 }
+
+
+def _reads(text: str) -> bool:
+    try:
+        required_share(text)
+    except BadInput:
+        return False
+    return True
 
 
 def _fault(name: str, value: object) -> str | None:
@@ -63,12 +81,20 @@ def _fault(name: str, value: object) -> str | None:
         return f"{name}: no such gate" + (f". Did you mean {nearest[0]}?" if nearest else "")
     if name == "require":
         fits = value in get_args(Require)
+    elif name == "require-precision":
+        fits = isinstance(value, str) and _reads(value)
     else:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
     return None if fits else f"{name}: expected {_KNOWN[name]}, got {value!r}"
 
 
-def judge(gates: Gates, certificate: Certificate, parity: Sequence[Parity], overhead: Overhead) -> tuple[Gate, ...]:
+def judge(
+    gates: Gates,
+    certificate: Certificate,
+    parity: Sequence[Parity],
+    overhead: Overhead,
+    audits: Sequence[PrecisionAudit] = (),
+) -> tuple[Gate, ...]:
     """Every gate that was asked for, judged by the bounds of what was measured."""
     judged: list[Gate] = []
     if gates.max_miou_drop is not None:
@@ -77,7 +103,34 @@ def judge(gates: Gates, certificate: Certificate, parity: Sequence[Parity], over
         judged.append(overhead_gate(gates.max_overhead, certificate, overhead))
     if gates.require is not None:
         judged.append(identity_gate(gates.require, certificate))
+    if gates.require_precision is not None:
+        judged += precision_gates(gates.require_precision, audits)
     return tuple(judged)
+
+
+def required_share(text: str) -> tuple[str, float]:
+    """The precision and its least share of `int8>=0.9`; raises BadInput for any other form."""
+    match = re.fullmatch(r"(fp32|fp16|bf16|int8|fp8)\s*>=\s*(0(?:\.\d+)?|1(?:\.0+)?)", text.strip())
+    if not match:
+        raise BadInput(f'"{text}" requires no precision. Write it as int8>=0.9: fp32, fp16, bf16, int8 or fp8; 0 to 1.')
+    return match[1], float(match[2])
+
+
+def precision_gates(text: str, audits: Sequence[PrecisionAudit]) -> list[Gate]:
+    """One gate for each engine that was asked for in this precision: its share of the multiply-adds."""
+    precision, least = required_share(text)
+    asked = [audit for audit in audits if audit.precision in (precision, "mixed")]
+    if not asked:
+        found = f"no {precision} engine was audited"
+        return [Gate(name="--require-precision", limit=text, found=found, status="inconclusive")]
+    gates = []
+    for audit in asked:
+        share = audit.multiply_adds.get(precision, 0.0)
+        others = ", ".join(f"{name} {part:.1%}" for name, part in audit.multiply_adds.items() if name != precision)
+        status: Verdict = "pass" if share >= least else "fail"
+        found = f"{audit.target}: {share:.1%} of the multiply-adds{f', {others}' if others else ''} ({audit.detail})"
+        gates.append(Gate(name="--require-precision", limit=text, found=found, status=status))
+    return gates
 
 
 def miou_gates(limit: float, parity: Sequence[Parity]) -> list[Gate]:

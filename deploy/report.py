@@ -24,6 +24,7 @@ PARTS: Final = (
     "Hard and stable pixels",
     "Latency",
     "Engines",
+    "Precision",
     "Pictures",
     "Provenance",
 )
@@ -39,6 +40,7 @@ def html(report: Report, samples: Sequence[Sample]) -> str:
         hard_pixels(report),
         body.latency(report),
         body.engines(report),
+        body.precision(report),
         pictures(report, samples),
         body.provenance(report),
     )

@@ -157,6 +157,26 @@ def engine_row(found: EngineSummary, ran: bool) -> tuple[str, ...]:
     )
 
 
+def precision(report: Report) -> Markup:
+    """What every engine really computes in."""
+    if not report.audits:
+        return section("Precision", note("No engine was audited."))
+    head = ("engine", "asked for", "read from", "multiply-adds", "weight bytes", "reformats", "layers")
+    rows = [
+        (
+            *(each.target, each.precision, each.source, parts(each.multiply_adds), parts(each.bytes)),
+            *(number(count, 0) for count in (each.reformats, each.layers)),
+        )
+        for each in report.audits
+    ]
+    details = [note(f"{each.target} {each.precision}: {each.detail}.") for each in report.audits]
+    return section("Precision", table("Shares by precision", head, rows, numeric=(5, 6)), *dict.fromkeys(details))
+
+
+def parts(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share(part)}" for name, part in shares.items()) or "–"
+
+
 def provenance(report: Report) -> Markup:
     """Where all of it comes from: digests, versions, machine."""
     digests = {

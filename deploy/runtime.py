@@ -15,7 +15,7 @@ from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.plans import error_lines
 from hardedge.deploy.soundness import require_sound_model
 from hardedge.deploy.targets import parse_target
-from hardedge.deploy.tensorrt_api import MODULES, installed_version
+from hardedge.deploy.tensorrt_api import MODULES, installed_version, layers_of
 from hardedge.errors import BadInput, HardedgeError, MissingHere
 
 Pixels = npt.NDArray[np.uint8]
@@ -63,6 +63,11 @@ class TensorRTRunner:
         with _told(f"{name} does not load on this machine", "Build it here, with this machine's TensorRT."):
             self._runner: Any = backend.TrtRunner(backend.EngineFromBytes(plan))
             self._runner.activate()
+        self._builder = MODULES["tensorrt-rtx" if rtx else "tensorrt"]
+
+    def layers(self) -> list[dict[str, Any]]:
+        """The engine's layers, for the precision audit."""
+        return layers_of(self._runner.engine, self._builder)
 
     def masks(self, images_BHWC: Pixels) -> Pixels:
         with _told(f"images of {_shape(images_BHWC)} do not run", _WITHIN):

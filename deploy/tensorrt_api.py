@@ -21,8 +21,9 @@ all of them, and every layer takes it from 10.12 on.
 from __future__ import annotations
 
 import importlib
+import json
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import tensorrt_rtx as trt
@@ -47,3 +48,11 @@ def aim(config: trt.IBuilderConfig, builder: str, device: str) -> None:
     trt = tensorrt_module(builder)
     config.num_compute_capabilities = 1
     config.set_compute_capability(getattr(trt.ComputeCapability, device.upper()), 0)
+
+
+def layers_of(engine: trt.ICudaEngine, builder: str) -> list[dict[str, Any]]:
+    """The layers of a loaded engine as its inspector describes them; bare names where it was built without details."""
+    trt = tensorrt_module(builder)
+    inspector = engine.create_engine_inspector()
+    found = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    return [layer if isinstance(layer, dict) else {"Name": layer} for layer in found.get("Layers", ())]

@@ -1,6 +1,6 @@
 """The verify stage: every check on a bundle and its engines, and the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -20,6 +20,7 @@ from hardedge.contracts import (
     Gate,
     Latency,
     Parity,
+    PrecisionAudit,
     Report,
     load,
     seal,
@@ -27,14 +28,15 @@ from hardedge.contracts import (
 )
 from hardedge.data.folder import Dataset, open_dataset, read_mask
 from hardedge.deploy import parity as parities
+from hardedge.deploy.audit import audit_layers, audit_onnx
 from hardedge.deploy.certificate import recertified
 from hardedge.deploy.gates import Gates, judge, verdict
 from hardedge.deploy.junit import junit
 from hardedge.deploy.machine import machine
 from hardedge.deploy.markdown import markdown
 from hardedge.deploy.overhead import latency, level2, overhead
-from hardedge.deploy.runtime import Runner, open_runner
-from hardedge.deploy.soundness import require_sound
+from hardedge.deploy.runtime import Runner, TensorRTRunner, open_runner
+from hardedge.deploy.soundness import read_model, require_sound
 from hardedge.deploy.stable import StableMaps, stable_maps
 from hardedge.errors import BadInput, MissingHere
 from hardedge.metrics import Counts
@@ -61,6 +63,7 @@ class Runs:
 
     parity: tuple[Parity, ...]
     latency: tuple[Latency, ...]
+    audits: tuple[PrecisionAudit, ...]
     replayed: tuple[Gate, ...]
     samples: "tuple[Sample, ...]"
 
@@ -118,8 +121,9 @@ def _run_all(inputs: Inputs, seconds: float) -> Runs:
     with ExitStack() as stack:
         runners = _runners(stack, inputs)
         latencies = tuple(_latency(inputs, engine, runner, seconds / len(runners)) for engine, runner in runners)
+        audits = _audits(inputs, {engine.digest: runner for engine, runner in runners})
         if inputs.data is None:
-            return Runs((), latencies, tuple(_replay(inputs, *run) for run in runners), ())
+            return Runs((), latencies, audits, tuple(_replay(inputs, *run) for run in runners), ())
         stable = stable_maps(inputs.directory, inputs.bundle, inputs.data, {engine.precision for engine, _ in runners})
         compared = [
             parities.compare(
@@ -130,7 +134,7 @@ def _run_all(inputs: Inputs, seconds: float) -> Runs:
         ]
         first = stable.get(runners[0][0].precision) if runners else None
         samples = _samples(inputs, inputs.data, runners[0][1], compared[0][1], first) if compared else ()
-        return Runs(tuple(parity for parity, _ in compared), latencies, (), samples)
+        return Runs(tuple(parity for parity, _ in compared), latencies, audits, (), samples)
 
 
 def _runners(stack: ExitStack, inputs: Inputs) -> list[tuple[Engine, Runner]]:
@@ -151,6 +155,17 @@ def _runners(stack: ExitStack, inputs: Inputs) -> list[tuple[Engine, Runner]]:
 def _latency(inputs: Inputs, engine: Engine, runner: Runner, seconds: float) -> Latency:
     image_HWC = parities.golden_image(inputs.directory, inputs.bundle.golden[0])
     return latency(runner, engine.target, engine.precision, image_HWC, seconds)
+
+
+def _audits(inputs: Inputs, runners: Mapping[str, Runner]) -> tuple[PrecisionAudit, ...]:
+    """Each engine's precision: from its layers where it runs in TensorRT here, else from its ONNX file."""
+    audits, size = [], inputs.bundle.profile.opt
+    for engine in inputs.engines.values():
+        model = read_model(inputs.directory / inputs.bundle.model(engine.precision).path)
+        runner = runners.get(engine.digest)
+        layers = runner.layers() if isinstance(runner, TensorRTRunner) else []
+        audits.append(audit_layers(layers, model, size, engine) if layers else audit_onnx(model, size, engine))
+    return tuple(audits)
 
 
 def _replay(inputs: Inputs, engine: Engine, runner: Runner) -> Gate:
@@ -191,7 +206,7 @@ def telling_images(counts_NCC: Counts) -> list[int]:
 def _report(inputs: Inputs, certificate: Certificate, runs: Runs, gates: Gates) -> Report:
     bundle = inputs.bundle
     cost = overhead(certificate.level2)
-    judged = (*judge(gates, certificate, runs.parity, cost), *runs.replayed)
+    judged = (*judge(gates, certificate, runs.parity, cost, runs.audits), *runs.replayed)
     return Report(
         schema_id=Report.SCHEMA,
         hardedge=hardedge.__version__,
@@ -209,6 +224,7 @@ def _report(inputs: Inputs, certificate: Certificate, runs: Runs, gates: Gates) 
         overhead=cost,
         latency=runs.latency,
         engines=tuple(_summary(directory, engine) for directory, engine in inputs.engines.items()),
+        audits=runs.audits,
         gates=judged,
         data=inputs.data.name if inputs.data else "test images not given",
         machine=machine(),

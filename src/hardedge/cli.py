@@ -88,6 +88,11 @@ def verify_options(command: Callable[..., None]) -> Callable[..., None]:
         "--latency", type=Duration(), default="15s", show_default=True, help="How long to measure latency; 0s: not."
     )(command)
     command = click.option(
+        "--require-precision",
+        metavar="NAME>=SHARE",
+        help="Fail unless this share of the multiply-adds is in this precision, e.g. 'int8>=0.9'.",
+    )(command)
+    command = click.option(
         "--max-overhead", type=click.FloatRange(min=0), help="Fail unless the overhead is below this many percent."
     )(command)
     return click.option(

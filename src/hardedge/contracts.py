@@ -528,6 +528,24 @@ class EngineSummary(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrecisionAudit(Contract):
+    """The shares (0..1) of an engine's multiply-adds and weight bytes by the precision that they are really in.
+
+    `source` is the engine's own layers, or the typed ONNX file where the engine was not loaded. `reformats` are layers
+    that only change a type or an order in memory (ONNX: Cast, QuantizeLinear, DequantizeLinear), of `layers` in all.
+    """
+
+    target: str
+    precision: str
+    source: Literal["engine", "onnx"]
+    detail: str
+    multiply_adds: dict[str, float]
+    bytes: dict[str, float]
+    reformats: int
+    layers: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report(Manifest):
     """All verdicts on one bundle."""
 
@@ -547,6 +565,7 @@ class Report(Manifest):
     overhead: Overhead
     latency: tuple[Latency, ...]
     engines: tuple[EngineSummary, ...]
+    audits: tuple[PrecisionAudit, ...]
     gates: tuple[Gate, ...]
     data: str
     machine: dict[str, str]
