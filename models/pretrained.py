@@ -18,6 +18,8 @@ from hardedge.errors import BadInput, MissingHere, listed
 from hardedge.models.architectures import architecture
 
 SHOWN = 8
+# what training programs call the network's state_dict in a file with more than that
+STATES = ("state_dict", "model_state_dict", "model")
 # counts batches; files of old libraries are without it
 COUNTER = "num_batches_tracked"
 
@@ -37,23 +39,19 @@ class BackboneWeights:
 
 
 def weights_from_file(path: Path) -> BackboneWeights:
-    """A state_dict as safetensors or torch.save wrote it; of a dictionary with one in it, that one.
+    """A state_dict as safetensors or torch.save wrote it; of a training's file with one in it, that one.
 
     Raises BadInput when the file has none. Code in a pickle is not run.
     """
     if not path.is_file():
-        raise BadInput(
-            f"backbone weights {path}: no such file. Give a state_dict, as safetensors or torch.save write it."
-        )
+        raise BadInput(f"weights {path}: no such file. Give a state_dict, as safetensors or torch.save write it.")
     try:
         content = safetensors.torch.load_file(path)
     except SafetensorError:
         content = _torch_file(path)
     tensors = _tensors(content)
     if not tensors:
-        raise BadInput(
-            f"backbone weights {path}: no state_dict in it. Write one with: torch.save(net.state_dict(), PATH)"
-        )
+        raise BadInput(f"weights {path}: no state_dict in it. Write one with: torch.save(net.state_dict(), PATH)")
     return BackboneWeights(str(path), tensors)
 
 
@@ -63,17 +61,21 @@ def _torch_file(path: Path) -> Any:
     except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadInput(
-            f"backbone weights {path}: neither safetensors nor a torch file of tensors alone ({first}). "
+            f"weights {path}: neither safetensors nor a torch file of tensors alone ({first}). "
             "Write its state_dict with: torch.save(net.state_dict(), PATH)"
         ) from None
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:
+    """The tensors by name, from the content itself or from the one part of it that is a state_dict."""
     if not isinstance(content, Mapping):
         return {}
-    found = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
-    nested = [value for value in content.values() if isinstance(value, Mapping)]
-    return found if found or len(nested) != 1 else _tensors(nested[0])
+    own = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if own:
+        return own
+    parts = {key: found for key, value in content.items() if "optim" not in str(key) and (found := _tensors(value))}
+    named = [parts[key] for key in STATES if key in parts]
+    return (named or list(parts.values()))[0] if named or len(parts) == 1 else {}
 
 
 def pretrained_weights(name: str) -> BackboneWeights:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Shapes = Mapping[str, tuple[int, ...]]
 
+INPUT_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
 COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -151,7 +152,7 @@ def described(value: onnx.ValueInfoProto) -> str:
 
 
 def multiply_adds(model: onnx.ModelProto, size: tuple[int, int, int]) -> int:
-    """The multiply-adds of the main graph for one image input of (batch, height, width) and 3 channels."""
+    """The multiply-adds of the main graph for one image input of (batch, height, width); channels first or last."""
     return _total(model, size)
 
 
@@ -195,6 +196,13 @@ def _shapes(model: onnx.ModelProto, names: list[str], size: tuple[int, int, int]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    image_BHWC = np.zeros((*size, 3), np.uint8)
-    found = session.run(None, {session.get_inputs()[0].name: image_BHWC})
+    image = session.get_inputs()[0]
+    found = session.run(None, {image.name: np.zeros(_image_shape(image.shape, size), INPUT_TYPES[image.type])})
     return {name: tuple(shape.tolist()) for name, shape in zip(names, found, strict=True)}
+
+
+def _image_shape(dims: Sequence[int | str | None], size: tuple[int, int, int]) -> tuple[int, ...]:
+    """The image's shape, channels first where the second dimension is 3; sizes that the graph fixes stay."""
+    batch, height, width = size
+    shape = (batch, 3, height, width) if dims[1] == 3 else (batch, height, width, 3)
+    return tuple(dim if isinstance(dim, int) else wanted for dim, wanted in zip(dims, shape, strict=True))

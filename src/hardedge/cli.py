@@ -302,6 +302,92 @@ def export(
 
 @cli.command()
 @click.argument("bundle", type=FOLDER)
+@data_option
+@out_option
+@click.option("--goal", default="miou-drop<=0.2", show_default=True, help="How far mIoU may fall, in points.")
+@force_option
+@json_option
+def tune(bundle: Path, data: Path, out: Path, goal: str, force: bool, as_json: bool) -> None:
+    """Find the nodes of the INT8 file that must stay in FP16.
+
+    Takes back as few as meet the goal on the validation split, the most sensitive first, and writes the bundle again
+    with model.mixed.onnx (for deploy --precision mixed), tuning.json and pareto.svg. Goes on where it was stopped.
+
+    Example: hardedge tune runs/a_bundle --data my_data --out runs/a_tuned --goal 'miou-drop<=0.2'
+    """
+    from hardedge.export.tune import parse_goal, tune
+
+    points = parse_goal(goal)
+    _require("torch", "export")
+    from hardedge.export.precision_table import described
+
+    tuned, tuning = tune(bundle, data, out, goal=points, force=force)
+    line = f"{out}: {tuning.chosen} of {len(tuning.order)} nodes in FP16, {len(tuning.steps)} mixtures measured"
+    _print(tuning, f"{described(tuned)}\n{line}", as_json)
+
+
+@cli.command()
+@click.argument("weights", type=FOLDER)
+@click.option("--network", required=True, help="Its name in `hardedge models`, or package.module:function of your own.")
+@data_option
+@out_option
+@click.option("--drop", multiple=True, help="Names to take out, e.g. 'weigh_head.*'. May be given several times.")
+@click.option("--prefix", default="", help="What stands before the network's own names, e.g. 'model.'.")
+@force_option
+@json_option
+def strip(
+    weights: Path,
+    network: str,
+    data: Path,
+    out: Path,
+    drop: tuple[str, ...],
+    prefix: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a checkpoint of weights trained elsewhere.
+
+    WEIGHTS is a state_dict with training-only parts in it. What --drop takes out is listed, the rest must be exactly
+    the network's. `hardedge export` goes on from the checkpoint.
+
+    Example: hardedge strip hl.pth --network mynet:build --data my_data --out runs/hl --drop 'weigh_head.*'
+    """
+    _require("torch", "train")
+    from hardedge.train.stripping import described, strip
+
+    made = strip(weights, network, data, out, drop=drop, prefix=prefix, force=force)
+    _print(made, described(made, out), as_json)
+
+
+@cli.command()
+@click.argument("model", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="The ONNX file to write.")
+@click.option("--keep", "outputs", multiple=True, help="An output that stays. May be given several times.")
+@click.option(
+    "--size",
+    type=click.IntRange(min=1),
+    nargs=3,
+    default=(1, 512, 1024),
+    show_default=True,
+    help="Batch, height and width for which multiply-adds are counted.",
+)
+@json_option
+def keep(model: Path, out: Path, outputs: tuple[str, ...], size: tuple[int, int, int], as_json: bool) -> None:
+    """Cut an ONNX file down to the outputs that ship.
+
+    For files from elsewhere with training-only outputs: nodes and weights that no kept output needs are removed and
+    listed.
+
+    Example: hardedge keep theirs.onnx --keep logits --out plain.onnx
+    """
+    from hardedge.export.keeping import described, keep_outputs
+
+    kept = keep_outputs(model, outputs, out, size)
+    _print(kept, described(kept, out), as_json)
+
+
+@cli.command()
+@click.argument("bundle", type=FOLDER)
 @click.argument("checkpoint", type=FOLDER)
 @json_option
 def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:

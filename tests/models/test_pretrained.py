@@ -81,7 +81,16 @@ def test_what_is_loaded_is_what_was_given(tmp_path: Path) -> None:
     assert sorted(left.split(", ")) == ["fc.bias", "fc.weight"]
 
 
-@pytest.mark.parametrize("wrap", [lambda w: {"epoch": 3, "state_dict": w}, lambda w: {f"module.{k}": w[k] for k in w}])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda w: {"epoch": 3, "network": w},
+        lambda w: {f"module.{key}": w[key] for key in w},
+        # mmsegmentation's, and a training's with what else it had
+        lambda w: {"meta": {"iter": 1}, "state_dict": w, "optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}}},
+        lambda w: {"model": w, "optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}}, "ema": {"a": torch.zeros(2)}},
+    ],
+)
 def test_wrapped_and_prefixed_files_fit(wrap, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     theirs = resnet18()
     network, _ = loaded("fpn_resnet18", written(wrap(theirs.state_dict()), tmp_path / "weights.pth"))

@@ -1,7 +1,6 @@
 """The native form: a folder with images/, masks/, splits/*.txt and classes.json."""
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def read_splits(root: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
 def missing_files(root: Path, images: dict[str, Path], splits: dict[str, tuple[str, ...]]) -> list[str]:
     """A fault for every image or mask that a split names and that is not there."""
     # one listing: a question for each file takes ten times as long
-    masks = set(os.listdir(root / "masks")) if (root / "masks").is_dir() else set()
+    masks = {path.name for path in (root / "masks").glob("*.png")}
     faults = []
     for split, ids in splits.items():
         for id in ids:
