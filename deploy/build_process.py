@@ -17,19 +17,27 @@ def main(job: dict[str, Any]) -> None:
     import polygraphy.backend.trt as polygraphy_trt
     from polygraphy.logger import G_LOGGER
 
-    from hardedge.deploy.tensorrt_api import aim, installed_version
+    from hardedge.contracts import BuildOptions
+    from hardedge.deploy.tensorrt_api import aim, configure, installed_version
 
     # errors only: they reach the user through the parent's message
     G_LOGGER.module_severity = G_LOGGER.ERROR
+    options = BuildOptions(**job["options"])
+    timings = job["timings"]
     seconds = {}
     for device in job["devices"]:
         began = time.perf_counter()
-        config = polygraphy_trt.PostprocessConfig(
-            polygraphy_trt.CreateConfig(profiles=[_profile(job["profile"])]),
-            lambda _builder, _network, config, device=device: aim(config, job["builder"], device),
-        )
+
+        def post(_builder: Any, _network: Any, config: Any, device: str = device) -> None:
+            aim(config, job["builder"], device)
+            configure(config, job["builder"], options)
+
+        loaded = timings if timings and Path(timings).is_file() else None
+        config = polygraphy_trt.CreateConfig(profiles=[_profile(job["profile"])], load_timing_cache=loaded)
         network = polygraphy_trt.NetworkFromOnnxPath(job["onnx"], strongly_typed=True)
-        plan = polygraphy_trt.EngineBytesFromNetwork(network, config)()
+        plan = polygraphy_trt.EngineBytesFromNetwork(
+            network, polygraphy_trt.PostprocessConfig(config, post), save_timing_cache=timings
+        )()
         Path(job["folder"], f"{device}.plan").write_bytes(memoryview(plan))
         seconds[device] = time.perf_counter() - began
     print(json.dumps({"version": installed_version(job["builder"]), "seconds": seconds}))

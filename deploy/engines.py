@@ -4,40 +4,58 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import hardedge
 from hardedge.artefact import require_free, staged
-from hardedge.contracts import Bundle, Engine, Profile, load, seal, sha256_of
-from hardedge.deploy.plans import Plan, compile_plans
+from hardedge.console import waiting
+from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, load, seal, sha256_of
+from hardedge.deploy.plans import Order, Plan, compile_plans
 from hardedge.deploy.soundness import model_path
 from hardedge.deploy.targets import Target, parse_target
 from hardedge.errors import MissingHere
 
 
-def build(bundle: Path, target: str, out: Path, *, precision: str = "fp32", force: bool = False) -> Engine:
+def build(
+    bundle: Path,
+    target: str,
+    out: Path,
+    *,
+    precision: str = "fp32",
+    order: Order | None = None,
+    force: bool = False,
+) -> Engine:
     """Compiles a bundle's network for one target into the engine directory `out`.
 
     Raises BadInput for an unknown target or precision, an altered bundle, and a network that the builder refuses;
     MissingHere when the builder is not installed.
     """
-    return build_all(bundle, {target: out}, precision=precision, force=force)[0]
+    return build_all(bundle, {target: out}, precision=precision, order=order, force=force)[0]
 
 
 def build_all(
-    bundle: Path, directories: Mapping[str, Path], *, precision: str = "fp32", force: bool = False
+    bundle: Path,
+    directories: Mapping[str, Path],
+    *,
+    precision: str = "fp32",
+    order: Order | None = None,
+    force: bool = False,
 ) -> tuple[Engine, ...]:
     """As build, for several targets by name, each into its own directory: one start of each builder for all of them."""
+    order = order or Order()
     outs = {parse_target(name): out for name, out in directories.items()}
     for out in outs.values():
         require_free(out, force)
     source = load(Bundle, bundle)
     onnx = model_path(bundle, source, precision)
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder, ExitStack() as stack:
-        plans = _plans(onnx, tuple(outs), source.profile, Path(folder))
+        with waiting(f"building for {', '.join(map(str, outs))}"):
+            plans = _plans(onnx, tuple(outs), source.profile, Path(folder), order)
         staging = {target: stack.enter_context(staged(out, force=force)) for target, out in outs.items()}
-        return tuple(_save(source, precision, target, plans[target], staging[target]) for target in outs)
+        made = partial(_save, source, precision, order.options)
+        return tuple(made(target, plans[target], staging[target]) for target in outs)
 
 
 def rtx_plans(onnx: Path, targets: Sequence[str], profile: Profile) -> dict[str, bytes]:
@@ -61,20 +79,21 @@ def _rtx(onnx: Path, targets: Sequence[str], profile: Profile) -> Iterator[dict[
         yield compile_plans("tensorrt-rtx", onnx, [parse_target(name) for name in targets], profile, Path(folder))
 
 
-def _plans(onnx: Path, targets: Sequence[Target], profile: Profile, folder: Path) -> dict[Target, Plan]:
+def _plans(onnx: Path, targets: Sequence[Target], profile: Profile, folder: Path, order: Order) -> dict[Target, Plan]:
     plans: dict[Target, Plan] = {}
     for backend in ("tensorrt-rtx", "tensorrt"):
         wanted = [target for target in targets if target.backend == backend]
         if wanted:
-            plans |= compile_plans(backend, onnx, wanted, profile, folder)
+            plans |= compile_plans(backend, onnx, wanted, profile, folder, order)
     for target in targets:
         if target.backend == "onnxruntime":
             plans[target] = Plan(onnx, "onnxruntime", onnxruntime_version(), 0.0)
     return plans
 
 
-def _save(bundle: Bundle, precision: str, target: Target, plan: Plan, directory: Path) -> Engine:
-    name = "model.onnx" if target.backend == "onnxruntime" else "model.plan"
+def _save(bundle: Bundle, precision: str, options: BuildOptions, target: Target, plan: Plan, directory: Path) -> Engine:
+    session = target.backend == "onnxruntime"
+    name = "model.onnx" if session else "model.plan"
     shutil.copyfile(plan.path, directory / name)
     engine = Engine(
         schema_id=Engine.SCHEMA,
@@ -89,6 +108,7 @@ def _save(bundle: Bundle, precision: str, target: Target, plan: Plan, directory:
         builder_version=plan.builder_version,
         profile=bundle.profile,
         seconds=plan.seconds,
+        options=BuildOptions() if session else options,
     )
     return seal(directory, engine)
 

@@ -43,6 +43,11 @@ def compute_capability() -> str | None:
     return f"sm{found.replace('.', '')}" if found else None
 
 
+def gpu_name() -> str | None:
+    """The first GPU's name and compute capability; None where no GPU answers."""
+    return _nvidia_smi("name,compute_cap")
+
+
 def _memory() -> str:
     try:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"

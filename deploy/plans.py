@@ -7,13 +7,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
-from hardedge.contracts import Profile
+from hardedge.contracts import BuildOptions, Profile, sha256_of
+from hardedge.deploy.build_cache import BuildCache, Recipe
+from hardedge.deploy.machine import gpu_name
 from hardedge.deploy.targets import Target
-from hardedge.deploy.tensorrt_api import MODULES
-from hardedge.errors import BadInput, HardedgeError, MissingHere, missing_extra
+from hardedge.deploy.tensorrt_api import MODULES, unsupported
+from hardedge.errors import BadInput, HardedgeError, MissingHere, listed, missing_extra
 
 _ERROR_LINE = re.compile(r"\[[E!]\] (.+)")
 # printed by TensorRT-RTX on every machine without a driver, where building works all the same
@@ -30,16 +33,74 @@ class Plan:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Order:
+    """How plans are to be built: the options, where builds are kept (None: nowhere), and which of several builds."""
+
+    options: BuildOptions = field(default_factory=BuildOptions)
+    cache: BuildCache | None = None
+    build: int = 0
+
+
 def compile_plans(
-    backend: str, onnx: Path, targets: Sequence[Target], profile: Profile, folder: Path
+    backend: str, onnx: Path, targets: Sequence[Target], profile: Profile, folder: Path, order: Order | None = None
 ) -> dict[Target, Plan]:
     """Compiles an ONNX file for targets of one backend into `folder`, in one builder process.
 
-    Raises BadInput with the builder's errors when it refuses the network, MissingHere when it is not installed or
-    finds no GPU where it needs one.
+    What the order's cache holds is taken from there. Raises BadInput with the builder's errors when it refuses the
+    network and for options that it does not have, MissingHere when it is not installed or finds no GPU where it needs
+    one.
     """
+    order = order or Order()
     builder = MODULES[backend]
     _require_builder(builder)
+    faults = unsupported(builder, order.options)
+    if faults:
+        raise listed(f"{builder} cannot build with these options", faults, "Leave them out for this target.")
+    if order.cache is None:
+        return _built(builder, onnx, targets, profile, folder, order.options, None)
+    recipes = {target: _recipe(builder, onnx, target, profile, order) for target in targets}
+    kept = {target: found for target in targets if (found := order.cache.find(recipes[target]))}
+    plans = {
+        target: Plan(found.path, builder, recipes[target].builder_version, found.seconds)
+        for target, found in kept.items()
+    }
+    missing = [target for target in targets if target not in kept]
+    if missing:
+        # the timings of one device: TensorRT builds for the GPU that is here, TensorRT-RTX keeps none
+        timings = folder / "timings" if builder == "tensorrt" else None
+        if timings:
+            order.cache.lend_timings(recipes[missing[0]], timings)
+        made = _built(builder, onnx, missing, profile, folder, order.options, timings)
+        for target, plan in made.items():
+            order.cache.keep(recipes[target], plan.path, plan.seconds)
+        if timings:
+            order.cache.keep_timings(recipes[missing[0]], timings)
+        plans |= made
+    return plans
+
+
+def _recipe(builder: str, onnx: Path, target: Target, profile: Profile, order: Order) -> Recipe:
+    return Recipe(
+        onnx_sha256=sha256_of(onnx),
+        builder=builder,
+        builder_version=version(builder),
+        device=target.device or gpu_name() or "unknown",
+        profile=profile,
+        options=order.options,
+        build=order.build,
+    )
+
+
+def _built(
+    builder: str,
+    onnx: Path,
+    targets: Sequence[Target],
+    profile: Profile,
+    folder: Path,
+    options: BuildOptions,
+    timings: Path | None,
+) -> dict[Target, Plan]:
     devices = {target: target.device or "here" for target in targets}
     job = {
         "builder": builder,
@@ -47,10 +108,12 @@ def compile_plans(
         "devices": list(devices.values()),
         "folder": str(folder),
         "profile": {"min": profile.min, "opt": profile.opt, "max": profile.max},
+        "options": asdict(options),
+        "timings": str(timings) if timings else None,
     }
     done = subprocess.run(
         [sys.executable, "-m", "hardedge.deploy.build_process", json.dumps(job)],
-        env={**os.environ, "POLYGRAPHY_USE_TENSORRT_RTX": "1" if backend == "tensorrt-rtx" else "0"},
+        env={**os.environ, "POLYGRAPHY_USE_TENSORRT_RTX": "1" if builder == "tensorrt_rtx" else "0"},
         # not the user's directory, which Python would put first on the child's import path
         cwd=folder,
         capture_output=True,

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -15,7 +16,7 @@ from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.plans import error_lines
 from hardedge.deploy.soundness import require_sound_model
 from hardedge.deploy.targets import parse_target
-from hardedge.deploy.tensorrt_api import MODULES, installed_version, layers_of
+from hardedge.deploy.tensorrt_api import MODULES, host_code_runtime, installed_version, layers_of
 from hardedge.errors import BadInput, HardedgeError, MissingHere
 
 Pixels = npt.NDArray[np.uint8]
@@ -58,12 +59,14 @@ class OnnxRuntimeRunner:
 class TensorRTRunner:
     """A plan in TensorRT or TensorRT-RTX through Polygraphy, on this machine's GPU; copies to and from it included."""
 
-    def __init__(self, name: str, plan: bytes, rtx: bool) -> None:
+    def __init__(self, name: str, plan: bytes, rtx: bool, host_code: bool = False) -> None:
         backend = _polygraphy_trt(rtx)
-        with _told(f"{name} does not load on this machine", "Build it here, with this machine's TensorRT."):
-            self._runner: Any = backend.TrtRunner(backend.EngineFromBytes(plan))
-            self._runner.activate()
         self._builder = MODULES["tensorrt-rtx" if rtx else "tensorrt"]
+        with _told(f"{name} does not load on this machine", "Build it here, with this machine's TensorRT."):
+            # a version-compatible plan brings its runtime along; others are never let run code on the host
+            runtime = host_code_runtime(self._builder, backend.get_trt_logger()) if host_code else None
+            self._runner: Any = backend.TrtRunner(backend.EngineFromBytes(plan, runtime=runtime))
+            self._runner.activate()
 
     def layers(self) -> list[dict[str, Any]]:
         """The engine's layers, for the precision audit."""
@@ -98,7 +101,8 @@ def open_runner(engine: Path) -> Runner:
         return OnnxRuntimeRunner(plan, target.device or "cpu")
     _require_same_device(manifest, target.device)
     _require_same_version(manifest, MODULES[target.backend])
-    return TensorRTRunner(str(plan), _vouched(plan, manifest), rtx=target.backend == "tensorrt-rtx")
+    rtx = target.backend == "tensorrt-rtx"
+    return TensorRTRunner(str(plan), _vouched(plan, manifest), rtx, host_code=manifest.options.version_compatible)
 
 
 def _vouched(plan: Path, manifest: Engine) -> bytes:
@@ -172,11 +176,17 @@ def _require_same_version(engine: Engine, builder: str) -> None:
     except (ImportError, OSError) as error:
         wanted = f"{engine.builder}=={engine.builder_version}"
         raise MissingHere(f"{engine.target} needs {wanted} ({error}). Add it with: pip install {wanted}") from None
-    if here != engine.builder_version:
+    made_by = _release(engine.builder_version)
+    later = _release(here)[:1] == made_by[:1] and _release(here) >= made_by
+    if here != engine.builder_version and not (engine.options.version_compatible and later):
         raise MissingHere(
             f"{engine.target} was built by {engine.builder} {engine.builder_version}, here is {here}, and plans "
             "need the same version. Build it again here."
         )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def _polygraphy_trt(rtx: bool) -> Any:

@@ -25,6 +25,8 @@ import json
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from hardedge.contracts import BuildOptions
+
 if TYPE_CHECKING:
     import tensorrt_rtx as trt
 
@@ -48,6 +50,38 @@ def aim(config: trt.IBuilderConfig, builder: str, device: str) -> None:
     trt = tensorrt_module(builder)
     config.num_compute_capabilities = 1
     config.set_compute_capability(getattr(trt.ComputeCapability, device.upper()), 0)
+
+
+def configure(config: trt.IBuilderConfig, builder: str, options: BuildOptions) -> None:
+    """Sets what the options ask for; of the rest the builder's defaults stay."""
+    trt = tensorrt_module(builder)
+    if options.optimization_level is not None:
+        config.builder_optimization_level = options.optimization_level
+    if options.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace << 20)
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+
+
+def host_code_runtime(builder: str, logger: object) -> trt.Runtime:
+    """A runtime for version-compatible engines, which carry a runtime of their own: host code of the plan runs."""
+    trt = tensorrt_module(builder)
+    runtime = trt.Runtime(logger)
+    runtime.engine_host_code_allowed = True
+    return runtime
+
+
+def unsupported(builder: str, options: BuildOptions) -> list[str]:
+    """The options that a builder takes and ignores, or refuses, in words."""
+    if builder != "tensorrt_rtx":
+        return []
+    said = {
+        "hardware compatibility": options.hardware_compatible,
+        "version compatibility": options.version_compatible,
+    }
+    return [f"{name}: TensorRT-RTX has none" for name, wanted in said.items() if wanted]
 
 
 def layers_of(engine: trt.ICudaEngine, builder: str) -> list[dict[str, Any]]:

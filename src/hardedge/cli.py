@@ -100,6 +100,21 @@ def verify_options(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
+def build_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What TensorRT's builder is told, and where builds are kept."""
+    for option in reversed(
+        (
+            click.option("--optimization-level", type=click.IntRange(0, 5), help="How long TensorRT searches."),
+            click.option("--workspace", type=click.IntRange(min=1), help="Memory for the builder's choices, in MiB."),
+            click.option("--version-compatible", is_flag=True, help="Engines for later TensorRTs of the same major."),
+            click.option("--hardware-compatible", is_flag=True, help="Engines for every GPU from Ampere on."),
+            click.option("--cache", type=FOLDER, help="A folder where builds and timings are kept and found again."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="hardedge")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -416,6 +431,7 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
 @out_option
 @target_option
 @precision_option("Which of the bundle's ONNX files to build, as a list: fp32,int8 ...")
+@build_options
 @verify_options
 @force_option
 @json_option
@@ -425,6 +441,11 @@ def deploy(
     out: Path,
     targets: tuple[str, ...],
     precision: str,
+    optimization_level: int | None,
+    workspace: int | None,
+    version_compatible: bool,
+    hardware_compatible: bool,
+    cache: Path | None,
     latency: float,
     force: bool,
     as_json: bool,
@@ -437,10 +458,21 @@ def deploy(
     Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
     """
     from hardedge import pipeline
+    from hardedge.contracts import BuildOptions
+    from hardedge.deploy.build_cache import BuildCache
+    from hardedge.deploy.plans import Order
     from hardedge.deploy.precision import engines_to_build, parse_precisions
 
-    engines = engines_to_build(_targets(targets) or pipeline.default_targets(), parse_precisions(precision))
-    report = pipeline.deploy(bundle, data, out, engines, gates=_gates(gates), latency=latency, force=force)
+    precisions = parse_precisions(precision)
+    engines = engines_to_build(_targets(targets) or pipeline.default_targets(), precisions)
+    options = BuildOptions(
+        optimization_level=optimization_level,
+        workspace=workspace,
+        version_compatible=version_compatible,
+        hardware_compatible=hardware_compatible,
+    )
+    order = Order(options, BuildCache(cache) if cache else None)
+    report = pipeline.deploy(bundle, data, out, engines, gates=_gates(gates), latency=latency, order=order, force=force)
     _finish(report, out / "report", as_json)
 
 

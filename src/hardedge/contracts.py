@@ -398,6 +398,20 @@ class Certificate(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BuildOptions(Contract):
+    """What a TensorRT builder is told beside the network; None leaves its default.
+
+    Optimisation level 0 to 5, workspace in MiB. `version_compatible` engines run on later versions of the same major,
+    `hardware_compatible` ones on every GPU from Ampere on; both are slower.
+    """
+
+    optimization_level: int | None = None
+    workspace: int | None = None
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Engine(Manifest):
     """A compiled network for one target. `runs_here` is false for engines built ahead of time for another device."""
 
@@ -413,6 +427,7 @@ class Engine(Manifest):
     builder_version: str
     profile: Profile
     seconds: float
+    options: BuildOptions = BuildOptions()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from hardedge.errors import BadInput, missing_extra
 
 if TYPE_CHECKING:
     from hardedge.deploy.gates import Gates
+    from hardedge.deploy.plans import Order
     from hardedge.train.recipe import Recipe
 
 RTX_ARCHITECTURES = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
@@ -69,6 +70,7 @@ def deploy(
     *,
     gates: Gates,
     latency: float,
+    order: Order | None = None,
     force: bool,
 ) -> Report:
     """Builds the engines, each a target and a precision, and verifies them: out/{engines,report}.
@@ -81,7 +83,7 @@ def deploy(
     require_free(out, force)
     if out.exists():
         shutil.rmtree(out)
-    return _build_and_verify(bundle, data, out, engines, gates=gates, latency=latency)
+    return _build_and_verify(bundle, data, out, engines, gates=gates, latency=latency, order=order)
 
 
 def _prepare(plan: Plan) -> None:
@@ -130,7 +132,14 @@ def _export(plan: Plan, data: Path) -> None:
 
 
 def _build_and_verify(
-    bundle: Path, data: Path, out: Path, engines: Sequence[tuple[str, str]], *, gates: Gates, latency: float
+    bundle: Path,
+    data: Path,
+    out: Path,
+    engines: Sequence[tuple[str, str]],
+    *,
+    gates: Gates,
+    latency: float,
+    order: Order | None = None,
 ) -> Report:
     from hardedge.deploy.engines import build_all
     from hardedge.deploy.verify import verify
@@ -140,7 +149,7 @@ def _build_and_verify(
         of_this = {target: path for (target, its_own), path in paths.items() if its_own == precision}
         note(f"4/5 build {precision}: {', '.join(of_this)}")
         missing = {target: path for target, path in of_this.items() if not (path / Engine.FILE).exists()}
-        build_all(bundle, missing, precision=precision)
+        build_all(bundle, missing, precision=precision, order=order)
     note("5/5 verify: parity, latency, gates")
     report = out / "report"
     return verify(bundle, list(paths.values()), data, report, gates=gates, latency_seconds=latency, force=True)

@@ -1,0 +1,214 @@
+"""Builds with options, kept and found again, with the real TensorRT-RTX; what TensorRT's builder would be told."""
+
+import dataclasses
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, load, seal
+from hardedge.deploy import plans as plans_module
+from hardedge.deploy import tensorrt_api
+from hardedge.deploy.build_cache import BuildCache, Recipe
+from hardedge.deploy.engines import build, build_all
+from hardedge.deploy.plans import Order
+from hardedge.deploy.runtime import open_runner
+from hardedge.errors import BadInput, MissingHere
+
+PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
+RECIPE = Recipe(
+    onnx_sha256="1" * 64,
+    builder="tensorrt",
+    builder_version="10.3.0",
+    device="Orin, 8.7",
+    profile=PROFILE,
+    options=BuildOptions(),
+    build=0,
+)
+needs_rtx = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx comes with hardedge[export] on x86-64"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "timings"),
+    [
+        ({"onnx_sha256": "2" * 64}, True),
+        ({"profile": Profile(min=(1, 32, 32), opt=(1, 64, 64), max=(2, 128, 192))}, True),
+        ({"build": 1}, True),
+        ({"builder_version": "10.3.1"}, False),
+        ({"builder": "tensorrt_rtx"}, False),
+        ({"device": "Orin, 8.6"}, False),
+        ({"options": BuildOptions(optimization_level=5)}, False),
+        ({"options": BuildOptions(workspace=64)}, False),
+        ({"options": BuildOptions(version_compatible=True)}, False),
+        ({"options": BuildOptions(hardware_compatible=True)}, False),
+    ],
+)
+def test_another_recipe_is_another_plan_and_timings_follow_the_device(change: dict[str, Any], timings: bool) -> None:
+    other = dataclasses.replace(RECIPE, **change)
+    assert other.key() != RECIPE.key()
+    assert (other.timing_key() == RECIPE.timing_key()) == timings
+
+
+def test_what_was_kept_is_found_and_what_was_damaged_is_not(tmp_path: Path) -> None:
+    cache, plan = BuildCache(tmp_path / "cache"), tmp_path / "made.plan"
+    assert cache.find(RECIPE) is None
+    plan.write_bytes(b"a plan")
+    cache.keep(RECIPE, plan, 12.5)
+    found = cache.find(RECIPE)
+    assert found is not None
+    assert (found.path.read_bytes(), found.seconds) == (b"a plan", 12.5)
+    found.path.write_bytes(b"A plan")
+    assert cache.find(RECIPE) is None
+    cache.keep(RECIPE, plan, 1.0)
+    told = found.path.with_suffix(".json")
+    for damage in ("", "{}", "[]", '{"sha256": 3, "seconds": "x"}', json.dumps({"sha256": "0" * 64, "seconds": 1})):
+        told.write_text(damage)
+        assert cache.find(RECIPE) is None, damage
+
+
+def test_an_interrupted_build_leaves_nothing_that_is_reused(tmp_path: Path) -> None:
+    """A plan is written before its digest: without the digest it is no plan."""
+    cache, plan = BuildCache(tmp_path / "cache"), tmp_path / "made.plan"
+    plan.write_bytes(b"a plan")
+    cache.keep(RECIPE, plan, 1.0)
+    (tmp_path / "cache/plans" / f"{RECIPE.key()}.json").unlink()
+    assert cache.find(RECIPE) is None
+
+
+def test_timings_are_lent_and_kept(tmp_path: Path) -> None:
+    cache, lent = BuildCache(tmp_path / "cache"), tmp_path / "timings"
+    cache.lend_timings(RECIPE, lent)
+    assert not lent.exists()
+    cache.keep_timings(RECIPE, lent)
+    lent.write_bytes(b"timings")
+    cache.keep_timings(RECIPE, lent)
+    lent.unlink()
+    cache.lend_timings(dataclasses.replace(RECIPE, onnx_sha256="3" * 64), lent)
+    assert lent.read_bytes() == b"timings"
+    lent.unlink()
+    cache.lend_timings(dataclasses.replace(RECIPE, device="another"), lent)
+    assert not lent.exists()
+
+
+@needs_rtx
+def test_a_build_is_reused_byte_for_byte(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, order = "tensorrt-rtx:sm86", Order(cache=BuildCache(tmp_path / "cache"))
+    first = build(shared_bundle, target, tmp_path / "first", order=order)
+    monkeypatch.setattr(plans_module, "_built", lambda *_: pytest.fail("built again"))
+    second = build(shared_bundle, target, tmp_path / "second", order=order)
+    assert (first.files, first.seconds) == (second.files, second.seconds)
+    assert (first.builder_version, first.target) == (second.builder_version, target)
+
+
+@needs_rtx
+def test_only_what_is_missing_is_built(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = Order(cache=BuildCache(tmp_path / "cache"))
+    build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "first", order=order)
+    asked, really = [], plans_module._built
+    monkeypatch.setattr(plans_module, "_built", lambda *job: (asked.extend(map(str, job[2])), really(*job))[1])
+    both = {name: tmp_path / name.replace(":", "-") for name in ("tensorrt-rtx:sm86", "tensorrt-rtx:sm89")}
+    engines = build_all(shared_bundle, both, order=order)
+    assert asked == ["tensorrt-rtx:sm89"]
+    assert engines[0].files == load(Engine, tmp_path / "first").files
+    assert engines[0].files != engines[1].files
+    build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "again", order=dataclasses.replace(order, build=1))
+    assert asked == ["tensorrt-rtx:sm89", "tensorrt-rtx:sm86"]
+
+
+@needs_rtx
+def test_options_reach_the_manifest_and_the_builder(shared_bundle: Path, tmp_path: Path) -> None:
+    options = BuildOptions(optimization_level=0, workspace=64)
+    engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", order=Order(options))
+    assert load(Engine, tmp_path / "engine").options == options
+    assert engine.files["model.plan"]
+
+
+@needs_rtx
+@pytest.mark.parametrize("name", ["version_compatible", "hardware_compatible"])
+def test_what_tensorrt_rtx_does_not_have_is_refused(shared_bundle: Path, tmp_path: Path, name: str) -> None:
+    order = Order(BuildOptions(**{name: True}))
+    with pytest.raises(BadInput, match=f"{name.split('_')[0]} compatibility: TensorRT-RTX has none"):
+        build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", order=order)
+    assert not (tmp_path / "engine").exists()
+
+
+def test_a_session_has_no_options(shared_bundle: Path, tmp_path: Path) -> None:
+    order = Order(BuildOptions(workspace=64), BuildCache(tmp_path / "cache"))
+    engine = build(shared_bundle, "onnxruntime:cpu", tmp_path / "engine", order=order)
+    assert engine.options == BuildOptions()
+    assert not (tmp_path / "cache").exists()
+
+
+class Config:
+    """What a builder's configuration is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, object]] = []
+
+    def set_flag(self, flag: str) -> None:
+        self.told.append(("flag", flag))
+
+    def set_memory_pool_limit(self, pool: str, size: int) -> None:
+        self.told.append((pool, size))
+
+
+def test_every_option_reaches_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    trt = SimpleNamespace(
+        MemoryPoolType=SimpleNamespace(WORKSPACE="workspace"),
+        BuilderFlag=SimpleNamespace(VERSION_COMPATIBLE="version"),
+        HardwareCompatibilityLevel=SimpleNamespace(AMPERE_PLUS="ampere"),
+    )
+    monkeypatch.setattr(tensorrt_api, "tensorrt_module", lambda builder: trt)
+    config: Any = Config()
+    tensorrt_api.configure(config, "tensorrt", BuildOptions())
+    assert vars(config) == {"told": []}
+    every = BuildOptions(optimization_level=4, workspace=2, version_compatible=True, hardware_compatible=True)
+    tensorrt_api.configure(config, "tensorrt", every)
+    assert config.told == [("workspace", 2 << 20), ("flag", "version")]
+    assert (config.builder_optimization_level, config.hardware_compatibility_level) == (4, "ampere")
+    assert tensorrt_api.unsupported("tensorrt", every) == []
+
+
+@needs_rtx
+@pytest.mark.parametrize(
+    ("built", "here", "compatible", "loads"),
+    [
+        ("10.3.0", "10.3.0", False, True),
+        ("10.3.0", "10.16.1", False, False),
+        ("10.3.0", "10.16.1", True, True),
+        ("10.16.1", "10.3.0", True, False),
+        ("10.3.0", "11.4.0", True, False),
+    ],
+)
+def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
+    shared_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    resealed: Callable[..., Bundle],
+    built: str,
+    here: str,
+    compatible: bool,
+    loads: bool,
+) -> None:
+    from hardedge.deploy import runtime
+
+    engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
+    options = BuildOptions(version_compatible=compatible)
+    seal(tmp_path / "engine", dataclasses.replace(engine, builder_version=built, options=options))
+    opened: list[bool] = []
+    monkeypatch.setattr(runtime, "compute_capability", lambda: "sm86")
+    monkeypatch.setattr(runtime, "installed_version", lambda builder: here)
+    monkeypatch.setattr(runtime, "TensorRTRunner", lambda name, plan, rtx, host_code: opened.append(host_code))
+    if loads:
+        open_runner(tmp_path / "engine")
+        assert opened == [compatible]
+    else:
+        with pytest.raises(MissingHere, match=f"built by tensorrt_rtx {built}, here is {here}"):
+            open_runner(tmp_path / "engine")
+        assert opened == []
