@@ -48,6 +48,21 @@ def gpu_name() -> str | None:
     return _nvidia_smi("name,compute_cap")
 
 
+def resident_memory() -> int | None:
+    """The bytes of memory that this process holds; None where /proc does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def gpu_memory() -> int | None:
+    """The bytes in use on the first GPU, by all processes; None where no GPU answers."""
+    found = _nvidia_smi("memory.used")
+    return int(found.split()[0]) << 20 if found and found.split()[0].isdigit() else None
+
+
 def _memory() -> str:
     try:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"

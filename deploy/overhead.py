@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,16 +65,24 @@ def compare(base: Path, other: Path, image_HWC: Pixels, seconds: float, *, arm: 
 
     Raises TooSlow when that is too short for it.
     """
-    pairs = paired_times(lambda: OnnxRuntimeRunner(base), lambda: OnnxRuntimeRunner(other), image_HWC, seconds)
+    open_base, open_other = (partial(OnnxRuntimeRunner, path) for path in (base, other))
+    found = compare_runners(open_base, open_other, image_HWC[None], seconds, arm=arm)
+    return replace(found, detail=f"onnxruntime on the CPU, {found.detail}")
+
+
+def compare_runners(
+    open_base: Callable[[], Runner], open_other: Callable[[], Runner], images_BHWC: Pixels, seconds: float, *, arm: str
+) -> LatencyComparison:
+    """The equivalence test of any two runners on one batch, within about `seconds`; raises TooSlow as compare."""
+    pairs = paired_times(open_base, open_other, images_BHWC, seconds)
     result = equivalence(pairs)
-    height, width = image_HWC.shape[:2]
-    where = f"onnxruntime on the CPU, {width}x{height}, {len(pairs)} session pairs, {result.blocks} ABBA blocks"
+    height, width = images_BHWC.shape[1:3]
     return LatencyComparison(
         arm=arm,
         ratio=result.ratio,
         interval=result.interval,
         status=result.status,
-        detail=f"{where}{_advice(result)}",
+        detail=f"{width}x{height}, {len(pairs)} session pairs, {result.blocks} ABBA blocks{_advice(result)}",
         sessions=len(pairs),
         blocks=result.blocks,
         blocks_to_decide=result.blocks_to_decide,
@@ -80,7 +90,7 @@ def compare(base: Path, other: Path, image_HWC: Pixels, seconds: float, *, arm: 
 
 
 def paired_times(
-    open_base: Callable[[], Runner], open_other: Callable[[], Runner], image_HWC: Pixels, seconds: float
+    open_base: Callable[[], Runner], open_other: Callable[[], Runner], images_BHWC: Pixels, seconds: float
 ) -> list[Times]:
     """Seconds of ABBA blocks, [blocks, arm, run] a session pair; the arm that is created first alternates.
 
@@ -91,7 +101,7 @@ def paired_times(
     while len(pairs) < PAIRS and (now := time.perf_counter()) < began + seconds:
         share = (began + seconds - now) / (PAIRS - len(pairs))
         with _pair(open_base, open_other, base_first=len(pairs) % 2 == 0) as (base, other):
-            pairs.append(_blocks(base, other, image_HWC[None], until=now + share))
+            pairs.append(_blocks(base, other, images_BHWC, until=now + share))
     if len(pairs) < FEWEST_PAIRS:
         needed = FEWEST_PAIRS * (time.perf_counter() - began) / len(pairs)
         raise TooSlow(f"latency not measured: {needed:.0f} s needed, {seconds:.0f} s given")

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -20,6 +21,7 @@ from hardedge.deploy.tensorrt_api import MODULES, host_code_runtime, installed_v
 from hardedge.errors import BadInput, HardedgeError, MissingHere
 
 Pixels = npt.NDArray[np.uint8]
+Parts = tuple[float, float, float]
 
 _WITHIN = "Use sizes inside the bundle's profile, and a device with free memory."
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -32,6 +34,10 @@ class Runner(Protocol):
         """Masks uint8 [B, H, W] of images uint8 [B, H, W, 3] RGB."""
         ...
 
+    def parts(self, images_BHWC: Pixels) -> Parts:
+        """The seconds of copying images in, of computing, and of copying masks out; 0 where nothing is copied."""
+        ...
+
     def close(self) -> None:
         """Frees what the engine holds."""
         ...
@@ -41,6 +47,7 @@ class OnnxRuntimeRunner:
     """An ONNX file in onnxruntime, on `cpu` or `cuda`; other outputs than the mask are computed and dropped."""
 
     def __init__(self, onnx: Path, device: str = "cpu") -> None:
+        self._device = device
         self._session: Any = _session(onnx, device)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._mask = self._outputs.index("mask")
@@ -51,6 +58,24 @@ class OnnxRuntimeRunner:
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise _not_run(images_BHWC, _first_line(error)) from None
         return np.asarray(outputs[self._mask], np.uint8)
+
+    def parts(self, images_BHWC: Pixels) -> Parts:
+        began = time.perf_counter()
+        if self._device == "cpu":
+            self.masks(images_BHWC)
+            return 0.0, time.perf_counter() - began, 0.0
+        import onnxruntime
+
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input("image", onnxruntime.OrtValue.ortvalue_from_numpy(images_BHWC, "cuda", 0))
+        binding.bind_output("mask", "cuda")
+        binding.synchronize_inputs()
+        copied = time.perf_counter()
+        self._session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        computed = time.perf_counter()
+        binding.get_outputs()[0].numpy()
+        return copied - began, computed - copied, time.perf_counter() - computed
 
     def close(self) -> None:
         self._session = None
@@ -67,6 +92,7 @@ class TensorRTRunner:
             runtime = host_code_runtime(self._builder, backend.get_trt_logger()) if host_code else None
             self._runner: Any = backend.TrtRunner(backend.EngineFromBytes(plan, runtime=runtime))
             self._runner.activate()
+        self._images: Any = None  # the copy of parts' input on the GPU
 
     def layers(self) -> list[dict[str, Any]]:
         """The engine's layers, for the precision audit."""
@@ -82,7 +108,23 @@ class TensorRTRunner:
         # the runner uses its host buffer again for the next images
         return np.array(masks_BHW, np.uint8)
 
+    def parts(self, images_BHWC: Pixels) -> Parts:
+        from polygraphy.cuda import DeviceArray
+
+        with _told(f"images of {_shape(images_BHWC)} do not run", _WITHIN):
+            if self._images is None or self._images.shape != images_BHWC.shape:
+                self._images = DeviceArray(images_BHWC.shape, images_BHWC.dtype)
+            began = time.perf_counter()
+            self._images.copy_from(np.ascontiguousarray(images_BHWC))
+            copied = time.perf_counter()
+            outputs = self._runner.infer({"image": self._images}, copy_outputs_to_host=False)
+            computed = time.perf_counter()
+            outputs["mask"].numpy()
+        return copied - began, computed - copied, time.perf_counter() - computed
+
     def close(self) -> None:
+        if self._images is not None:
+            self._images.free()
         self._runner.deactivate()
 
 

@@ -19,6 +19,7 @@ from hardedge.errors import GateFailed, HardedgeError, ToldElsewhere
 if TYPE_CHECKING:
     from hardedge.contracts import Report
     from hardedge.deploy.gates import Gates
+    from hardedge.deploy.plans import Order
     from hardedge.export.calibration import By
     from hardedge.train.recipe import Recipe
 
@@ -458,20 +459,11 @@ def deploy(
     Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
     """
     from hardedge import pipeline
-    from hardedge.contracts import BuildOptions
-    from hardedge.deploy.build_cache import BuildCache
-    from hardedge.deploy.plans import Order
     from hardedge.deploy.precision import engines_to_build, parse_precisions
 
     precisions = parse_precisions(precision)
     engines = engines_to_build(_targets(targets) or pipeline.default_targets(), precisions)
-    options = BuildOptions(
-        optimization_level=optimization_level,
-        workspace=workspace,
-        version_compatible=version_compatible,
-        hardware_compatible=hardware_compatible,
-    )
-    order = Order(options, BuildCache(cache) if cache else None)
+    order = _order(optimization_level, workspace, version_compatible, hardware_compatible, cache)
     report = pipeline.deploy(bundle, data, out, engines, gates=_gates(gates), latency=latency, order=order, force=force)
     _finish(report, out / "report", as_json)
 
@@ -504,6 +496,43 @@ def verify(
 
     report = verify(bundle, engines, data, out, gates=_gates(gates), latency_seconds=latency, force=force)
     _finish(report, out, as_json)
+
+
+@cli.command()
+@click.argument("bundle", type=FOLDER)
+@target_option
+@precision_option("Which of the bundle's ONNX files to time, as a list: fp32,int8 ...")
+@click.option("--time", "seconds", type=Duration(), default="30s", show_default=True, help="How long to measure.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images in one run.")
+@build_options
+@json_option
+def bench(
+    bundle: Path,
+    targets: tuple[str, ...],
+    precision: str,
+    seconds: float,
+    batch: int,
+    optimization_level: int | None,
+    workspace: int | None,
+    version_compatible: bool,
+    hardware_compatible: bool,
+    cache: Path | None,
+    as_json: bool,
+) -> None:
+    """Time engines on this machine.
+
+    Percentiles, images per second, copies and memory of each; then each over the first, interleaved, with an interval.
+    Without --target: onnxruntime:cpu.
+
+    Example: hardedge bench runs/a_bundle --target onnxruntime:cpu --precision fp32,int8 --time 1m
+    """
+    from hardedge.deploy import bench as benches
+    from hardedge.deploy.precision import engines_to_build, parse_precisions
+
+    pairs = engines_to_build(_targets(targets) or ("onnxruntime:cpu",), parse_precisions(precision))
+    order = _order(optimization_level, workspace, version_compatible, hardware_compatible, cache)
+    found = benches.bench(bundle, pairs, seconds=seconds, batch=batch, order=order)
+    _print(found, benches.described(found), as_json)
 
 
 @cli.command()
@@ -677,6 +706,17 @@ def _gates(options: dict[str, Any]) -> Gates:
     path = options.pop("gates_file")
     given = Gates(**options)
     return given.over(read_gates(path)) if path else given
+
+
+def _order(level: int | None, workspace: int | None, versions: bool, hardware: bool, cache: Path | None) -> Order:
+    from hardedge.contracts import BuildOptions
+    from hardedge.deploy.build_cache import BuildCache
+    from hardedge.deploy.plans import Order
+
+    options = BuildOptions(
+        optimization_level=level, workspace=workspace, version_compatible=versions, hardware_compatible=hardware
+    )
+    return Order(options, BuildCache(cache) if cache else None)
 
 
 def _levels(certificate: Any) -> list[tuple[int, Any]]:

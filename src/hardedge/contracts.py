@@ -510,6 +510,42 @@ class Latency(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchRun(Contract):
+    """One engine timed alone: milliseconds of one batch at one image size (height, width).
+
+    Copies are medians, 0 where nothing is copied to a device. `memory` and `gpu_memory` are the bytes that the process
+    and the GPU hold more than before it was loaded; null where nothing tells.
+    """
+
+    target: str
+    precision: str
+    batch: int
+    size: tuple[int, int]
+    runs: int
+    p50: float
+    p90: float
+    p99: float
+    images_per_second: float
+    copy_in: float
+    compute: float
+    copy_out: float
+    memory: int | None
+    gpu_memory: int | None
+    engine_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(Contract):
+    """What `hardedge bench` found: every engine alone, and every other one over the first, interleaved."""
+
+    bundle: str
+    runs: tuple[BenchRun, ...]
+    comparisons: tuple[LatencyComparison, ...]
+    machine: dict[str, str]
+    created: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Overhead(Contract):
     """The ratio that `--max-overhead` is judged by, and its interval; from level 2 of the certificate."""
 

@@ -57,7 +57,7 @@ def openers(
 
 def test_sessions_alternate_and_blocks_are_abba(clock: Clock) -> None:
     log: list[str] = []
-    pairs = paired_times(*openers(clock, log, 0.010, 0.011), IMAGE_HWC, seconds=10)
+    pairs = paired_times(*openers(clock, log, 0.010, 0.011), IMAGE_HWC[None], seconds=10)
     assert len(pairs) == measured.PAIRS
     assert all(np.allclose(times, [[[0.010] * 2, [0.011] * 2]] * len(times)) for times in pairs)
     text = " ".join(log)
@@ -69,14 +69,14 @@ def test_sessions_alternate_and_blocks_are_abba(clock: Clock) -> None:
 
 @pytest.mark.parametrize(("run", "opening"), [(0.001, 0.0), (0.01, 0.3), (0.1, 0.2), (0.2, 0.5)])
 def test_the_time_is_kept(clock: Clock, run: float, opening: float) -> None:
-    pairs = paired_times(*openers(clock, [], run, run, opening), IMAGE_HWC, seconds=15)
+    pairs = paired_times(*openers(clock, [], run, run, opening), IMAGE_HWC[None], seconds=15)
     assert len(pairs) >= measured.FEWEST_PAIRS
     assert clock.now - 100 <= 1.25 * 15
 
 
 def test_too_slow_is_found_within_the_time(clock: Clock) -> None:
     with pytest.raises(TooSlow, match="latency not measured: 40 s needed, 15 s given"):
-        paired_times(*openers(clock, [], 1.0, 1.0), IMAGE_HWC, seconds=15)
+        paired_times(*openers(clock, [], 1.0, 1.0), IMAGE_HWC[None], seconds=15)
     assert clock.now - 100 == pytest.approx(16)  # two pairs of eight runs
 
 
