@@ -2,10 +2,10 @@
 
     python benchmarks/calibration.py CHECKPOINT BUNDLE DATA [--counts 8,32,128] [--methods max,entropy] [--images 64]
 
-Every training image is ranked by the hardness map that the checkpoint's network gives it. Each arm converts the
-bundle's model.onnx with its own calibration images and runs as many test images, evenly spaced; its mIoU is compared
-with the bundle's reference masks on the same images, with a 90 % bootstrap interval over images. The random arm is
-drawn with several seeds.
+The candidates are the training images whose hardness map the checkpoint stores, at most 128: with as many images all
+choices are one. Each arm converts the bundle's model.onnx with its own calibration images and runs the same test
+images, evenly spaced; its mIoU is compared with the bundle's reference masks on these, with a 90 % bootstrap interval
+over images. The random arm is drawn with several seeds.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from hardedge.data.folder import Dataset, open_dataset, read_image
 from hardedge.export.calibration import by_hardness, chosen
 from hardedge.export.conversion import convert
 from hardedge.export.measured import Reference, measured
-from hardedge.train.hardness_maps import write_training_maps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +53,8 @@ def arms(counts: list[int], methods: list[str], seeds: int) -> list[Arm]:
     found = []
     for method in methods:
         for count in counts:
-            found += [Arm("random", count, method, seed) for seed in range(seeds)]
             found += [Arm(by, count, method, 0) for by in ("hardness", "stratified")]
+            found += [Arm("random", count, method, seed) for seed in range(seeds)]
     return found
 
 
@@ -91,11 +90,9 @@ def reference_of(bundle: Path, dataset: Dataset, images: int) -> Reference:
     )
 
 
-def ranked_training_images(checkpoint: Path, dataset: Dataset) -> list[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        maps = Path(folder, "maps")
-        write_training_maps(checkpoint, dataset, maps)
-        return by_hardness({id: maps / f"{id}.png" for id in dataset.splits["train"]})
+def ranked_candidates(checkpoint: Path) -> list[str]:
+    maps = {path.stem: path for path in sorted((checkpoint / "hardness" / "train").glob("*.png"))}
+    return by_hardness(maps)
 
 
 def line(result: Result) -> str:
@@ -118,7 +115,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     dataset = open_dataset(options.data)
-    ranked = ranked_training_images(options.checkpoint, dataset)
+    ranked = ranked_candidates(options.checkpoint)
     reference = reference_of(options.bundle, dataset, options.images)
     print("method  images  chosen     seed  rank    mIoU  difference (90 %)     pixels %  logit rms  seconds")
     results = []

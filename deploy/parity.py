@@ -17,7 +17,7 @@ from hardedge.deploy.stable import Mask, StableMaps, counted
 from hardedge.errors import BadInput, listed
 from hardedge.metrics import Counts, confusion_counts, iou_per_class
 
-MARGINS = {"fp32": 0.1, "fp16": 0.1, "bf16": 0.1, "int8": 0.5, "fp8": 0.5}
+MARGINS = {"fp32": 0.1, "fp16": 0.1, "bf16": 0.1, "int8": 0.5, "fp8": 0.5, "mixed": 0.5}
 BAND = 3  # px on each side of a label edge
 GOLDEN_AGREEMENT = 0.999
 

@@ -8,19 +8,21 @@ from hardedge.deploy.targets import parse_target
 from hardedge.errors import BadInput, listed
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
+# tune's mixture of INT8 and FP16
+DEPLOYED = (*PRECISIONS, "mixed")
 
 # the first architectures with arithmetic of that type
 _FIRST_ARCHITECTURE = {"bf16": 80, "fp8": 89}
 
 
-def parse_precisions(text: str) -> tuple[str, ...]:
+def parse_precisions(text: str, known: Sequence[str] = PRECISIONS) -> tuple[str, ...]:
     """Names of precisions separated by commas; raises BadInput for an unknown one, and for one named twice."""
     names = tuple(item.strip().lower() for item in text.split(","))
     for name in names:
-        if name not in PRECISIONS:
-            nearest = difflib.get_close_matches(name, PRECISIONS, n=1, cutoff=0.4)
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
             hint = f" Did you mean {nearest[0]}?" if nearest else ""
-            raise BadInput(f'unknown precision "{name}".{hint} Known: {", ".join(PRECISIONS)}.')
+            raise BadInput(f'unknown precision "{name}".{hint} Known: {", ".join(known)}.')
         if names.count(name) > 1:
             raise BadInput(f'precisions "{text}": {name} is named twice. Name it once.')
     return names

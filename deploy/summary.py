@@ -14,6 +14,7 @@ VERDICTS = {
 def summary(report: Report, out: Path) -> str:
     """The verdict first, then what it rests on, then where the report is."""
     certificate = report.certificate
+    engines = [f"{engine.target} {engine.precision}" for engine in report.engines]
     lines = [
         "",
         VERDICTS[report.verdict],
@@ -27,10 +28,10 @@ def summary(report: Report, out: Path) -> str:
         *(f"               with the branch {_ratio(control)}" for control in [certificate.level2.control] if control),
         *(f"  parity       {_parity(parity)}" for parity in report.parity),
         *(
-            f"  latency      {run.target}: p50 {run.p50:.1f} ms at {run.size[1]}x{run.size[0]}"
+            f"  latency      {run.target} {run.precision}: p50 {run.p50:.1f} ms at {run.size[1]}x{run.size[0]}"
             for run in report.latency
         ),
-        f"  engines      {', '.join(engine.target for engine in report.engines)}",
+        f"  engines      {', '.join(engines)}",
         *(f"  gate         {gate.name} {gate.limit}: {gate.status} ({gate.found})" for gate in report.gates),
         "",
         f"Report: {out / 'report.html'}",

@@ -16,7 +16,7 @@ import onnx
 from hardedge.canonical import canonical
 from hardedge.contracts import Contract, to_json
 from hardedge.errors import BadInput, missing_extra
-from hardedge.export.legal import findings
+from hardedge.export.legal import require_legal
 
 NEEDED = {
     "modelopt": "nvidia-modelopt",
@@ -25,7 +25,6 @@ NEEDED = {
     "onnxslim": "onnxslim",
     "onnxconverter_common": "onnxconverter-common",
 }
-SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +84,7 @@ def convert(
     model = canonical(made)
     names = [node.name for node in onnx.load(source).graph.node]
     sources = {ours.name: theirs.name for ours, theirs in zip(model.graph.node, made.graph.node, strict=True)}
-    _require_legal(model, precision)
+    require_legal(model, precision)
     return Converted(
         model=model,
         tool=tool,
@@ -115,20 +114,3 @@ def _run(job: Job, folder: Path) -> tuple[str, dict[str, str]]:
         ) from RuntimeError(done.stderr)
     told = json.loads(done.stdout.splitlines()[-1])
     return told["tool"], told["reasons"]
-
-
-def _require_legal(model: onnx.ModelProto, precision: str) -> None:
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise BadInput(
-            f"{precision}: the converted file is no valid ONNX ({error}). Leave this precision out."
-        ) from None
-    found = [str(finding) for finding in findings(model)]
-    if found:
-        more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-        listing = "\n".join(f"  {line}" for line in found[:SHOWN] + more)
-        raise BadInput(
-            f"{precision}: NVIDIA's parser would refuse the converted file:\n{listing}\n"
-            "Leave this precision out, or change what the network does there."
-        )

@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from hardedge.deploy.element_types import QUANTISED, Types, element_types, producers
+from hardedge.errors import BadInput
 
 # marked N in that document
 # fmt: off
@@ -29,6 +30,7 @@ UNSUPPORTED = frozenset(
 # fmt: on
 # the document lists both as supported; TensorRT-RTX 1.7.1 refuses them in BF16 (tests/export/test_precision.py)
 NOT_IN_BF16 = ("ConvTranspose", "HardSwish")
+SHOWN = 8
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -59,6 +61,24 @@ def findings(model: onnx.ModelProto) -> list[Finding]:
     found = [problem for node in model.graph.node for problem in _node_findings(node, graph)]
     found += [Finding(name, "weight", "float64") for name, kind in _of_type(weights, TensorProto.DOUBLE)]
     return found
+
+
+def require_legal(model: onnx.ModelProto, precision: str) -> None:
+    """Raises BadInput with every finding, and when onnx itself refuses the model; `precision` is for the message."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise BadInput(
+            f"{precision}: the converted file is no valid ONNX ({error}). Leave this precision out."
+        ) from None
+    found = [str(finding) for finding in findings(model)]
+    if found:
+        more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+        listing = "\n".join(f"  {line}" for line in found[:SHOWN] + more)
+        raise BadInput(
+            f"{precision}: NVIDIA's parser would refuse the converted file:\n{listing}\n"
+            "Leave this precision out, or change what the network does there."
+        )
 
 
 def _of_type(weights: dict[str, onnx.TensorProto], kind: int) -> list[tuple[str, int]]:

@@ -79,7 +79,7 @@ def measured(model: onnx.ModelProto, precision: str, reference: Reference) -> Co
 
 
 def _compare_logits(form: onnx.ModelProto, precision: str, reference: Reference) -> _Logits:
-    ours, theirs = _session(with_logits(form), precision), _session(with_logits(reference.model), "fp32")
+    ours, theirs = session_for(with_logits(form), precision), session_for(with_logits(reference.model), "fp32")
     largest, differences, squares = 0.0, [], []
     for image_HWC in reference.golden:
         logits_CHW, exact_CHW = (
@@ -98,7 +98,7 @@ def _compare_logits(form: onnx.ModelProto, precision: str, reference: Reference)
 
 
 def _compare_masks(form: onnx.ModelProto, precision: str, reference: Reference) -> tuple[Counts, Counts, float]:
-    session, task = _session(form, precision), reference.dataset.task
+    session, task = session_for(form, precision), reference.dataset.task
     target, exact = [], []
     equal = pixels = 0
     for id in tracked(reference.ids, f"{precision} against FP32"):
@@ -112,7 +112,8 @@ def _compare_masks(form: onnx.ModelProto, precision: str, reference: Reference) 
     return np.stack(target), np.stack(exact), equal / pixels
 
 
-def _session(model: onnx.ModelProto, precision: str) -> onnxruntime.InferenceSession:
+def session_for(model: onnx.ModelProto, precision: str) -> onnxruntime.InferenceSession:
+    """A rounded form in onnxruntime; raises BadInput naming the precision when it is refused."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     # no fusion beyond it: with FP8 they give wrong logits, with INT8 others than the unfused graph (onnxruntime 1.31)

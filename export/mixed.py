@@ -3,12 +3,11 @@
 from collections.abc import Collection
 
 import onnx
-
-from hardedge.export.element_types import producers
+from hardedge.deploy.element_types import producers
 
 
 def quantised_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """The nodes that read a quantised value: each can be taken back to FP16 alone. Those that only read sizes are not."""
+    """The nodes that read a quantised value: each can go back to FP16 alone. One that only reads a size is none."""
     made_by = producers(model)
     return [
         node

@@ -15,7 +15,7 @@ _OURS = re.compile(
     r"weights\.safetensors|last\.safetensors|training_only\.safetensors|state|hardness|tensorboard|metrics\.jsonl"
     r"|model\.onnx|model\.\w+\.onnx|control\.onnx|reference|golden|calibration|certificate\.json|model\.plan"
     r"|(checkpoint|bundle|engine|report|edge_network)\.json|report\.html|junit\.xml|summary\.md|masks|overlays"
-    r"|data|checkpoint|bundle|engines|report|\..*\.partial.*"
+    r"|tuning\.json|pareto\.svg|data|checkpoint|bundle|engines|report|\..*\.partial.*"
 )
 
 

@@ -431,7 +431,7 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
 @data_option
 @out_option
 @target_option
-@precision_option("Which of the bundle's ONNX files to build, as a list: fp32,int8 ...")
+@precision_option("Which of the bundle's ONNX files to build, as a list: fp32,int8,mixed ...")
 @build_options
 @verify_options
 @force_option
@@ -459,9 +459,9 @@ def deploy(
     Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
     """
     from hardedge import pipeline
-    from hardedge.deploy.precision import engines_to_build, parse_precisions
+    from hardedge.deploy.precision import DEPLOYED, engines_to_build, parse_precisions
 
-    precisions = parse_precisions(precision)
+    precisions = parse_precisions(precision, DEPLOYED)
     engines = engines_to_build(_targets(targets) or pipeline.default_targets(), precisions)
     order = _order(optimization_level, workspace, version_compatible, hardware_compatible, cache)
     report = pipeline.deploy(bundle, data, out, engines, gates=_gates(gates), latency=latency, order=order, force=force)
@@ -527,9 +527,9 @@ def bench(
     Example: hardedge bench runs/a_bundle --target onnxruntime:cpu --precision fp32,int8 --time 1m
     """
     from hardedge.deploy import bench as benches
-    from hardedge.deploy.precision import engines_to_build, parse_precisions
+    from hardedge.deploy.precision import DEPLOYED, engines_to_build, parse_precisions
 
-    pairs = engines_to_build(_targets(targets) or ("onnxruntime:cpu",), parse_precisions(precision))
+    pairs = engines_to_build(_targets(targets) or ("onnxruntime:cpu",), parse_precisions(precision, DEPLOYED))
     order = _order(optimization_level, workspace, version_compatible, hardware_compatible, cache)
     found = benches.bench(bundle, pairs, seconds=seconds, batch=batch, order=order)
     _print(found, benches.described(found), as_json)

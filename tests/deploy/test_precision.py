@@ -3,13 +3,14 @@
 import pytest
 
 from hardedge.deploy.parity import MARGINS
-from hardedge.deploy.precision import PRECISIONS, cannot_hold, engines_to_build, parse_precisions
+from hardedge.deploy.precision import DEPLOYED, PRECISIONS, cannot_hold, engines_to_build, parse_precisions
 from hardedge.deploy.targets import KNOWN
 from hardedge.errors import BadInput
 
 
 def test_names_are_read_in_order() -> None:
     assert parse_precisions("fp32, INT8,fp16") == ("fp32", "int8", "fp16")
+    assert parse_precisions("mixed", DEPLOYED) == ("mixed",)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_what_targets_hold() -> None:
 
 
 def test_every_precision_has_its_margin() -> None:
-    assert set(MARGINS) == set(PRECISIONS)
+    assert set(MARGINS) == set(DEPLOYED)
 
 
 def test_engines_are_pairs_and_what_cannot_be_is_noted(capsys: pytest.CaptureFixture[str]) -> None:

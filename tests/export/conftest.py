@@ -1,6 +1,6 @@
 """A checkpoint made by hand: random weights, no training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,32 @@ def build(num_classes):
 
 def build_deceiving(num_classes):
     return Deceiving(num_classes)
+"""
+
+SMALL = "small_segmenter:build"
+# what conversions treat differently: HardSwish and ConvTranspose (no BF16), a residual sum, too few channels for FP8
+SMALL_SOURCE = """
+from torch import nn
+from torch.nn import functional as F
+
+
+class Small(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.Hardswish())
+        self.middle = nn.Conv2d(32, 32, 3, padding=1)
+        self.up = nn.ConvTranspose2d(32, 16, 2, stride=2)
+        self.classifier = nn.Conv2d(16, num_classes, 1)
+
+    def forward(self, images):
+        features = self.features(images)
+        features = F.relu(features + self.middle(features))
+        logits = self.classifier(F.relu(self.up(features)))
+        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def build(num_classes):
+    return Small(num_classes)
 """
 
 
@@ -135,6 +161,22 @@ def bundle(checkpoint: Path, data: Path) -> Path:
     out = data.parent / "bundle"
     export(checkpoint, data, out)
     return out
+
+
+@pytest.fixture(scope="session")
+def typed_bundle(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Path]:
+    """Every precision of the small network; its checkpoint is beside it."""
+    from hardedge.export.export import Precisions, export
+
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "modules").mkdir()
+    (folder / "modules" / "small_segmenter.py").write_text(SMALL_SOURCE)
+    names = ("fp32", "fp16", "bf16", "int8", "fp8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder / "modules"))
+        checkpoint = write_checkpoint(folder / "checkpoint", data, SMALL)
+        export(checkpoint, data, folder / "bundle", precisions=Precisions(names=names, calibration_images=3))
+        yield folder / "bundle"
 
 
 @pytest.fixture

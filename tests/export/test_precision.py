@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,31 +23,6 @@ from hardedge.export.legal import findings
 from hardedge.export.measured import Reference, measured
 from hardedge.export.precision_table import described
 
-NETWORK = "small_segmenter:build"
-# what conversions treat differently: HardSwish and ConvTranspose (no BF16), a residual sum, too few channels for FP8
-SOURCE = """
-from torch import nn
-from torch.nn import functional as F
-
-
-class Small(nn.Module):
-    def __init__(self, num_classes):
-        super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.Hardswish())
-        self.middle = nn.Conv2d(32, 32, 3, padding=1)
-        self.up = nn.ConvTranspose2d(32, 16, 2, stride=2)
-        self.classifier = nn.Conv2d(16, num_classes, 1)
-
-    def forward(self, images):
-        features = self.features(images)
-        features = F.relu(features + self.middle(features))
-        logits = self.classifier(F.relu(self.up(features)))
-        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def build(num_classes):
-    return Small(num_classes)
-"""
 LOW = ("fp16", "bf16", "int8", "fp8")
 TYPES = {
     "fp16": {TensorProto.FLOAT16},
@@ -59,28 +33,14 @@ TYPES = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("modules")
-    (folder / "small_segmenter.py").write_text(SOURCE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        yield
+@pytest.fixture(scope="module")
+def small(typed_bundle: Path) -> Path:
+    return typed_bundle.parent / "checkpoint"
 
 
 @pytest.fixture(scope="module")
-def small(
-    tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[..., Path], data: Path, small_module: None
-) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("small") / "checkpoint", data, NETWORK)
-
-
-@pytest.fixture(scope="module")
-def bundle(small: Path, data: Path) -> Path:
-    """Every precision of the small network."""
-    out = small.parent / "bundle"
-    export(small, data, out, precisions=Precisions(names=("fp32", *LOW), calibration_images=3))
-    return out
+def bundle(typed_bundle: Path) -> Path:
+    return typed_bundle
 
 
 def conversion_of(bundle: Path, precision: str) -> tuple[ModelFile, Conversion]:

@@ -1,0 +1,234 @@
+"""The tune stage: a bundle in, a bundle out with the INT8 file's most sensitive nodes back in FP16."""
+
+import dataclasses
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+import hardedge
+from hardedge.artefact import disk_errors, require_free, staged
+from hardedge.canonical import canonical, census, node_multiply_adds, onnx_digest
+from hardedge.console import note, tracked
+from hardedge.contracts import Bundle, Conversion, KeptNode, ModelFile, load, seal, to_json, write_atomically
+from hardedge.data.folder import Dataset, open_dataset, read_image
+from hardedge.data.palette import save_mask
+from hardedge.deploy.parity import require_same_data
+from hardedge.deploy.rounded import rounded_form
+from hardedge.errors import BadInput, GateFailed
+from hardedge.export.agreement import with_logits
+from hardedge.export.engine_checks import check_engines
+from hardedge.export.kept import multiply_adds_by_precision
+from hardedge.export.legal import require_legal
+from hardedge.export.measured import Reference, compared_ids, measured, session_for
+from hardedge.export.mixed import partly_quantised, quantised_nodes
+from hardedge.export.pareto import pareto
+from hardedge.export.precisions import TARGETS, path_of
+from hardedge.export.tune_search import Found, fewest, order_of
+from hardedge.export.tuning import NodeError, Progress, Step, Tuning
+
+SPLIT = "val"  # the test split judges what was found here
+LOW, MIXED = "int8", "mixed"
+SENSITIVITY_IMAGES = 2
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched: the bundle, its INT8 model, the images that are measured, and the steps finished before."""
+
+    directory: Path
+    bundle: Bundle
+    model: onnx.ModelProto
+    dataset: Dataset
+    reference: Reference
+    progress: Progress
+
+
+def parse_goal(text: str) -> float:
+    """The points of mIoU that `miou-drop<=POINTS` allows; raises BadInput for any other goal."""
+    match = re.fullmatch(r"\s*miou-drop\s*<=\s*(\d+(?:\.\d+)?)\s*", text)
+    if not match:
+        raise BadInput(f'goal "{text}": expected miou-drop<=POINTS, for example miou-drop<=0.2.')
+    return float(match[1])
+
+
+def tune(bundle: Path, data: Path, out: Path, *, goal: float, force: bool = False) -> tuple[Bundle, Tuning]:
+    """Writes the bundle again with model.mixed.onnx, tuning.json and pareto.svg.
+
+    Nodes go back to FP16 in the order of what quantising each alone does to the logits, as few as meet the goal: mIoU
+    on the validation split at most `goal` points below FP32's. A search that was killed goes on with its finished
+    steps. Raises BadInput for a bundle without an INT8 file or with other data, GateFailed when not even FP16
+    everywhere meets the goal.
+    """
+    require_free(out, force, [bundle, data])
+    with disk_errors():
+        search = _open(bundle, data, out)
+        order = _order(search)
+        found = fewest(len(order), lambda kept: _step(search, order, kept), lambda step: _drop(step) <= goal)
+        if found is None:
+            raise GateFailed(f"not even FP16 everywhere keeps the mIoU within {goal:g} points. Allow more.")
+        with staged(out, force=force) as directory:
+            result = _write(search, order, found, goal, directory)
+        search.progress.clear()
+    return result
+
+
+def _drop(step: Step) -> float:
+    return -step.agreement.difference
+
+
+def _open(directory: Path, data: Path, out: Path) -> Search:
+    bundle = load(Bundle, directory)
+    if LOW not in {model.precision for model in bundle.models}:
+        raise BadInput(f"{directory} has no INT8 file to tune. Export it with: hardedge export ... --precision int8")
+    dataset = open_dataset(data)
+    require_same_data(bundle, dataset)
+    key = {"bundle": bundle.digest, "data": dataset.digest(), "hardedge": hardedge.__version__}
+    progress = Progress(out.with_name(f".{out.name}.partial-tune"), key)
+    fp32 = onnx.load(directory / bundle.model("fp32").path)
+    ids = compared_ids(dataset.splits[SPLIT], bundle.model("fp32").census.multiply_adds)
+    return Search(
+        directory=directory,
+        bundle=bundle,
+        model=onnx.load(directory / bundle.model(LOW).path),
+        dataset=dataset,
+        reference=_reference(fp32, directory, bundle, dataset, ids, progress.folder / "masks"),
+        progress=progress,
+    )
+
+
+def _reference(
+    fp32: onnx.ModelProto, directory: Path, bundle: Bundle, dataset: Dataset, ids: tuple[str, ...], masks: Path
+) -> Reference:
+    masks.mkdir(exist_ok=True)
+    session = session_for(fp32, "fp32")
+    for id in tracked(ids, f"FP32 masks of {SPLIT}"):
+        if not (masks / f"{id}.png").is_file():
+            save_mask(
+                session.run(["mask"], {"image": dataset.image(id)[None]})[0][0], dataset.task, masks / f"{id}.png"
+            )
+    golden = tuple(read_image(directory / "golden" / "images" / f"{id}.png") for id in bundle.golden)
+    return Reference(model=fp32, golden=golden, dataset=dataset, masks=masks, ids=ids)
+
+
+def _order(search: Search) -> list[NodeError]:
+    """The quantised nodes, the most sensitive first."""
+    nodes = {node.name: node.op_type for node in quantised_nodes(search.model)}
+    errors = search.progress.errors()
+    images = sorted((search.directory / "calibration").glob("*.png"))[:SENSITIVITY_IMAGES]
+    exact = _logits(partly_quantised(search.model, ()), images)
+    for name in tracked([name for name in nodes if name not in errors], "sensitivity of each node"):
+        logits = _logits(partly_quantised(search.model, {name}), images)
+        squares = [float(np.square(a - b, dtype=np.float64).mean()) for a, b in zip(logits, exact, strict=True)]
+        errors[name] = float(np.sqrt(np.mean(squares)))
+        search.progress.save_errors(errors)
+    counts = {node.name: count for node, count in node_multiply_adds(search.model, search.bundle.profile.opt)}
+    return [
+        NodeError(node=name, operator=nodes[name], error=errors[name], multiply_adds=counts.get(name, 0))
+        for name in order_of({name: errors[name] for name in nodes}, counts)
+    ]
+
+
+def _logits(model: onnx.ModelProto, images: list[Path]) -> list[Floats]:
+    session = session_for(with_logits(rounded_form(model)), LOW)
+    return [session.run(["logits"], {"image": read_image(path)[None]})[0] for path in images]
+
+
+def _mixture(search: Search, order: list[NodeError], kept: int) -> onnx.ModelProto:
+    return partly_quantised(search.model, {entry.node for entry in order[kept:]})
+
+
+def _step(search: Search, order: list[NodeError], kept: int) -> Step:
+    step = search.progress.step(kept)
+    if step is None:
+        model = _mixture(search, order, kept)
+        step = Step(kept=kept, int8_share=_share(search, model), agreement=measured(model, LOW, search.reference))
+        search.progress.save_step(step)
+    note(f"{kept} of {len(order)} nodes in FP16: {described(step)}")
+    return step
+
+
+def described(step: Step) -> str:
+    """One step in words."""
+    found = step.agreement
+    interval = f"[{found.interval.low:+.2f}, {found.interval.high:+.2f}]"
+    share = f"{100 * step.int8_share:.1f} % of the multiply-adds in INT8"
+    return f"{share}, mIoU {found.difference:+.2f} points {interval} on {found.images} images"
+
+
+def _share(search: Search, model: onnx.ModelProto) -> float:
+    counts = multiply_adds_by_precision(model, search.bundle.profile.opt)
+    return counts.get(LOW, 0) / max(sum(counts.values()), 1)
+
+
+def _write(
+    search: Search, order: list[NodeError], found: Found[Step], goal: float, directory: Path
+) -> tuple[Bundle, Tuning]:
+    shutil.copytree(search.directory, directory, dirs_exist_ok=True)
+    steps = tuple(step for _, step in sorted(found.tried.items()))
+    tuning = Tuning(
+        made_from=search.bundle.digest,
+        goal=goal,
+        split=SPLIT,
+        images=len(search.reference.ids),
+        order=tuple(order),
+        steps=steps,
+        chosen=found.count,
+    )
+    write_atomically(directory / Tuning.FILE, to_json(tuning).encode())
+    write_atomically(directory / "pareto.svg", pareto(steps, found.count).encode())
+    others = tuple(model for model in search.bundle.models if model.precision != MIXED)
+    mixed = _mixed_file(search, order, found.count, goal, directory)
+    return seal(directory, dataclasses.replace(search.bundle, models=(*others, mixed))), tuning
+
+
+def _mixed_file(search: Search, order: list[NodeError], kept: int, goal: float, directory: Path) -> ModelFile:
+    began = time.perf_counter()
+    mixture = _mixture(search, order, kept)
+    names = [node.name for node in mixture.graph.node]
+    model = canonical(mixture)
+    require_legal(model, MIXED)
+    sources = {before: ours.name for before, ours in zip(names, model.graph.node, strict=True)}
+    onnx.helper.set_model_props(model, {entry.key: entry.value for entry in search.model.metadata_props})
+    path = directory / path_of(MIXED)
+    write_atomically(path, model.SerializeToString(deterministic=True))
+    size = search.bundle.profile.opt
+    by_precision = multiply_adds_by_precision(model, size)
+    return ModelFile(
+        path=path.name,
+        precision=MIXED,
+        onnx_digest=onnx_digest(model),
+        census=census(model, size, multiply_adds=sum(by_precision.values())),
+        conversion=Conversion(
+            tool=f"hardedge tune --goal 'miou-drop<={goal:g}' of {path_of(LOW)}",
+            multiply_adds=by_precision,
+            kept=tuple(_kept(entry, sources) for entry in order[:kept]),
+            agreement=measured(model, LOW, _test_reference(search, directory)),
+            engines=check_engines(path, MIXED, TARGETS, search.bundle.profile),
+            seconds=time.perf_counter() - began,
+        ),
+    )
+
+
+def _kept(entry: NodeError, sources: Mapping[str, str]) -> KeptNode:
+    return KeptNode(
+        node=sources[entry.node],
+        source=entry.node,
+        operator=entry.operator,
+        precision="fp16",
+        multiply_adds=entry.multiply_adds,
+        why=f"quantised alone it moves the logits by {entry.error:.3g}",
+    )
+
+
+def _test_reference(search: Search, directory: Path) -> Reference:
+    ids = compared_ids(search.dataset.splits["test"], search.bundle.model("fp32").census.multiply_adds)
+    return dataclasses.replace(search.reference, masks=directory / "reference" / "masks", ids=ids)

@@ -1,0 +1,78 @@
+"""What tune keeps on disk: its record in the bundle, and its finished steps while it runs."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from hardedge.contracts import Contract, ConversionAgreement, read_json, to_json, write_atomically
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeError(Contract):
+    """A node of the INT8 file: the logits' root mean square error when it alone is quantised, its multiply-adds."""
+
+    node: str
+    operator: str
+    error: float
+    multiply_adds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Contract):
+    """One mixture that was measured: the first `kept` nodes of the order in FP16, the rest of them in INT8."""
+
+    kept: int
+    int8_share: float
+    agreement: ConversionAgreement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning(Contract):
+    """How model.mixed.onnx was found: the goal in points of mIoU, on which images, in which order, and every step."""
+
+    FILE: ClassVar[str] = "tuning.json"
+
+    made_from: str
+    goal: float
+    split: str
+    images: int
+    order: tuple[NodeError, ...]
+    steps: tuple[Step, ...]
+    chosen: int
+
+
+class Progress:
+    """Finished steps in a folder beside the output, so that a killed search goes on where it stopped.
+
+    They hold for one key (bundle, data set, version): another key empties the folder.
+    """
+
+    def __init__(self, folder: Path, key: dict[str, str]) -> None:
+        self.folder = folder
+        known = folder / "key.json"
+        if not known.is_file() or json.loads(known.read_text()) != key:
+            self.clear()
+            folder.mkdir(parents=True)
+            write_atomically(known, json.dumps(key).encode())
+
+    def errors(self) -> dict[str, float]:
+        """The nodes' errors that are known, by name."""
+        path = self.folder / "errors.json"
+        known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+        return known
+
+    def save_errors(self, errors: dict[str, float]) -> None:
+        write_atomically(self.folder / "errors.json", json.dumps(errors).encode())
+
+    def step(self, kept: int) -> Step | None:
+        """The step with this number of nodes in FP16, if it was measured."""
+        path = self.folder / f"step{kept}.json"
+        return read_json(Step, path) if path.is_file() else None
+
+    def save_step(self, step: Step) -> None:
+        write_atomically(self.folder / f"step{step.kept}.json", to_json(step).encode())
+
+    def clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
