@@ -42,10 +42,9 @@ def predict(
     altered bundle and, all together and before any work, for inputs that are missing, not an image, of one name, or
     outside the bundle's profile; MissingHere when the target cannot run here.
     """
-    require_free(out, force)
+    require_free(out, force, [bundle, *images])
     device = onnxruntime_device(target)
     source = load(Bundle, bundle)
-    require_apart(out, [bundle, *images])
     paths = image_paths(images)
     require_usable(paths, source.profile)
     with (
@@ -75,13 +74,6 @@ def onnxruntime_device(target: str) -> str:
     if parsed.backend != "onnxruntime" or parsed.device is None:
         raise BadInput(f"predict runs the bundle's ONNX model, not {target}. Use onnxruntime:cpu or onnxruntime:cuda.")
     return parsed.device
-
-
-def require_apart(out: Path, inputs: Sequence[Path]) -> None:
-    """Raises BadInput when replacing `out` would delete what is read."""
-    inside = [str(path) for path in inputs if path.resolve().is_relative_to(out.resolve())]
-    if inside:
-        raise BadInput(f"--out {out} would replace what is read: {', '.join(inside)}. Give another --out.")
 
 
 def image_paths(inputs: Sequence[Path]) -> list[Path]:

@@ -95,7 +95,7 @@ def export(
     exported or converted, when the exported file's masks are not torch's, and when `out` exists (unless `force`);
     MissingHere when the disk is full, and for other precisions without Model Optimizer. Nothing is left behind then.
     """
-    require_free(out, force)
+    require_free(out, force, [checkpoint, data])
     if precisions.converted:
         require_converter()
     source = open_source(checkpoint, data, opset, precisions)

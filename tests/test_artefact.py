@@ -43,7 +43,23 @@ def test_force_never_replaces_a_users_files(tmp_path: Path) -> None:
     assert (tmp_path / "holiday.jpg").exists()
 
 
-def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["data", "masks", "state", "reference"])
+def test_force_does_not_take_a_users_folder_for_its_own_by_its_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / "project" / name).mkdir(parents=True)
+    with pytest.raises(BadInput, match=rf"did not write \({name}\)"):
+        require_free(tmp_path / "project", force=True)
+
+
+def test_force_never_replaces_what_is_read(tmp_path: Path) -> None:
+    (tmp_path / "run/data/streets").mkdir(parents=True)
+    (tmp_path / "run/report.json").write_text("{}")
+    with pytest.raises(BadInput, match="would replace what is read: .*streets"):
+        require_free(tmp_path / "run", force=True, inputs=[tmp_path / "run/data/streets"])
+    require_free(tmp_path / "run", force=True, inputs=[tmp_path / "other"])
+
+
+@pytest.mark.parametrize("below", ["out", "out/deeper/still"])
+def test_a_file_in_the_way_is_refused(below: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(BadInput, match="is a file"):
-        require_free(tmp_path / "out", force=True)
+        require_free(tmp_path / below, force=True)

@@ -91,7 +91,7 @@ def test_check_finds_them_too(tiny_dataset: Path, hardedge: Program) -> None:
         (["deploy", "nowhere", "--data", "data", "--out", "o"], "Create it with: hardedge export"),
         (["run", "--data", "data", "--out", "o", "--target", "tensorrt-rtx:sm87"], "sm86"),
         (["run", "--data", "data", "--out", "data"], "exists. Give another --out, or --force"),
-        (["run", "--data", "data", "--out", "data", "--force"], "files that hardedge did not write"),
+        (["run", "--data", "data", "--out", "data", "--force"], "would replace what is read"),
         (["run", "--resume", "--out", "nowhere"], "nothing to resume"),
         (["run", "--data", "data", "--out", "o", "--set", "network=nets:build"], "nets"),
         (["check", "nowhere"], "nowhere"),

@@ -61,7 +61,7 @@ def train_edge_network(
     if steps < 1:
         raise BadInput(f"steps: expected 1 or more, got {steps}.")
     dataset = open_dataset(data)
-    require_free(out, force)
+    require_free(out, force, [data])
     started = time.perf_counter()
     network = trained(dataset, steps, seed)
     score = edge_score(network, dataset)

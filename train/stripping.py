@@ -63,7 +63,7 @@ def strip(
     BadInput for a file without a state_dict, a pattern that fits nothing, and when what is left is not exactly the
     network's, with every name that is missing, left over or of another shape; nothing is written then.
     """
-    require_free(out, force)
+    require_free(out, force, [weights, data])
     dataset = open_dataset(data)
     source = weights_from_file(weights)
     kept, removed = dropped(source.tensors, drop, weights)

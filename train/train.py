@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hardedge import __version__
-from hardedge.artefact import disk_errors, staged
+from hardedge.artefact import disk_errors, require_free, staged
 from hardedge.console import note
 from hardedge.contracts import Checkpoint, EdgeNetworkManifest, NetworkSpec, load, seal, write_atomically
 from hardedge.data.folder import Dataset, open_dataset
@@ -63,6 +63,9 @@ def train(
     None. They may be another number on resuming.
     """
     dataset, inputs = processes.agreed(lambda: _usable(recipe, data, budget, hardness_maps))
+    if not resume:
+        read = [data, hardness_maps, backbone_weights, start_from]
+        processes.by_first(lambda: require_free(out, force, [path for path in read if path is not None]))
     _tell(recipe)
     weights = processes.agreed(
         lambda: start_of(recipe, dataset.task, backbone_weights=backbone_weights, start_from=start_from)

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,11 +19,19 @@ _OURS = re.compile(
 )
 
 
-def require_free(out: Path, force: bool | None) -> None:
-    """Raises BadInput when `out` exists, unless `force` and it holds only what hardedge writes.
+# of which it holds at least one: a user's folder may have any of the other names
+_SIGNS = (
+    *("checkpoint.json", "bundle.json", "engine.json", "report.json", "edge_network.json", "state/run.json"),
+    *("checkpoint/state/run.json", "data/streets", "engines", "overlays"),
+)
+
+
+def require_free(out: Path, force: bool | None, inputs: Sequence[Path] = ()) -> None:
+    """Raises BadInput when `out` exists, unless `force` and it holds only what hardedge writes, and none of `inputs`.
 
     None: it is never replaced. Call it before any long work.
     """
+    _require_folders(out.parent)
     if not out.exists():
         return
     if not force:
@@ -31,10 +39,22 @@ def require_free(out: Path, force: bool | None) -> None:
         raise BadInput(f"{out} exists. {cure}")
     if not out.is_dir():
         raise BadInput(f"{out} is a file, and --force replaces directories only. Give another --out.")
-    foreign = sorted(path.name for path in out.iterdir() if not _OURS.fullmatch(path.name))
+    inside = [str(path) for path in inputs if path.resolve().is_relative_to(out.resolve())]
+    if inside:
+        raise BadInput(f"--out {out} would replace what is read: {', '.join(inside)}. Give another --out.")
+    there = sorted(path.name for path in out.iterdir())
+    foreign = [name for name in there if not _OURS.fullmatch(name)]
+    if there and not foreign and not any((out / sign).exists() for sign in _SIGNS):
+        foreign = there
     if foreign:
         shown = ", ".join(foreign[:5])
         raise BadInput(f"{out} holds files that hardedge did not write ({shown}): not replaced. Give another --out.")
+
+
+def _require_folders(path: Path) -> None:
+    existing = next(part for part in (path, *path.parents) if part.exists())
+    if not existing.is_dir():
+        raise BadInput(f"{existing} is a file: nothing can be written below it. Give another --out.")
 
 
 @contextmanager

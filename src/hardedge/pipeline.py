@@ -80,7 +80,7 @@ def deploy(
     manifest = load(Bundle, bundle)
     for _, precision in engines:
         manifest.model(precision)
-    require_free(out, force)
+    require_free(out, force, [bundle, data])
     if out.exists():
         shutil.rmtree(out)
     return _build_and_verify(bundle, data, out, engines, gates=gates, latency=latency, order=order)
@@ -95,7 +95,7 @@ def _prepare(plan: Plan) -> None:
         if not plan.out.is_dir():
             raise BadInput(f"{plan.out} does not exist: nothing to resume. Run without --resume.")
         return
-    require_free(plan.out, plan.force)
+    require_free(plan.out, plan.force, [plan.data] if plan.data else [])
     if plan.out.exists():
         shutil.rmtree(plan.out)
 

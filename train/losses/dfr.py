@@ -24,9 +24,10 @@ class Dfr(Loss):
     `scale` of the target's size first, and radius and xy are pixels of that grid. The colours' numbers are those of the
     gated CRF; scale, deep and deep_weight are our choice.
 
-    This is the regulariser alone: `ce + 0.1*dfr`, where ce of the labelled pixels is the partial cross-entropy of
-    scribbles. Labels are not read: every pixel counts, and a batch without labels too. So does padding that an
-    augmentation adds: it is of one colour, so that it is bound to itself and hardly to the image.
+    This is the regulariser alone: `ce + 0.01*dfr`, where ce of the labelled pixels is the partial cross-entropy of
+    scribbles (the gated CRF's weight of 0.1 let a small network from random weights collapse). Labels are not read:
+    every pixel counts, ignored ones too, and a batch without labels. So does padding that an augmentation adds: it is
+    of one colour, so that it is bound to itself and hardly to the image.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("logits", "image")
