@@ -12,6 +12,7 @@ import hardedge
 from hardedge.artefact import require_free, staged
 from hardedge.console import waiting
 from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, load, seal, sha256_of
+from hardedge.deploy.healed_plans import compile_or_heal
 from hardedge.deploy.plans import Order, Plan, compile_plans
 from hardedge.deploy.soundness import model_path
 from hardedge.deploy.targets import Target, parse_target
@@ -84,7 +85,7 @@ def _plans(onnx: Path, targets: Sequence[Target], profile: Profile, folder: Path
     for backend in ("tensorrt-rtx", "tensorrt"):
         wanted = [target for target in targets if target.backend == backend]
         if wanted:
-            plans |= compile_plans(backend, onnx, wanted, profile, folder, order)
+            plans |= compile_or_heal(backend, onnx, wanted, profile, folder, order)
     for target in targets:
         if target.backend == "onnxruntime":
             plans[target] = Plan(onnx, "onnxruntime", onnxruntime_version(), 0.0)
@@ -109,6 +110,7 @@ def _save(bundle: Bundle, precision: str, options: BuildOptions, target: Target,
         profile=bundle.profile,
         seconds=plan.seconds,
         options=BuildOptions() if session else options,
+        healed=plan.healed,
     )
     return seal(directory, engine)
 

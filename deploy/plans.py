@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from hardedge.contracts import BuildOptions, Profile, sha256_of
+from hardedge.contracts import BuildOptions, HealedNode, Profile, sha256_of
 from hardedge.deploy.build_cache import BuildCache, Recipe
 from hardedge.deploy.machine import gpu_name
 from hardedge.deploy.targets import Target
@@ -19,27 +19,44 @@ from hardedge.deploy.tensorrt_api import MODULES, unsupported
 from hardedge.errors import BadInput, HardedgeError, MissingHere, listed, missing_extra
 
 _ERROR_LINE = re.compile(r"\[[E!]\] (.+)")
+MOST_TOLD = 240  # characters of a reason: some list a layer's weights
 # printed by TensorRT-RTX on every machine without a driver, where building works all the same
 _HARMLESS = "CUDA driver version is insufficient"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled network on disk: its builder, the builder's version, and the seconds it took."""
+    """A compiled network on disk: its builder, the builder's version, the seconds it took, and nodes left in FP32."""
 
     path: Path
     builder: str
     builder_version: str
     seconds: float
+    healed: tuple[HealedNode, ...] = ()
+
+
+class Refused(BadInput):
+    """A builder's refusal of a network; `reason` is the line of its words that says most."""
+
+    def __init__(self, message: str, errors: Sequence[str]) -> None:
+        super().__init__(message)
+        telling = [line for line in errors if "Invalid Engine" not in line and "Could not parse" not in line]
+        # its errors go from the outer to the inner
+        reason = (telling or list(errors) or [message])[-1]
+        self.reason = reason if len(reason) <= MOST_TOLD else reason[: MOST_TOLD - 3] + "..."
 
 
 @dataclass(frozen=True)
 class Order:
-    """How plans are to be built: the options, where builds are kept (None: nowhere), and which of several builds."""
+    """How plans are to be built: the options, where builds are kept (None: nowhere), and which of several builds.
+
+    `heal` allows nodes in FP32 where the builder refuses them in less.
+    """
 
     options: BuildOptions = field(default_factory=BuildOptions)
     cache: BuildCache | None = None
     build: int = 0
+    heal: bool = True
 
 
 def compile_plans(
@@ -151,9 +168,10 @@ def _refusal(builder: str, onnx: Path, done: subprocess.CompletedProcess[str]) -
             f"{builder} cannot build here:\n{reasons}\n"
             "Run it on the machine that has the GPU, or build ahead of time with --target tensorrt-rtx:sm86."
         )
-    return BadInput(
+    return Refused(
         f"{builder} refused {onnx}:\n{reasons}\n"
-        "Change what the network does there and export it again, or leave this target out."
+        "Change what the network does there and export it again, or leave this target out.",
+        errors,
     )
 
 

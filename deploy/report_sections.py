@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hardedge.contracts import ZERO_DIGEST, ClassInfo, ClassParity, EngineSummary, Latency, Parity, Report
+from hardedge.deploy.heal import in_words
 from hardedge.deploy.report_charts import histogram
 from hardedge.deploy.report_findings import NOT_COMPARED, not_run
 from hardedge.deploy.report_markup import (
@@ -142,7 +143,10 @@ def engines(report: Report) -> Markup:
     unrun = not_run(report)
     head = ("target", "on this machine", "precision", "builder", "size", "built in", "SHA-256")
     rows = [engine_row(each, f"{each.target} ({each.precision})" not in unrun) for each in report.engines]
-    return section("Engines", table("Engines and sessions", head, rows, numeric=(4, 5)))
+    healed = [
+        note(f"{each.target} {each.precision}: {in_words(each.healed)}") for each in report.engines if each.healed
+    ]
+    return section("Engines", table("Engines and sessions", head, rows, numeric=(4, 5)), *healed)
 
 
 def engine_row(found: EngineSummary, ran: bool) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from hardedge.deploy.junit import junit
 from hardedge.deploy.machine import machine
 from hardedge.deploy.markdown import markdown
 from hardedge.deploy.overhead import latency, level2, overhead
+from hardedge.deploy.pinned import pinned
 from hardedge.deploy.runtime import Runner, TensorRTRunner, open_runner
 from hardedge.deploy.soundness import read_model, require_sound
 from hardedge.deploy.stable import StableMaps, stable_maps
@@ -83,7 +84,7 @@ def verify(
     Without `data` only the golden images are replayed, each engine's as a gate, and no verdict is better than
     inconclusive. Engines for other devices are listed, not run. Raises BadInput for altered or unrelated inputs.
     """
-    require_free(out, force)
+    require_free(out, force, [bundle, *engines, *([data] if data else [])])
     inputs = _inputs(bundle, engines, data)
     with waiting("certificate"):
         certificate = recertified(bundle, inputs.bundle)
@@ -161,7 +162,8 @@ def _audits(inputs: Inputs, runners: Mapping[str, Runner]) -> tuple[PrecisionAud
     """Each engine's precision: from its layers where it runs in TensorRT here, else from its ONNX file."""
     audits, size = [], inputs.bundle.profile.opt
     for engine in inputs.engines.values():
-        model = read_model(inputs.directory / inputs.bundle.model(engine.precision).path)
+        file = read_model(inputs.directory / inputs.bundle.model(engine.precision).path)
+        model = pinned(file, {healed.node for healed in engine.healed}) if engine.healed else file
         runner = runners.get(engine.digest)
         layers = runner.layers() if isinstance(runner, TensorRTRunner) else []
         audits.append(audit_layers(layers, model, size, engine) if layers else audit_onnx(model, size, engine))
@@ -241,6 +243,7 @@ def _summary(directory: Path, engine: Engine) -> EngineSummary:
         bytes=(directory / engine.plan).stat().st_size,
         sha256=engine.files[engine.plan],
         seconds=engine.seconds,
+        healed=engine.healed,
     )
 
 

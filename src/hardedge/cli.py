@@ -109,6 +109,7 @@ def build_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--workspace", type=click.IntRange(min=1), help="Memory for the builder's choices, in MiB."),
             click.option("--version-compatible", is_flag=True, help="Engines for later TensorRTs of the same major."),
             click.option("--hardware-compatible", is_flag=True, help="Engines for every GPU from Ampere on."),
+            click.option("--no-heal", is_flag=True, help="Fail where a node would have to stay in FP32."),
             click.option("--cache", type=FOLDER, help="A folder where builds and timings are kept and found again."),
         )
     ):
@@ -446,6 +447,7 @@ def deploy(
     workspace: int | None,
     version_compatible: bool,
     hardware_compatible: bool,
+    no_heal: bool,
     cache: Path | None,
     latency: float,
     force: bool,
@@ -463,7 +465,7 @@ def deploy(
 
     precisions = parse_precisions(precision, DEPLOYED)
     engines = engines_to_build(_targets(targets) or pipeline.default_targets(), precisions)
-    order = _order(optimization_level, workspace, version_compatible, hardware_compatible, cache)
+    order = _order(optimization_level, workspace, version_compatible, hardware_compatible, no_heal, cache)
     report = pipeline.deploy(bundle, data, out, engines, gates=_gates(gates), latency=latency, order=order, force=force)
     _finish(report, out / "report", as_json)
 
@@ -516,6 +518,7 @@ def bench(
     workspace: int | None,
     version_compatible: bool,
     hardware_compatible: bool,
+    no_heal: bool,
     cache: Path | None,
     as_json: bool,
 ) -> None:
@@ -530,7 +533,7 @@ def bench(
     from hardedge.deploy.precision import DEPLOYED, engines_to_build, parse_precisions
 
     pairs = engines_to_build(_targets(targets) or ("onnxruntime:cpu",), parse_precisions(precision, DEPLOYED))
-    order = _order(optimization_level, workspace, version_compatible, hardware_compatible, cache)
+    order = _order(optimization_level, workspace, version_compatible, hardware_compatible, no_heal, cache)
     found = benches.bench(bundle, pairs, seconds=seconds, batch=batch, order=order)
     _print(found, benches.described(found), as_json)
 
@@ -708,7 +711,9 @@ def _gates(options: dict[str, Any]) -> Gates:
     return given.over(read_gates(path)) if path else given
 
 
-def _order(level: int | None, workspace: int | None, versions: bool, hardware: bool, cache: Path | None) -> Order:
+def _order(
+    level: int | None, workspace: int | None, versions: bool, hardware: bool, no_heal: bool, cache: Path | None
+) -> Order:
     from hardedge.contracts import BuildOptions
     from hardedge.deploy.build_cache import BuildCache
     from hardedge.deploy.plans import Order
@@ -716,7 +721,7 @@ def _order(level: int | None, workspace: int | None, versions: bool, hardware: b
     options = BuildOptions(
         optimization_level=level, workspace=workspace, version_compatible=versions, hardware_compatible=hardware
     )
-    return Order(options, BuildCache(cache) if cache else None)
+    return Order(options, BuildCache(cache) if cache else None, heal=not no_heal)
 
 
 def _levels(certificate: Any) -> list[tuple[int, Any]]:

@@ -412,6 +412,16 @@ class BuildOptions(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HealedNode(Contract):
+    """A node of the bundle's file that the engine computes in FP32, because the builder refused it as it was."""
+
+    node: str
+    operator: str
+    precision: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Engine(Manifest):
     """A compiled network for one target. `runs_here` is false for engines built ahead of time for another device."""
 
@@ -428,6 +438,7 @@ class Engine(Manifest):
     profile: Profile
     seconds: float
     options: BuildOptions = BuildOptions()
+    healed: tuple[HealedNode, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -576,6 +587,7 @@ class EngineSummary(Contract):
     bytes: int
     sha256: str
     seconds: float
+    healed: tuple[HealedNode, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
