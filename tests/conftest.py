@@ -12,7 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
+
+# a busy machine is no fault of an example
+settings.register_profile("hardedge", deadline=None)
+settings.load_profile("hardedge")
 
 # one thread for tiny tensors, in subprocesses too: threads that wait for each other are slower on busy cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")

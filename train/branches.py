@@ -29,6 +29,10 @@ class HardnessBranch:
     kind: Literal["light", "faithful"] = "light"
     tap: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("light", "faithful"):
+            raise ValueError(f"kind is {self.kind}, expected light or faithful")
+
 
 @dataclass(frozen=True)
 class AuxiliaryBranch:

@@ -7,7 +7,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hardedge.console import tracked
+from hardedge.console import note, tracked
 from hardedge.contracts import Checkpoint, HardnessSource, load
 from hardedge.data.folder import Dataset, Pixels
 from hardedge.errors import BadInput
@@ -61,6 +61,8 @@ def write_training_maps(checkpoint: Path, dataset: Dataset, directory: Path, *, 
     if source.task != dataset.task:
         ours, theirs = (", ".join(info.name for info in task.classes) for task in (dataset.task, source.task))
         raise BadInput(f"{checkpoint} was trained on other classes ({theirs}) than these ({ours}). Train one on them.")
+    if source.hardness == "confidence":
+        note(f"{checkpoint} has no hardness branch: its maps are 1 - top probability, which is not HL")
     training = trained(source, checkpoint)
     directory.mkdir(parents=True)
     with evaluating(training):

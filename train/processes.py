@@ -12,7 +12,7 @@ from hardedge.artefact import disk_errors
 from hardedge.errors import BadInput, HardedgeError, MissingHere, ToldElsewhere
 
 # longer than one process may have to work while the others wait: a state to write, the maps of a training split
-TIMEOUT = timedelta(minutes=30)
+TIMEOUT = timedelta(hours=6)
 
 T = TypeVar("T")
 

@@ -98,7 +98,10 @@ class TrainingSamples(TorchDataset[Sample | BadInput]):
         self.dataset = dataset
         self.seed = recipe.seed
         self.hardness_maps = hardness_maps
-        self.distances = "distance" in recipe.loss.accepts
+        # the release's convention has its own
+        self.distances = any(
+            "distance" in term.loss.accepts and not vars(term.loss).get("official") for term in recipe.loss.terms
+        )
         self.augment = augmentation(recipe, NORMALISATION)
         self.skip_unreadable = recipe.skip_unreadable
         self.order: tuple[int, Tensor] | None = None

@@ -10,6 +10,7 @@ import pytest
 from hardedge.data.check import check_dataset
 from hardedge.data.folder import open_dataset
 from hardedge.data.prepare import prepare
+from hardedge.data.scribbles import write_scribbles
 from hardedge.errors import BadInput
 
 Masks = dict[str, np.ndarray]
@@ -30,6 +31,14 @@ def test_it_holds_the_same_pixels_classes_and_splits(imitation: Imitation, tmp_p
     files = [path for path in (tmp_path / "prepared").rglob("*") if path.suffix in (".bmp", ".png")]
     assert written == sum(path.stat().st_size for path in files)
     assert not check_dataset(tmp_path / "prepared").faults
+
+
+def test_scribbles_come_along(tiny_dataset: Path, tmp_path: Path) -> None:
+    write_scribbles(tiny_dataset)
+    prepare(tiny_dataset, tmp_path / "prepared")
+    before, after = open_dataset(tiny_dataset, "scribbles"), open_dataset(tmp_path / "prepared", "scribbles")
+    for id in before.splits["train"]:
+        np.testing.assert_array_equal(after.training_pair(id)[1], before.training_pair(id)[1])
 
 
 def test_an_unreadable_image_is_named_and_nothing_is_left(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The self-healing build: the search on planted refusals, the graph's change in numbers, TensorRT-RTX's refusals."""
+"""The self-healing build: planted refusals, the change of the graph in numbers, real refusals of TensorRT-RTX."""
 
 import importlib.util
 from collections.abc import Callable, Iterable

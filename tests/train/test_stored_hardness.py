@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from hardedge.contracts import Checkpoint, load
 from hardedge.data.folder import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train import loop
 from hardedge.train.branches import HardnessBranch
-from hardedge.train.hardness_maps import hardness_map, trained, write_training_maps
+from hardedge.train.evaluation import network_input
+from hardedge.train.hardness_maps import trained, write_training_maps
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.samples import TrainingSamples
@@ -39,9 +41,33 @@ def test_the_maps_are_the_branchs_answer_for_every_training_image(
     write_training_maps(teacher, dataset, tmp_path / "maps")
     training = trained(load(Checkpoint, teacher), teacher).eval()
     for id in dataset.splits["train"]:
+        image_HWC, label_HW = dataset.pair(id)
+        pixels_BCHW = torch.from_numpy(image_HWC.transpose(2, 0, 1).copy()).float()[None] / 255
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
         with torch.inference_mode():
-            expected_HW = hardness_map(training, *dataset.pair(id))
-        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "maps" / f"{id}.png")), expected_HW)
+            logits_B1hw = training((pixels_BCHW - mean.view(3, 1, 1)) / std.view(3, 1, 1))["hardness"]
+            logits_B1HW = F.interpolate(logits_B1hw, label_HW.shape, mode="bilinear", align_corners=False)
+        expected_HW = (255 * logits_B1HW.sigmoid())[0, 0].numpy()
+        written_HW = np.asarray(Image.open(tmp_path / "maps" / f"{id}.png"))
+        np.testing.assert_allclose(written_HW, expected_HW, atol=0.51)  # rounded to a whole number
+
+
+def test_without_a_branch_the_maps_are_one_minus_the_top_probability_and_it_is_said(
+    tiny_recipe: Tiny, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny_recipe(steps=2), tiny_dataset, tmp_path / "teacher")
+    capsys.readouterr()
+    write_training_maps(tmp_path / "teacher", open_dataset(tiny_dataset), tmp_path / "maps")
+    assert "has no hardness branch: its maps are 1 - top probability" in capsys.readouterr().err
+    dataset = open_dataset(tiny_dataset)
+    training = trained(load(Checkpoint, tmp_path / "teacher"), tmp_path / "teacher").eval()
+    id = dataset.splits["train"][0]
+    image_HWC, _ = dataset.pair(id)
+    with torch.inference_mode():
+        logits_BCHW = training.model(network_input(image_HWC, torch.device("cpu")))
+    expected_HW = 255 * (1 - logits_BCHW.softmax(1).amax(1)[0]).numpy()
+    written_HW = np.asarray(Image.open(tmp_path / "maps" / f"{id}.png"))
+    np.testing.assert_allclose(written_HW, expected_HW, atol=0.51)
 
 
 def test_a_sample_carries_the_logits_of_its_map_cut_as_the_image_is(

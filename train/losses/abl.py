@@ -20,7 +20,7 @@ FAR = 1e30  # beyond any divergence between finite logits of a network
 
 @dataclass(frozen=True)
 class Abl(Loss):
-    """Active boundary loss (arXiv 2102.02696): a term beside cross-entropy and Lovasz, best from late in the training.
+    """Active boundary loss (arXiv 2102.02696): a term beside cross-entropy and Lovasz.
 
     Predicted boundary: the `budget` share of each image's labelled pixels (one at least) with the largest
     KL(P || P right) + KL(P || P below), and their 8 neighbours. Such a pixel should differ most from the neighbour that
@@ -56,6 +56,7 @@ class Abl(Loss):
             raise BadInput(f'loss "{self}": {wanted}. The authors take 0.01, 20 and 0.2.')
         if self.official and (self.budget, self.max_distance, self.smoothing) != (0.01, 20.0, 0.2):
             raise BadInput(f'loss "{self}": official fixes budget, max_distance and smoothing. Leave them out.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor, *, distance: Tensor | None = None) -> Tensor:
         logits_BCHW = at_target_size(logits_BCHW, target_BHW)

@@ -71,6 +71,7 @@ class Asl(Loss):
         faults = [fault for numbers in self._curves() if (fault := curve_fault(numbers))]
         if faults:
             raise BadInput(f'loss "{self}": curves: {faults[0]}.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         valid_BHW = target_BHW != self.ignore_index

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from hardedge.errors import BadInput
@@ -38,6 +39,7 @@ class Cpg(Loss):
     def __post_init__(self) -> None:
         if self.kernel < 3 or self.kernel % 2 == 0:
             raise BadInput(f'loss "{self}": kernel must be odd and at least 3.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         probabilities_BCHW = at_target_size(logits_BCHW, target_BHW).softmax(1)
@@ -151,6 +153,7 @@ class _ChunkedDistances(torch.autograd.Function):
         return total, count
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[None, Tensor, None, None]:
         return None, grad * ctx.saved_tensors[0], None, None
 

@@ -46,6 +46,7 @@ class Dfr(Loss):
             raise BadInput(f'loss "{self}": radius is at least 1; xy, rgb and deep are above 0, deep_weight not below.')
         if not 0 < self.scale <= 1:
             raise BadInput(f'loss "{self}": scale is a share of the image\'s size: above 0, at most 1.')
+        super().__post_init__()
 
     def __call__(
         self, logits_BCHW: Tensor, target_BHW: Tensor, *, image: Tensor, features: Tensor | None = None

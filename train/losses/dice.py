@@ -27,6 +27,7 @@ class Dice(Loss):
     def __post_init__(self) -> None:
         if not self.smooth >= 0:
             raise BadInput(f'loss "{self}": smooth must not be negative.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         from segmentation_models_pytorch.losses import DiceLoss

@@ -31,6 +31,7 @@ class Focal(Loss):
     def __post_init__(self) -> None:
         if not 0 <= self.gamma < math.inf:
             raise BadInput(f'loss "{self}": gamma must be finite and not negative. The authors take 2.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)

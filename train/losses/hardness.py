@@ -33,6 +33,7 @@ class Hardness(Loss):
     def __post_init__(self) -> None:
         if not (self.alpha > 0 and self.floor > 0):
             raise BadInput(f'loss "{self}": alpha and floor must be positive. The authors take 0.01 and 0.1.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor, *, hardness: Tensor) -> Tensor:
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)

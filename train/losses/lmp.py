@@ -35,6 +35,7 @@ class Lmp(Loss):
             raise BadInput(f'loss "{self}": p must be finite and above 1. The authors take 1.7.')
         if not 0 < self.ratio <= 1:
             raise BadInput(f'loss "{self}": ratio must be above 0 and at most 1. The authors take 0.3.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
@@ -21,12 +21,20 @@ class Loss(ABC):
     A term is called with logits_BCHW and target_BHW (int64 class indices or ignore_index); what else `needs` names
     comes by keyword, and what `accepts` names may. It computes in float32 or wider. Outputs of another height and width
     than the target are resized to it bilinearly (align_corners=False) before anything else is done. Pixels labelled
-    ignore_index do not count; without any that does, the loss is zero, and its gradient too.
+    ignore_index do not count; without any that does, the loss is zero, and its gradient too (but for DFR's).
     """
 
     needs: ClassVar[tuple[str, ...]]
     accepts: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for field, kind in get_type_hints(type(self)).items():
+            value = getattr(self, field)
+            if get_origin(kind) is Literal and value not in get_args(kind):
+                raise BadInput(f"loss {self.name}: {field} is {value!r}. Give one of: {', '.join(get_args(kind))}.")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise BadInput(f"loss {self.name}: {field} is {value}. Give a finite number.")
 
     @abstractmethod
     def __call__(self, *tensors: Any, **needed: Any) -> Tensor:
@@ -50,6 +58,8 @@ class Loss(ABC):
         return f"{self.name}({', '.join(options)})" if options else self.name
 
 
+BESIDE = ("cpg", "abl", "ssl", "semeda", "dfr")
+BOUNDARY_METRICS = ("bf1", "biou")
 HARDNESS_WEIGHTINGS = ("focal", "ohem", "hardness", "pat", "lmp")
 
 
@@ -77,19 +87,24 @@ class LossSum:
     terms: tuple[Term, ...]
 
     def __post_init__(self) -> None:
-        names = [term.loss.name for term in self.terms]
-        for term, name in zip(self.terms, names, strict=True):
+        losses = [term.loss for term in self.terms]
+        for term, name in zip(self.terms, self.names, strict=True):
             if not 0 < term.weight < math.inf:
                 raise BadInput(f'loss "{self}": the weight of {name} is {term.weight:g}. Give a positive number.')
             if not 0 <= term.start < 1:
                 raise BadInput(f'loss "{self}": {name} starts at {term.start:g}. Give a share of the training below 1.')
-            if names.count(name) > 1:
+            if losses.count(term.loss) > 1:
                 raise BadInput(f'loss "{self}": {name} appears twice. Give it once, with one weight.')
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its losses, in order."""
         return tuple(term.loss.name for term in self.terms)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What tells its terms apart: a loss's name, or with its options where two have one name."""
+        return tuple(term.loss.name if self.names.count(term.loss.name) == 1 else str(term.loss) for term in self.terms)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -103,10 +118,14 @@ class LossSum:
 
     def warnings(self) -> tuple[str, ...]:
         """What speaks against this combination, though it can be trained."""
+        told = []
         weightings = [name for name in self.names if name in HARDNESS_WEIGHTINGS]
-        if len(weightings) < 2:
-            return ()
-        return (f'loss "{self}": {" and ".join(weightings)} both weigh hard pixels; no evidence says that it helps',)
+        if len(weightings) > 1:
+            both = " and ".join(weightings)
+            told.append(f'loss "{self}": {both} both weigh hard pixels; no evidence says that it helps')
+        if all(term.loss.name in BESIDE or getattr(term.loss, "metric", "") in BOUNDARY_METRICS for term in self.terms):
+            told.append(f'loss "{self}": made to stand beside cross-entropy; alone nothing in it sees whole regions')
+        return tuple(told)
 
     def __call__(
         self, outputs: Mapping[str, Any], target_BHW: Tensor, *, progress: float = 1.0
@@ -125,8 +144,9 @@ class LossSum:
         active = [term for term in self.terms if term.start <= progress]
         if not active:
             raise BadInput(f'loss "{self}": no term counts at {progress:.0%} of the training. Let one start at 0.')
-        values = {term.loss.name: _value(term.loss, outputs, target_BHW) for term in active}
-        weighted = [term.weight * values[term.loss.name] for term in active]
+        label = dict(zip(self.terms, self.labels, strict=True))
+        values = {label[term]: _value(term.loss, outputs, target_BHW) for term in active}
+        weighted = [term.weight * values[label[term]] for term in active]
         return sum(weighted[1:], weighted[0]), {name: value.detach() for name, value in values.items()}
 
     def __add__(self, other: Loss | LossSum) -> LossSum:

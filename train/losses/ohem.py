@@ -32,6 +32,7 @@ class Ohem(Loss):
     def __post_init__(self) -> None:
         if not (0 <= self.threshold <= 1 and 0 <= self.min_kept <= 1):
             raise BadInput(f'loss "{self}": threshold is a probability and min_kept a share. Give numbers in 0..1.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)

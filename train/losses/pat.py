@@ -47,6 +47,7 @@ class Pat(Loss):
             raise BadInput(f'loss "{self}": k must be finite and not negative, or classes.')
         if not 0.5 <= self.max_weight < math.inf:
             raise BadInput(f'loss "{self}": max_weight must be finite and at least 0.5, the weight of a sure pixel.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         num_classes = logits_BCHW.shape[1]

@@ -37,6 +37,7 @@ class Recall(Loss):
             raise BadInput(f'loss "{self}": smoothing must not be negative.')
         if self.official and (self.smoothing, self.reduction) != (1.0, "valid"):
             raise BadInput(f'loss "{self}": official fixes smoothing and reduction. Leave them out.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         logits_BCHW = at_target_size(logits_BCHW, target_BHW)

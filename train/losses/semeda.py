@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import at_target_size, one_hot
+from hardedge.train.losses.pixels import at_target_size, one_hot, processes, summed
 
 EdgeFeatures = Callable[[Tensor], list[Tensor]]
 BAND = 64  # rows of one image whose features are alive at a time
@@ -34,11 +34,13 @@ class Semeda(Loss):
     network: str = ""
     first: int = 2
     last: int = 7
+    sync: bool = False
     ignore_index: int = 255
 
     def __post_init__(self) -> None:
         if not 1 <= self.first <= self.last:
             raise BadInput(f'loss "{self}": layers count from 1, and first is at most last.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor, *, edge_network: EdgeFeatures) -> Tensor:
         valid_BHW = target_BHW != self.ignore_index
@@ -48,7 +50,8 @@ class Semeda(Loss):
             distance = compared(probabilities_BCHW, target_BHW)
         else:
             distance = _BandByBand.apply(probabilities_BCHW, target_BHW, compared)
-        return distance / valid_BHW.sum().clamp_min(1)
+        labelled = summed(valid_BHW.sum(), self.sync)
+        return distance * processes(self.sync) / labelled.clamp_min(1)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, distributed
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from hardedge.errors import BadInput
@@ -44,6 +45,7 @@ class Ssl(Loss):
             raise BadInput(f'loss "{self}": window must be odd and at least 3.')
         if not (self.sigma > 0 and self.c4 > 0 and 0 <= self.beta < 1):
             raise BadInput(f'loss "{self}": sigma and c4 must be positive, beta from 0 to below 1.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         known_BHW = target_BHW != self.ignore_index
@@ -175,6 +177,7 @@ class _HardCrossEntropy(torch.autograd.Function):
         return total, count
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None, None]:
         return grad * ctx.saved_tensors[0], None, None, None
 

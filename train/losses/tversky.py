@@ -32,6 +32,7 @@ class Tversky(Loss):
             raise BadInput(f'loss "{self}": alpha and beta must not be negative, and not both 0.')
         if not self.smooth >= 0:
             raise BadInput(f'loss "{self}": smooth must not be negative.')
+        super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         from segmentation_models_pytorch.losses import TverskyLoss

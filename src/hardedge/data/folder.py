@@ -108,7 +108,7 @@ def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
     if labels != "masks":
         dataset = replace(dataset, labels=labels)
         lacking = [id for id in dataset.splits.get("train", ()) if not dataset.training_path(id).is_file()]
-        faults += [f"train: {id} has no {labels}/{id}.png" for id in lacking]
+        faults += [f"train: {id} has no {labels}/{id}.png (hardedge {labels} draws them)" for id in lacking]
     if faults:
         shown = [*faults[:SHOWN], f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else faults
         raise listed(f"{root} cannot be used", shown, f"See all faults with: hardedge check {root}")

@@ -75,7 +75,11 @@ def read_splits(root: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
         if not path.is_file():
             faults.append(f"splits/{split}.txt: missing (with two splits only, copy val.txt to test.txt)")
             continue
-        ids = path.read_text(encoding="utf-8").split()
+        try:
+            ids = path.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeError) as error:
+            faults.append(f"splits/{split}.txt: cannot be read ({error}); write it as UTF-8 text, one id a line")
+            continue
         if not ids:
             faults.append(f"splits/{split}.txt: empty")
         faults += [f"splits/{split}.txt: {id} is named twice" for id in sorted(_twice(ids))]

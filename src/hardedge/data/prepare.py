@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shutil import copytree
 
 from hardedge.artefact import staged
 from hardedge.console import tracked
@@ -12,8 +13,8 @@ from hardedge.data.folder import Dataset, open_dataset
 def prepare(data: Path, out: Path) -> int:
     """Writes the data set in the native form with uncompressed images (BMP), all or nothing; returns its bytes.
 
-    Labels become class indices in PNGs, so a public data set needs no reader of its own afterwards. Raises BadInput for
-    data that cannot be used, a file that cannot be read, and `out` that exists.
+    Labels become class indices in PNGs, so a public data set needs no reader of its own afterwards; scribbles are
+    copied. Raises BadInput for data that cannot be used, a file that cannot be read, and `out` that exists.
     """
     dataset = open_dataset(data)
     ids = list(dict.fromkeys(id for ids in dataset.splits.values() for id in ids))
@@ -23,6 +24,8 @@ def prepare(data: Path, out: Path) -> int:
         (fresh / "classes.json").write_text(to_json(dataset.task), encoding="utf-8")
         for split, members in dataset.splits.items():
             (fresh / "splits" / f"{split}.txt").write_text("".join(f"{id}\n" for id in members), encoding="utf-8")
+        if (data / "scribbles").is_dir():
+            copytree(data / "scribbles", fresh / "scribbles")
         with ThreadPoolExecutor() as pool:
             written = pool.map(lambda id: _write_pair(dataset, id, fresh), ids)
             return sum(tracked(written, "decoding", total=len(ids)))

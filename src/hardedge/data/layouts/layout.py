@@ -110,8 +110,14 @@ def images_in(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def names_in(path: Path) -> list[str]:
-    """The first word of each line that is neither empty nor a comment; none where there is no such file."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    """The first word of each line that is neither empty nor a comment; none where there is no such file.
+
+    Raises BadInput for a file that is no UTF-8 text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except (OSError, UnicodeError) as error:
+        raise BadInput(f"{path} cannot be read ({error}). Get the file anew.") from None
     return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
 
 
