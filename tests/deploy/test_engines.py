@@ -49,15 +49,17 @@ def test_several_rtx_engines_from_one_call(shared_bundle: Path, tmp_path: Path) 
 def test_rtx_plans_follow_the_weights_and_not_the_metadata(shared_bundle: Path, tmp_path: Path) -> None:
     target = "tensorrt-rtx:sm86"
     model = onnx.load(shared_bundle / "model.onnx")
-    first = rtx_plans(shared_bundle / "model.onnx", [target], PROFILE)
+    # under a range of sizes the bytes of one file vary from build to build
+    size = Profile(min=PROFILE.opt, opt=PROFILE.opt, max=PROFILE.opt)
+    first = rtx_plans(shared_bundle / "model.onnx", [target], size)
     for node in model.graph.node:
         node.metadata_props.add(key="stack", value="somewhere")
     onnx.save(model, tmp_path / "described.onnx")
-    assert rtx_plans(tmp_path / "described.onnx", [target], PROFILE) == first
+    assert rtx_plans(tmp_path / "described.onnx", [target], size) == first
     weight = model.graph.initializer[0]
     weight.raw_data = b"\x01" + weight.raw_data[1:]
     onnx.save(model, tmp_path / "changed.onnx")
-    assert rtx_plans(tmp_path / "changed.onnx", [target], PROFILE) != first
+    assert rtx_plans(tmp_path / "changed.onnx", [target], size) != first
 
 
 @needs_rtx

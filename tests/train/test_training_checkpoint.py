@@ -164,6 +164,7 @@ def test_an_existing_folder_is_refused_and_force_replaces_it(
     out = tmp_path / "out"
     (out / "hardness").mkdir(parents=True)
     (out / "model.onnx").write_text("of before")
+    (out / "bundle.json").write_text("{}")
     with pytest.raises(BadInput, match=r"out exists.*--force"):
         train(tiny_recipe(steps=1), tiny_dataset, out)
     made = train(tiny_recipe(steps=1), tiny_dataset, out, force=True)
