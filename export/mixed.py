@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 import onnx
+
 from hardedge.deploy.element_types import producers
 
 

@@ -31,7 +31,8 @@ def _row(model: ModelFile, conversion: Conversion) -> tuple[str, ...]:
         f"{100 * share:.1f} %",
         f"{found.logit_difference:.2g} of {found.logit_largest:.3g}",
         f"{100 * found.pixel_agreement:.2f} %",
-        f"{found.difference:+.2f} [{found.interval.low:+.2f}, {found.interval.high:+.2f}] on {found.images} images",
+        f"{found.difference:+.2f} [{found.interval.low:+.2f}, {found.interval.high:+.2f}] on {found.images} images: "
+        f"{found.status} ({found.margin:g} points)",
         f"{built} of {len(conversion.engines)}",
     )
 
