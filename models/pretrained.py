@@ -44,7 +44,8 @@ def weights_from_file(path: Path) -> BackboneWeights:
     Raises BadInput when the file has none. Code in a pickle is not run.
     """
     if not path.is_file():
-        raise BadInput(f"weights {path}: no such file. Give a state_dict, as safetensors or torch.save write it.")
+        found = "a folder" if path.is_dir() else "no such file"
+        raise BadInput(f"weights {path}: {found}. Give a file with a state_dict, as safetensors or torch.save write it.")
     try:
         content = safetensors.torch.load_file(path)
     except SafetensorError:
@@ -59,9 +60,9 @@ def _torch_file(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+        # without torch's own words: they advise to load whatever code is in it
         raise BadInput(
-            f"weights {path}: neither safetensors nor a torch file of tensors alone ({first}). "
+            f"weights {path}: neither safetensors nor a torch file of tensors alone ({type(error).__name__}). "
             "Write its state_dict with: torch.save(net.state_dict(), PATH)"
         ) from None
 

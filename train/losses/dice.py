@@ -16,6 +16,7 @@ class Dice(Loss):
 
     I is the class's probability summed over its own pixels, P over all labelled pixels, N the number of its pixels.
     Absent classes do not count: the library divides by all classes, so that a crop with few of them weighs little.
+    Sums are this process's: the library takes them inside.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("logits",)

@@ -17,6 +17,7 @@ class Tversky(Loss):
     I, FP and FN are sums of probabilities over the batch's labelled pixels; `smooth` is added to both sides of the
     ratio. alpha = beta = 0.5 is Dice; the paper's 0.3 and 0.7 make a missed pixel dearer than a false one. Absent
     classes do not count: the library divides by all classes, so that a crop with few of them weighs little.
+    Sums are this process's: the library takes them inside.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("logits",)
