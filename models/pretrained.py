@@ -45,7 +45,9 @@ def weights_from_file(path: Path) -> BackboneWeights:
     """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
-        raise BadInput(f"weights {path}: {found}. Give a file with a state_dict, as safetensors or torch.save write it.")
+        raise BadInput(
+            f"weights {path}: {found}. Give a file with a state_dict, as safetensors or torch.save write it."
+        )
     try:
         content = safetensors.torch.load_file(path)
     except SafetensorError:
