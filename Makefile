@@ -14,6 +14,9 @@ test: lint ## lint, then the tests
 test-all: lint ## lint, then every test, the slow ones too
 	$(BIN)/python -m pytest
 
+test-gpu: .venv/installed ## the tests that need a GPU; says why one was skipped
+	$(BIN)/python -m pytest -m gpu -rs
+
 lint: .venv/installed ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
@@ -29,4 +32,4 @@ bench: .venv/installed ## the measurements behind the figures in the documents
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
-.PHONY: help demo test test-all lint bench
+.PHONY: help demo test test-all test-gpu lint bench

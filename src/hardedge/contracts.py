@@ -613,7 +613,7 @@ class Report(Manifest):
     """All verdicts on one bundle."""
 
     FILE: ClassVar[str] = "report.json"
-    SCHEMA: ClassVar[str] = "hardedge.report/1"
+    SCHEMA: ClassVar[str] = "hardedge.report/2"
     MADE_BY: ClassVar[str] = "hardedge deploy"
 
     verdict: Verdict

@@ -3,6 +3,9 @@
 import dataclasses
 import importlib.util
 import json
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +32,7 @@ RECIPE = Recipe(
     options=BuildOptions(),
     build=0,
 )
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx comes with hardedge[export] on x86-64"
 )
@@ -212,3 +216,58 @@ def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
         with pytest.raises(MissingHere, match=f"built by tensorrt_rtx {built}, here is {here}"):
             open_runner(tmp_path / "engine")
         assert opened == []
+
+
+@needs_rtx
+@needs_proc
+def test_ctrl_c_during_a_build_leaves_a_cache_that_is_valid(
+    shared_bundle: Path,
+    shared_data: Path,
+    tmp_path: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    hardedge: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    job = ["deploy", shared_bundle, "--data", shared_data, "--out", tmp_path / "out", "--cache", tmp_path / "cache"]
+    job += ["--target", "tensorrt-rtx:sm86,sm89,sm120", "--latency", "0s"]
+    started = start(*job)
+    try:
+        deadline = time.monotonic() + 120
+        while not builders_of(started.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        builder = builders_of(started.pid)
+        assert builder
+        started.send_signal(signal.SIGINT)
+        _, stderr = started.communicate(timeout=60)
+    finally:
+        started.kill()
+    assert started.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert not any(computing(pid) for pid in builder)
+    assert not list(tmp_path.rglob("engine.json"))
+    assert not list(tmp_path.rglob("*.plan"))
+    done = hardedge(*job)
+    assert "built ahead of time for sm86" in done.stderr
+    assert len(list((tmp_path / "cache/plans").glob("*.plan"))) == 3
+    assert len(list(tmp_path.glob("out/engines/*/engine.json"))) == 3
+
+
+def builders_of(parent: int) -> list[int]:
+    """The builder processes that this process started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+            command = (path.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and b"build_process" in command:
+            found.append(int(path.parent.name))
+    return found
+
+
+def computing(pid: int) -> bool:
+    """Whether a process is there and not merely waiting to be counted as gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
