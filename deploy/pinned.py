@@ -19,10 +19,13 @@ def candidates(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def pinned(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
-    """A copy of the model in which these nodes compute in FP32 and give the types that they gave before."""
+    """A copy of the model in which these nodes compute in FP32 and give the types that they gave before.
+
+    Between two of them values stay in FP32.
+    """
     import onnx
 
-    graph = _Pinned(model)
+    graph = _Pinned(model, names)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     del copy.graph.node[:]
@@ -38,7 +41,8 @@ def pinned(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
 class _Pinned:
     """The types and makers of a graph's values, and the FP32 weights that pinned nodes read."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, names: Collection[str]) -> None:
+        self.names = names
         self.types, self.made_by = element_types(model), producers(model)
         self.stored = {tensor.name: tensor for tensor in model.graph.initializer}
         self.weights: list[onnx.TensorProto] = []
@@ -52,6 +56,10 @@ class _Pinned:
         plain.CopyFrom(node)
         for place, name in enumerate(node.input):
             source = self._unquantised(name)
+            maker = self.made_by.get(source)
+            if maker is not None and maker.name in self.names and self._narrow(source):
+                plain.input[place] = f"{source} in fp32 still"  # unrounded between two pinned nodes
+                continue
             changed = source != name or self._narrow(source) or self._dequantises(source)
             plain.input[place] = f"{source} in fp32" if changed else source
             yield from self._cast(source, plain.input[place])
