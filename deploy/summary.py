@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from hardedge.contracts import LatencyComparison, Parity, Report
+from hardedge.contracts import LatencyComparison, Parity, PrecisionAudit, Report
+from hardedge.deploy.heal import in_words
 
 VERDICTS = {
     "pass": "PASS: everything that was asked for holds.",
@@ -32,11 +33,18 @@ def summary(report: Report, out: Path) -> str:
             for run in report.latency
         ),
         f"  engines      {', '.join(engines)}",
+        *(f"  healed       {each.target}: {in_words(each.healed)}" for each in report.engines if each.healed),
+        *(f"  computes in  {_audit(audit)}" for audit in report.audits if audit.precision != "fp32"),
         *(f"  gate         {gate.name} {gate.limit}: {gate.status} ({gate.found})" for gate in report.gates),
         "",
         f"Report: {out / 'report.html'}",
     ]
     return "\n".join(lines)
+
+
+def _audit(audit: PrecisionAudit) -> str:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in audit.multiply_adds.items())
+    return f"{audit.target} {audit.precision}: {shares} of the multiply-adds ({audit.source})"
 
 
 def _worst(report: Report) -> str:

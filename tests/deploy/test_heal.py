@@ -23,6 +23,7 @@ from hardedge.deploy.healed_plans import compile_or_heal
 from hardedge.deploy.pinned import candidates, pinned
 from hardedge.deploy.plans import Order, Refused
 from hardedge.deploy.soundness import require_sound_model
+from hardedge.deploy.summary import summary
 from hardedge.deploy.targets import parse_target
 from hardedge.deploy.verify import verify
 
@@ -264,6 +265,9 @@ def test_what_was_healed_is_in_the_manifest_the_audit_and_the_report(
     report = verify(own_bundle, [tmp_path / "engine"], None, tmp_path / "out", gates=Gates(), latency_seconds=0)
     assert report.engines[0].healed == engine.healed
     assert "n6 (HardSwish, bf16) compute in FP32" in (tmp_path / "out/report.html").read_text()
+    lines = summary(report, tmp_path / "out").splitlines()
+    assert any(line.startswith("  healed       tensorrt-rtx:sm86: n6 (HardSwish, bf16)") for line in lines)
+    assert "  computes in  tensorrt-rtx:sm86 bf16: bf16 100.0% of the multiply-adds (onnx)" in lines
     with pytest.raises(Refused, match="HardSwish"):
         build(own_bundle, "tensorrt-rtx:sm86", tmp_path / "other", precision="bf16", order=Order(heal=False))
 
