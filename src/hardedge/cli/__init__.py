@@ -1,0 +1,84 @@
+"""The command line: it parses, calls a stage, and prints what came back."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from hardedge import __version__
+from hardedge.artefact import disk_errors
+from hardedge.cli.data import check, prepare, scenes, scribbles
+from hardedge.cli.deploying import bench, deploy, predict, run, verify
+from hardedge.cli.exporting import certify, export, keep, tune
+from hardedge.cli.training import edges, models, recipes, strip, train
+from hardedge.errors import HardedgeError, ToldElsewhere
+
+__all__ = ["cli", "main"]
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hardedge")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Semantic segmentation from training to TensorRT on edge GPUs, with proof.
+
+    Exit codes: 0 passed, 1 a gate or a check failed, 2 wrong use or bad input, 3 something is missing on this
+    machine, 130 interrupted. Results go to stdout, everything else to stderr.
+    """
+
+
+COMMANDS = (
+    bench,
+    certify,
+    check,
+    deploy,
+    edges,
+    export,
+    keep,
+    models,
+    predict,
+    prepare,
+    recipes,
+    run,
+    scenes,
+    scribbles,
+    strip,
+    train,
+    tune,
+    verify,
+)
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """The program: exit codes as the help of `hardedge` says, and no traceback for a user's mistake."""
+    debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
+    try:
+        with disk_errors():
+            cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ToldElsewhere as error:
+        sys.exit(error.exit_code)
+    except HardedgeError as error:
+        _fail(error, debug)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted. What was finished is kept; run and train go on with --resume.", err=True)
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+def _fail(error: HardedgeError, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)

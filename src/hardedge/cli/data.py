@@ -1,0 +1,79 @@
+"""Commands on data sets."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hardedge.cli.options import FOLDER, json_option, out_option
+from hardedge.cli.parts import print_result
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command()
+@click.argument("data", type=FOLDER)
+@json_option
+def check(data: Path, as_json: bool) -> None:
+    """Count classes and list every fault of a data set.
+
+    Exit code 2 when there is a fault.
+
+    Example: hardedge check my_data
+    """
+    from hardedge.data.check import check_dataset, described
+
+    result = check_dataset(data)
+    print_result(result, described(result), as_json)
+    if result.faults:
+        sys.exit(2)
+
+
+@click.command()
+@out_option
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws other scenes.")
+def scenes(out: Path, seed: int) -> None:
+    """Draw the built-in street scenes as a data set folder.
+
+    Example: hardedge scenes --out streets
+    """
+    from hardedge.data.streets import write_streets
+
+    write_streets(out, seed=seed)
+    click.echo(out)
+
+
+@click.command()
+@click.argument("data", type=FOLDER)
+def scribbles(data: Path) -> None:
+    """Draw scribbles from a data set's masks.
+
+    Writes DATA/scribbles for the training images: labels of few pixels, to train on with --set labels=scribbles.
+
+    Example: hardedge scribbles my_data
+    """
+    from hardedge.data.scribbles import write_scribbles
+
+    share = write_scribbles(data)
+    click.echo(f"{data / 'scribbles'}: {100 * share:.1f} % of the pixels are labelled")
+
+
+@click.command()
+@click.argument("data", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="The directory to write.")
+def prepare(data: Path, out: Path) -> None:
+    """Decode a data set once, to train from it faster.
+
+    Writes a data set folder with uncompressed images, for training that waits for large JPEGs or PNGs to be decoded
+    (docs/data.md has the figures). It takes several times the space.
+
+    Example: hardedge prepare cityscapes --out prepared
+    """
+    from hardedge.data.prepare import prepare as write_prepared
+
+    size = write_prepared(data, out)
+    click.echo(f"{out}: {size / 1e9:.2f} GB, a data set as it is: hardedge train RECIPE --data {out}")

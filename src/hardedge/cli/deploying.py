@@ -1,0 +1,207 @@
+"""Commands that build, verify and run engines, and the whole pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hardedge.cli.options import (
+    FOLDER,
+    Duration,
+    budget_option,
+    build_options,
+    data_option,
+    force_option,
+    json_option,
+    out_option,
+    precision_option,
+    resume_option,
+    set_option,
+    target_option,
+    verify_options,
+)
+from hardedge.cli.parts import finish, gates_of, order_of, print_result, recipe_of, targets_of
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command()
+@click.argument("recipe", required=False)
+@click.option("--data", type=FOLDER, help="The data set's folder; without it the built-in street scenes are drawn.")
+@click.option("--out", type=FOLDER, default=Path("runs/run"), show_default=True, help="The directory to write.")
+@set_option
+@budget_option
+@target_option
+@verify_options
+@resume_option
+@force_option
+@json_option
+def run(
+    recipe: str | None,
+    data: Path | None,
+    out: Path,
+    settings: tuple[tuple[str, str], ...],
+    budget: float | None,
+    targets: tuple[str, ...],
+    latency: float,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+    **gates: Any,
+) -> None:
+    """Train, export, build engines, verify them.
+
+    Everything in one command, from labelled images to the report in OUT/report.
+    RECIPE is what `hardedge train` takes (default: streets, or camvid with --data).
+
+    Example: hardedge run --data my_data --out runs/mine --budget 20m --max-miou-drop 0.1
+    """
+    from hardedge import pipeline
+
+    plan = pipeline.Plan(
+        out=out,
+        data=data,
+        recipe=recipe_of(recipe or ("camvid" if data else "streets"), settings),
+        budget=budget,
+        targets=targets_of(targets) or pipeline.default_targets(),
+        gates=gates_of(gates),
+        latency=latency,
+        resume=resume,
+        force=force,
+    )
+    finish(pipeline.run(plan), out / "report", as_json)
+
+
+@click.command()
+@click.argument("bundle", type=FOLDER)
+@data_option
+@out_option
+@target_option
+@precision_option("Which of the bundle's ONNX files to build, as a list: fp32,int8,mixed ...")
+@build_options
+@verify_options
+@force_option
+@json_option
+def deploy(
+    bundle: Path,
+    data: Path,
+    out: Path,
+    targets: tuple[str, ...],
+    precision: str,
+    optimization_level: int | None,
+    workspace: int | None,
+    version_compatible: bool,
+    hardware_compatible: bool,
+    no_heal: bool,
+    cache: Path | None,
+    latency: float,
+    force: bool,
+    as_json: bool,
+    **gates: Any,
+) -> None:
+    """Build engines and verify them.
+
+    Reads a bundle, writes OUT/engines and OUT/report. Without --target: all that can be built here.
+
+    Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
+    """
+    from hardedge import pipeline
+    from hardedge.deploy.precision import DEPLOYED, engines_to_build, parse_precisions
+
+    precisions = parse_precisions(precision, DEPLOYED)
+    engines = engines_to_build(targets_of(targets) or pipeline.default_targets(), precisions)
+    order = order_of(optimization_level, workspace, version_compatible, hardware_compatible, no_heal, cache)
+    report = pipeline.deploy(
+        bundle, data, out, engines, gates=gates_of(gates), latency=latency, order=order, force=force
+    )
+    finish(report, out / "report", as_json)
+
+
+@click.command()
+@click.argument("bundle", type=FOLDER)
+@click.argument("engines", type=FOLDER, nargs=-1, required=True)
+@click.option("--data", type=FOLDER, help="The data set's folder; without it only the golden images are replayed.")
+@out_option
+@verify_options
+@force_option
+@json_option
+def verify(
+    bundle: Path,
+    engines: tuple[Path, ...],
+    data: Path | None,
+    out: Path,
+    latency: float,
+    force: bool,
+    as_json: bool,
+    **gates: Any,
+) -> None:
+    """Verify engines that are already built.
+
+    For the device that holds them; writes the report to OUT.
+
+    Example: hardedge verify runs/a_bundle runs/a_deploy/engines/onnxruntime-cpu --data my_data --out report
+    """
+    from hardedge.deploy.verify import verify
+
+    report = verify(bundle, engines, data, out, gates=gates_of(gates), latency_seconds=latency, force=force)
+    finish(report, out, as_json)
+
+
+@click.command()
+@click.argument("bundle", type=FOLDER)
+@target_option
+@precision_option("Which of the bundle's ONNX files to time, as a list: fp32,int8 ...")
+@click.option("--time", "seconds", type=Duration(), default="30s", show_default=True, help="How long to measure.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images in one run.")
+@build_options
+@json_option
+def bench(
+    bundle: Path,
+    targets: tuple[str, ...],
+    precision: str,
+    seconds: float,
+    batch: int,
+    optimization_level: int | None,
+    workspace: int | None,
+    version_compatible: bool,
+    hardware_compatible: bool,
+    no_heal: bool,
+    cache: Path | None,
+    as_json: bool,
+) -> None:
+    """Time engines on this machine.
+
+    Percentiles, images per second, copies and memory of each; then each over the first, interleaved, with an interval.
+    Without --target: onnxruntime:cpu.
+
+    Example: hardedge bench runs/a_bundle --target onnxruntime:cpu --precision fp32,int8 --time 1m
+    """
+    from hardedge.deploy import bench as benches
+    from hardedge.deploy.precision import DEPLOYED, engines_to_build, parse_precisions
+
+    pairs = engines_to_build(targets_of(targets) or ("onnxruntime:cpu",), parse_precisions(precision, DEPLOYED))
+    order = order_of(optimization_level, workspace, version_compatible, hardware_compatible, no_heal, cache)
+    found = benches.bench(bundle, pairs, seconds=seconds, batch=batch, order=order)
+    print_result(found, benches.described(found), as_json)
+
+
+@click.command()
+@click.argument("bundle", type=FOLDER)
+@click.argument("images", type=FOLDER, nargs=-1, required=True)
+@out_option
+@click.option("--target", default="onnxruntime:cpu", show_default=True, help="onnxruntime:cpu or onnxruntime:cuda.")
+@force_option
+def predict(bundle: Path, images: tuple[Path, ...], out: Path, target: str, force: bool) -> None:
+    """Segment images, given as files or folders.
+
+    Writes OUT/masks (palette PNG of class indices) and OUT/overlays.
+
+    Example: hardedge predict runs/a_bundle photo.jpg more_photos --out segmented
+    """
+    from hardedge.deploy.predict import predict
+
+    for path in predict(bundle, images, out, target=target, force=force):
+        click.echo(path)

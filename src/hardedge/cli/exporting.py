@@ -1,0 +1,142 @@
+"""Commands of the export stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hardedge.cli.options import FOLDER, data_option, force_option, json_option, out_option, precision_option
+from hardedge.cli.parts import levels_of, print_result, require_package
+from hardedge.errors import GateFailed
+
+if TYPE_CHECKING:
+    from hardedge.export.calibration import By
+
+
+@click.command()
+@click.argument("checkpoint", type=FOLDER)
+@data_option
+@out_option
+@click.option("--opset", type=click.IntRange(min=18), default=20, show_default=True, help="The ONNX opset.")
+@precision_option("ONNX files to write, as a list: fp32,fp16,bf16,int8,fp8. FP32 is always among them.")
+@click.option(
+    "--calibrate-by",
+    type=click.Choice(["random", "hardness", "stratified"]),
+    default="stratified",
+    show_default=True,
+    help="The calibration images: random ones, the hardest, or evenly from easy to hard.",
+)
+@click.option(
+    "--calibration-images", type=click.IntRange(min=1), default=32, show_default=True, help="How many, at most."
+)
+@force_option
+@json_option
+def export(
+    checkpoint: Path,
+    data: Path,
+    out: Path,
+    opset: int,
+    precision: str,
+    calibrate_by: By,
+    calibration_images: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write the bundle that ships.
+
+    The network as ONNX, reference and golden masks, and the identity certificate. Another --precision than fp32 adds
+    a file converted by NVIDIA Model Optimizer, measured against FP32 and built for every target that can hold it.
+
+    Example: hardedge export runs/a --data my_data --out runs/a_bundle --precision fp16,int8
+    """
+    from hardedge.deploy.precision import parse_precisions
+
+    names = parse_precisions(precision)
+    require_package("torch", "export")
+    require_package("onnxscript", "export")
+    from hardedge.export.export import Precisions, export
+    from hardedge.export.precision_table import described
+
+    wanted = Precisions(names=names, calibrate_by=calibrate_by, calibration_images=calibration_images)
+    bundle = export(checkpoint, data, out, opset=opset, precisions=wanted, force=force)
+    line = f"{out}: test mIoU {bundle.reference.score.miou:.2f} %, {len(bundle.models)} ONNX file(s)"
+    print_result(bundle, f"{described(bundle)}\n{line}" if wanted.converted else line, as_json)
+
+
+@click.command()
+@click.argument("bundle", type=FOLDER)
+@data_option
+@out_option
+@click.option("--goal", default="miou-drop<=0.2", show_default=True, help="How far mIoU may fall, in points.")
+@force_option
+@json_option
+def tune(bundle: Path, data: Path, out: Path, goal: str, force: bool, as_json: bool) -> None:
+    """Find the nodes of the INT8 file that must stay in FP16.
+
+    Takes back as few as meet the goal on the validation split, the most sensitive first, and writes the bundle again
+    with model.mixed.onnx (for deploy --precision mixed), tuning.json and pareto.svg. Goes on where it was stopped.
+
+    Example: hardedge tune runs/a_bundle --data my_data --out runs/a_tuned --goal 'miou-drop<=0.2'
+    """
+    from hardedge.export.tune import parse_goal, tune
+
+    points = parse_goal(goal)
+    require_package("torch", "export")
+    from hardedge.export.precision_table import described
+
+    tuned, tuning = tune(bundle, data, out, goal=points, force=force)
+    line = f"{out}: {tuning.chosen} of {len(tuning.order)} nodes in FP16, {len(tuning.steps)} mixtures measured"
+    print_result(tuning, f"{described(tuned)}\n{line}", as_json)
+
+
+@click.command()
+@click.argument("model", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="The ONNX file to write.")
+@click.option("--keep", "outputs", multiple=True, help="An output that stays. May be given several times.")
+@click.option(
+    "--size",
+    type=click.IntRange(min=1),
+    nargs=3,
+    default=(1, 512, 1024),
+    show_default=True,
+    help="Batch, height and width for which multiply-adds are counted.",
+)
+@json_option
+def keep(model: Path, out: Path, outputs: tuple[str, ...], size: tuple[int, int, int], as_json: bool) -> None:
+    """Cut an ONNX file down to the outputs that ship.
+
+    For files from elsewhere with training-only outputs: nodes and weights that no kept output needs are removed and
+    listed.
+
+    Example: hardedge keep theirs.onnx --keep logits --out plain.onnx
+    """
+    from hardedge.export.keeping import described, keep_outputs
+
+    kept = keep_outputs(model, outputs, out, size)
+    print_result(kept, described(kept, out), as_json)
+
+
+@click.command()
+@click.argument("bundle", type=FOLDER)
+@click.argument("checkpoint", type=FOLDER)
+@json_option
+def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
+    """Issue the identity certificate anew.
+
+    Compares the bundle's file with the checkpoint's plain network, exported in a new process; exit code 1 when they
+    differ.
+
+    Example: hardedge certify runs/a_bundle runs/a
+    """
+    require_package("torch", "export")
+    from hardedge.contracts import Bundle, load
+    from hardedge.export.identity import certify
+
+    manifest = load(Bundle, bundle)
+    certificate = certify(bundle / manifest.model("fp32").path, checkpoint)
+    lines = [f"level {number}: {level.status} ({level.detail})" for number, level in levels_of(certificate)]
+    print_result(certificate, "\n".join(lines), as_json)
+    if "different" in (certificate.level0.status, certificate.level1.status):
+        raise GateFailed(f"{bundle} is not the plain network of {checkpoint}. Export it again from that checkpoint.")

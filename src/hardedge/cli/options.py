@@ -1,0 +1,101 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class Duration(click.ParamType[float]):
+    """A time such as 90s, 10m or 2h, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value))
+        if not match:
+            self.fail(f"{value!r} is no duration. Write it as 90s, 10m or 2h.", param, ctx)
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+class Setting(click.ParamType[tuple[str, str]]):
+    """FIELD=VALUE, for a field of the recipe."""
+
+    name = "field=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        field, equals, text = str(value).partition("=")
+        if not equals:
+            self.fail(f"{value!r} has no '='. Write it as FIELD=VALUE, for example steps=500.", param, ctx)
+        return field.strip(), text.strip()
+
+
+FOLDER = click.Path(path_type=Path)
+data_option = click.option("--data", type=FOLDER, required=True, help="The data set's folder.")
+out_option = click.option("--out", type=FOLDER, required=True, help="The directory to write.")
+force_option = click.option("--force", is_flag=True, help="Replace --out where it exists.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+resume_option = click.option("--resume", is_flag=True, help="Go on where an earlier run stopped.")
+budget_option = click.option("--budget", type=Duration(), help="Train as many steps as fit this time (10m, 2h).")
+set_option = click.option(
+    "--set", "settings", type=Setting(), multiple=True, help="Change a field of the recipe, e.g. loss='ce + 0.5*cpg'."
+)
+target_option = click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    help="onnxruntime:cpu, onnxruntime:cuda, tensorrt, tensorrt-rtx:sm86,sm89 ...; may be repeated.",
+)
+
+
+def precision_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """--precision: names separated by commas, FP32 without it."""
+    return click.option("--precision", default="fp32", show_default=True, help=help_text)
+
+
+def verify_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The gates, as options (exit code 1 when one does not hold), and how long latency is measured."""
+    command = click.option(
+        "--gates", "gates_file", type=FOLDER, help="A gates.toml with the same limits; options go before it."
+    )(command)
+    command = click.option(
+        "--require",
+        type=click.Choice(["level0", "level0-engines"]),
+        help="Fail unless the certificate is identical at this level.",
+    )(command)
+    command = click.option(
+        "--latency", type=Duration(), default="15s", show_default=True, help="How long to measure latency; 0s: not."
+    )(command)
+    command = click.option(
+        "--require-precision",
+        metavar="NAME>=SHARE",
+        help="Fail unless this share of the multiply-adds is in this precision, e.g. 'int8>=0.9'.",
+    )(command)
+    command = click.option(
+        "--max-overhead", type=click.FloatRange(min=0), help="Fail unless the overhead is below this many percent."
+    )(command)
+    return click.option(
+        "--max-miou-drop", type=click.FloatRange(min=0), help="Fail unless mIoU drops by less than this many points."
+    )(command)
+
+
+def build_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What TensorRT's builder is told, and where builds are kept."""
+    for option in reversed(
+        (
+            click.option("--optimization-level", type=click.IntRange(0, 5), help="How long TensorRT searches."),
+            click.option("--workspace", type=click.IntRange(min=1), help="Memory for the builder's choices, in MiB."),
+            click.option("--version-compatible", is_flag=True, help="Engines for later TensorRTs of the same major."),
+            click.option("--hardware-compatible", is_flag=True, help="Engines for every GPU from Ampere on."),
+            click.option("--no-heal", is_flag=True, help="Fail where a node would have to stay in FP32."),
+            click.option("--cache", type=FOLDER, help="A folder where builds and timings are kept and found again."),
+        )
+    ):
+        command = option(command)
+    return command

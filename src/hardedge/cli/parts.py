@@ -1,0 +1,80 @@
+"""From options to what the stages take, and from what they return to the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hardedge.errors import GateFailed
+
+if TYPE_CHECKING:
+    from hardedge.contracts import Report
+    from hardedge.deploy.gates import Gates
+    from hardedge.deploy.plans import Order
+    from hardedge.train.recipe import Recipe
+
+
+def require_package(package: str, extra: str) -> None:
+    from importlib.util import find_spec
+
+    from hardedge.errors import missing_extra
+
+    if find_spec(package) is None:
+        raise missing_extra(package, extra)
+
+
+def recipe_of(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:
+    require_package("torch", "train")
+    from hardedge.train.recipes import recipe_named
+
+    return recipe_named(name, dict(settings))
+
+
+def targets_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    from hardedge.deploy.targets import parse_targets
+
+    return tuple(target for name in names for target in parse_targets(name))
+
+
+def gates_of(options: dict[str, Any]) -> Gates:
+    from hardedge.deploy.gates import Gates, read_gates
+
+    path = options.pop("gates_file")
+    given = Gates(**options)
+    return given.over(read_gates(path)) if path else given
+
+
+def order_of(
+    level: int | None, workspace: int | None, versions: bool, hardware: bool, no_heal: bool, cache: Path | None
+) -> Order:
+    from hardedge.contracts import BuildOptions
+    from hardedge.deploy.build_cache import BuildCache
+    from hardedge.deploy.plans import Order
+
+    options = BuildOptions(
+        optimization_level=level, workspace=workspace, version_compatible=versions, hardware_compatible=hardware
+    )
+    return Order(options, BuildCache(cache) if cache else None, heal=not no_heal)
+
+
+def levels_of(certificate: Any) -> list[tuple[int, Any]]:
+    return list(enumerate((certificate.level0, certificate.level1)))
+
+
+def print_result(result: Any, text: str, as_json: bool) -> None:
+    from hardedge.contracts import to_json
+
+    click.echo(to_json(result) if as_json else text, nl=not as_json)
+
+
+def finish(report: Report, out: Path, as_json: bool) -> None:
+    from hardedge.deploy.summary import summary
+
+    print_result(report, summary(report, out), as_json)
+    if report.verdict == "fail":
+        raise GateFailed(f"verification failed. The report says why: {out / 'report.html'}")
+    undecided = [gate.name for gate in report.gates if gate.status != "pass"]
+    if undecided:
+        raise GateFailed(f"could not decide {', '.join(undecided)}. The report says why: {out / 'report.html'}")

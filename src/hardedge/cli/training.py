@@ -1,0 +1,181 @@
+"""Commands of the training stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hardedge.cli.options import (
+    FOLDER,
+    budget_option,
+    data_option,
+    force_option,
+    json_option,
+    out_option,
+    resume_option,
+    set_option,
+)
+from hardedge.cli.parts import print_result, recipe_of, require_package
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command()
+@click.argument("recipe")
+@data_option
+@out_option
+@set_option
+@budget_option
+@click.option(
+    "--hardness-maps",
+    type=FOLDER,
+    help="A trained checkpoint: its hardness of the training images stands in for a branch (--set branches=).",
+)
+@click.option("--pretrained", is_flag=True, help="Start the backbone from its library's ImageNet weights.")
+@click.option(
+    "--backbone-weights",
+    type=FOLDER,
+    help="A file with the state_dict that the backbone starts from (safetensors, or torch.save).",
+)
+@click.option("--start-from", type=FOLDER, help="A trained checkpoint whose weights are trained further.")
+@click.option(
+    "--qat",
+    type=click.Choice(["int8"]),
+    help="Fine-tune --start-from for a precision: the network computes in it while it learns.",
+)
+@resume_option
+@force_option
+@json_option
+def train(
+    recipe: str,
+    data: Path,
+    out: Path,
+    settings: tuple[tuple[str, str], ...],
+    budget: float | None,
+    hardness_maps: Path | None,
+    pretrained: bool,
+    backbone_weights: Path | None,
+    start_from: Path | None,
+    qat: str | None,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Train RECIPE on a data set and write a checkpoint.
+
+    RECIPE is a shipped recipe (`hardedge recipes` lists them), FILE.py or FILE.py:function of your own, or the
+    directory of a finished training, whose recipe is run again.
+
+    Example: hardedge train camvid --data my_data --out runs/a --set loss='hardness + cpg' --set steps=2000
+    """
+    if pretrained:
+        settings += (("pretrained", "true"),)
+    configured = recipe_of(recipe, (*settings, ("qat", qat)) if qat else settings)
+    from hardedge.train.train import train
+
+    checkpoint = train(
+        configured,
+        data,
+        out,
+        resume=resume,
+        budget=budget,
+        hardness_maps=hardness_maps,
+        backbone_weights=backbone_weights,
+        start_from=start_from,
+        force=force,
+    )
+    if checkpoint is None:
+        return
+    score = checkpoint.validation.miou
+    print_result(checkpoint, f"{out}: {checkpoint.steps} steps, validation mIoU {score:.2f} %", as_json)
+
+
+@click.command()
+@click.argument("data", type=FOLDER)
+@out_option
+@click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="Training steps.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed trains another network.")
+@force_option
+@json_option
+def edges(data: Path, out: Path, steps: int, seed: int, force: bool, as_json: bool) -> None:
+    """Train the edge network that the loss semeda needs.
+
+    It learns from the masks alone where their classes have edges.
+
+    Example: hardedge edges my_data --out runs/edges, then --set loss="ce + semeda(network='runs/edges')"
+    """
+    require_package("torch", "train")
+    from hardedge.train.edge_network import train_edge_network
+
+    manifest = train_edge_network(data, out, steps=steps, seed=seed, force=force)
+    score = manifest.validation.mean_f
+    print_result(manifest, f"{out}: {steps} steps, mean F-score of validation edges {score:.1f} %", as_json)
+
+
+@click.command()
+@click.argument("weights", type=FOLDER)
+@click.option("--network", required=True, help="Its name in `hardedge models`, or package.module:function of your own.")
+@data_option
+@out_option
+@click.option("--drop", multiple=True, help="Names to take out, e.g. 'weigh_head.*'. May be given several times.")
+@click.option("--prefix", default="", help="What stands before the network's own names, e.g. 'model.'.")
+@force_option
+@json_option
+def strip(
+    weights: Path,
+    network: str,
+    data: Path,
+    out: Path,
+    drop: tuple[str, ...],
+    prefix: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a checkpoint of weights trained elsewhere.
+
+    WEIGHTS is a state_dict with training-only parts in it. What --drop takes out is listed, the rest must be exactly
+    the network's. `hardedge export` goes on from the checkpoint.
+
+    Example: hardedge strip hl.pth --network mynet:build --data my_data --out runs/hl --drop 'weigh_head.*'
+    """
+    require_package("torch", "train")
+    from hardedge.train.stripping import described, strip
+
+    made = strip(weights, network, data, out, drop=drop, prefix=prefix, force=force)
+    print_result(made, described(made, out), as_json)
+
+
+@click.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List the networks.
+
+    With their parameters, their multiply-adds at 512x1024, and the extra that installs them.
+
+    Example: hardedge models --json
+    """
+    require_package("torch", "train")
+    from hardedge.models.census import described, network_table
+
+    table = network_table()
+    print_result(table, described(table), as_json)
+
+
+@click.command()
+@json_option
+def recipes(as_json: bool) -> None:
+    """List the recipes.
+
+    With what each trains, and the published mIoU beside ours (--json has it all; docs/recipes.md is the table).
+
+    Example: hardedge recipes
+    """
+    require_package("torch", "train")
+    from hardedge.train.recipes import RECIPES
+    from hardedge.train.recipes.listing import described, recipe_table
+
+    table = recipe_table(RECIPES.values())
+    print_result(table, described(table), as_json)
