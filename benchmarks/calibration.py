@@ -49,10 +49,13 @@ class Result:
     seconds: float
 
 
-def arms(counts: list[int], methods: list[str], seeds: int) -> list[Arm]:
+def arms(counts: list[int], methods: list[str], seeds: int, candidates: int) -> list[Arm]:
     found = []
     for method in methods:
         for count in counts:
+            if count >= candidates:  # every choice takes them all
+                found.append(Arm("stratified", count, method, 0))
+                continue
             found += [Arm(by, count, method, 0) for by in ("hardness", "stratified")]
             found += [Arm("random", count, method, seed) for seed in range(seeds)]
     return found
@@ -119,7 +122,9 @@ def main() -> None:
     reference = reference_of(options.bundle, dataset, options.images)
     print("method  images  chosen     seed  rank    mIoU  difference (90 %)     pixels %  logit rms  seconds")
     results = []
-    wanted = arms([int(count) for count in options.counts.split(",")], options.methods.split(","), options.seeds)
+    wanted = arms(
+        [int(count) for count in options.counts.split(",")], options.methods.split(","), options.seeds, len(ranked)
+    )
     for arm in wanted:
         note(f"{len(results)}/{len(wanted)}: {arm}")
         results.append(run(arm, ranked, dataset, options.bundle / "model.onnx", reference))

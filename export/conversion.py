@@ -60,7 +60,7 @@ def require_converter() -> None:
 
 
 def convert(
-    source: Path, precision: str, images: list[Path], *, keep: Mapping[str, str] | None = None, method: str = "entropy"
+    source: Path, precision: str, images: list[Path], *, keep: Mapping[str, str] | None = None, method: str = "max"
 ) -> Converted:
     """Converts an FP32 file of ours; the same input gives the same bytes, in any folder and process.
 
