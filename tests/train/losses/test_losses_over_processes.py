@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, distributed, multiprocessing
+from torch.nn import functional as F
 
 from hardedge.train.losses import LOSSES, Loss
 
@@ -42,12 +43,24 @@ def whole_batch(ignored: float) -> tuple[Given, Tensor]:
     return outputs, target_BHW.masked_fill(dropped_BHW, 255)
 
 
+def edge_features(maps_BCHW: Tensor) -> list[Tensor]:
+    """Seven layers of 3x3 convolutions with fixed weights, as semeda reads an edge network."""
+    generator = torch.Generator().manual_seed(1)
+    features = []
+    for _ in range(7):
+        weight = torch.randn(C, C, 3, 3, generator=generator, dtype=maps_BCHW.dtype) / 6
+        maps_BCHW = F.conv2d(maps_BCHW, weight, padding=1).tanh()
+        features.append(maps_BCHW)
+    return features
+
+
 def value_and_gradients(term: Loss, outputs: Given, target_BHW: Tensor) -> tuple[Tensor, list[Tensor]]:
     """The value, and its gradients at the outputs that the term needs."""
-    leaves = {name: outputs[name].clone().requires_grad_() for name in term.needs}
-    found = term(
-        target_BHW=target_BHW, **{f"{name}_BCHW" if name == "logits" else name: leaves[name] for name in leaves}
-    )
+    leaves = {name: outputs[name].clone().requires_grad_() for name in term.needs if name in outputs}
+    given: dict[str, Any] = {f"{name}_BCHW" if name == "logits" else name: leaves[name] for name in leaves}
+    if "edge_network" in term.needs:
+        given["edge_network"] = edge_features
+    found = term(target_BHW=target_BHW, **given)
     return found.detach(), list(torch.autograd.grad(found, list(leaves.values())))
 
 
