@@ -33,7 +33,7 @@ def test_a_faithful_bundle_passes_every_gate(
     shared_bundle: Path, shared_engine: Path, shared_data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "report"
-    report = verify(shared_bundle, [shared_engine], shared_data, out, gates=ALL_GATES, latency_seconds=6)
+    report = verify(shared_bundle, [shared_engine], shared_data, out, gates=ALL_GATES, latency_seconds=12)
     assert report.verdict == "pass"
     assert [gate.status for gate in report.gates] == ["pass", "pass", "pass"]
     assert report.certificate.level0.status == report.certificate.level1.status == "identical"
