@@ -24,7 +24,9 @@ def described(bundle: Bundle) -> str:
 
 def _row(model: ModelFile, conversion: Conversion) -> tuple[str, ...]:
     found = conversion.agreement
-    share = conversion.multiply_adds.get(model.precision, 0) / max(model.census.multiply_adds, 1)
+    # of a mixture, the share in INT8
+    reached = conversion.multiply_adds.get(model.precision.replace("mixed", "int8"), 0)
+    share = reached / max(model.census.multiply_adds, 1)
     built = sum(engine.status == "built" for engine in conversion.engines)
     return (
         model.precision,

@@ -1,5 +1,6 @@
 """Tune: as few nodes back in FP16 as meet the goal, and a bundle that says which and why."""
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hardedge.export import tune as stage
 from hardedge.export.legal import findings
 from hardedge.export.mixed import partly_quantised, quantised_nodes
 from hardedge.export.pareto import front, pareto
+from hardedge.export.precision_table import described
 from hardedge.export.tune import parse_goal, tune
 from hardedge.export.tune_search import fewest, order_of
 from hardedge.export.tuning import Progress, Step, Tuning
@@ -151,6 +153,8 @@ def test_a_tuned_bundle_meets_the_goal_and_names_what_it_kept(
         assert precision_of(names[node.node], types, made_by) in ("fp16", None)
         assert node.why.startswith("quantised alone it moves the logits by ")
     assert len(quantised_nodes(model)) == 2
+    share = 100 * entry.conversion.multiply_adds.get("int8", 0) / entry.census.multiply_adds
+    assert re.search(rf"^mixed +{share:.1f} % ", described(bundle), re.MULTILINE)
     assert sum(entry.conversion.multiply_adds.values()) == bundle.model("fp32").census.multiply_adds
     assert sorted(measured_drops[:-1]) == sorted(total - one.kept for one in tuning.steps)
     assert [path.name for path in tmp_path.iterdir()] == ["tuned"]
