@@ -22,6 +22,7 @@ class Start:
 
     @property
     def digests(self) -> dict[str, str]:
+        """The sha256 of what is read, by the name that a checkpoint's `inputs` give it."""
         if self.backbone is not None:
             return {"backbone_weights": self.backbone.digest}
         return {"start_from": self.digest} if self.checkpoint is not None else {}

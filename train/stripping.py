@@ -59,9 +59,9 @@ def strip(
     """Writes the checkpoint directory of a network whose state_dict was trained elsewhere; export takes it from there.
 
     `drop` are patterns of names (`weigh_head.*`), `prefix` is what stands before the network's own names. Images are
-    taken as ImageNet normalises them. Raises
-    BadInput for a file without a state_dict, a pattern that fits nothing, and when what is left is not exactly the
-    network's, with every name that is missing, left over or of another shape; nothing is written then.
+    taken as ImageNet normalises them. Raises BadInput for a file without a state_dict, a pattern that fits nothing, and
+    when what is left is not exactly the network's, with the names that are missing, left over or of another shape;
+    nothing is written then.
     """
     require_free(out, force, [weights, data])
     dataset = open_dataset(data)

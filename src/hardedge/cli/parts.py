@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def require_package(package: str, extra: str) -> None:
+    """Raises MissingHere with the pip command when the package of an extra is not installed."""
     from importlib.util import find_spec
 
     from hardedge.errors import missing_extra
@@ -26,6 +27,7 @@ def require_package(package: str, extra: str) -> None:
 
 
 def recipe_of(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:
+    """The recipe that RECIPE names, with its --set fields; raises BadInput for an unknown one."""
     require_package("torch", "train")
     from hardedge.train.recipes import recipe_named
 
@@ -33,12 +35,14 @@ def recipe_of(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:
 
 
 def targets_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Each --target written out: `tensorrt-rtx:sm86,sm89` is two. Raises BadInput for an unknown one."""
     from hardedge.deploy.targets import parse_targets
 
     return tuple(target for name in names for target in parse_targets(name))
 
 
 def gates_of(options: dict[str, Any]) -> Gates:
+    """The gates of the options, over those of --gates; raises BadInput for a file that cannot be read."""
     from hardedge.deploy.gates import Gates, read_gates
 
     path = options.pop("gates_file")
@@ -49,6 +53,7 @@ def gates_of(options: dict[str, Any]) -> Gates:
 def order_of(
     level: int | None, workspace: int | None, versions: bool, hardware: bool, no_heal: bool, cache: Path | None
 ) -> Order:
+    """How engines are built, from the build options."""
     from hardedge.contracts import BuildOptions
     from hardedge.deploy.build_cache import BuildCache
     from hardedge.deploy.plans import Order
@@ -60,16 +65,19 @@ def order_of(
 
 
 def levels_of(certificate: Any) -> list[tuple[int, Any]]:
+    """Levels 0 and 1 of an identity certificate with their numbers."""
     return list(enumerate((certificate.level0, certificate.level1)))
 
 
 def print_result(result: Any, text: str, as_json: bool) -> None:
+    """Writes a contract to stdout, as JSON or as its text."""
     from hardedge.contracts import to_json
 
     click.echo(to_json(result) if as_json else text, nl=not as_json)
 
 
 def finish(report: Report, out: Path, as_json: bool) -> None:
+    """Prints a report's summary; raises GateFailed when a verdict or a gate did not pass."""
     from hardedge.deploy.summary import summary
 
     print_result(report, summary(report, out), as_json)
