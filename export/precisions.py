@@ -33,7 +33,9 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
+    """A converted file, which targets its engine was built for, and how long both took."""
+
     converted: Converted
     engines: tuple[EngineCheck, ...]
     seconds: float
@@ -47,7 +49,7 @@ def write_precisions(
     Two are converted and built at a time, each in processes of their own.
     """
     with ThreadPoolExecutor(2) as pool:
-        making = [pool.submit(_made, origin, precision, out) for precision in precisions]
+        making = [pool.submit(write_precision, origin, precision, out) for precision in precisions]
         files = []
         for precision, one in zip(precisions, making, strict=True):
             with waiting(f"{precision}: conversion and engines"):
@@ -56,7 +58,11 @@ def write_precisions(
     return tuple(files)
 
 
-def _made(origin: Origin, precision: str, out: Path) -> _Made:
+def write_precision(origin: Origin, precision: str, out: Path) -> Made:
+    """Writes out/model.PRECISION.onnx, with the nodes in FP32 that TensorRT-RTX refuses, and builds its engines.
+
+    Raises BadInput when the converter fails, or when no target's engine can be built.
+    """
     began = time.perf_counter()
     path = out / path_of(precision)
     keep: dict[str, str] = {}
@@ -72,7 +78,7 @@ def _made(origin: Origin, precision: str, out: Path) -> _Made:
             keep = {**keep, source: f"TensorRT-RTX refused it in {precision.upper()}: {refusal.reason}"}
             continue
         _require_one(precision, engines)
-        return _Made(converted, engines, time.perf_counter() - began)
+        return Made(converted, engines, time.perf_counter() - began)
     listing = "\n".join(f"  {node}: {why}" for node, why in keep.items())
     raise BadInput(f"{precision}: TensorRT-RTX refused one node after another:\n{listing}\nLeave this precision out.")
 
@@ -88,7 +94,7 @@ def _require_one(precision: str, engines: tuple[EngineCheck, ...]) -> None:
         raise BadInput(f"{precision}: no target's engine could be built:\n{reasons}\nLeave this precision out.")
 
 
-def _described(origin: Origin, precision: str, made: _Made, reference: Reference) -> ModelFile:
+def _described(origin: Origin, precision: str, made: Made, reference: Reference) -> ModelFile:
     model, size = made.converted.model, origin.profile.opt
     by_precision = multiply_adds_by_precision(model, size)
     return ModelFile(
