@@ -4,11 +4,20 @@ import json
 import re
 from pathlib import Path
 
-from hardedge.contracts import Bundle, Certificate, Checkpoint, EdgeNetworkManifest, Engine, Report, json_schema
+from hardedge.contracts import (
+    Bundle,
+    Certificate,
+    Checkpoint,
+    EdgeNetworkManifest,
+    Engine,
+    Report,
+    Signature,
+    json_schema,
+)
 
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes.md"
-CONTRACTS = (Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report)
+CONTRACTS = (Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report, Signature)
 
 
 def generated() -> dict[str, str]:

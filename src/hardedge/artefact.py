@@ -14,7 +14,7 @@ from hardedge.errors import BadInput, MissingHere
 _OURS = re.compile(
     r"weights\.safetensors|last\.safetensors|training_only\.safetensors|state|hardness|tensorboard|metrics\.jsonl"
     r"|model\.onnx|model\.\w+\.onnx|control\.onnx|reference|golden|calibration|certificate\.json|model\.plan"
-    r"|(checkpoint|bundle|engine|report|edge_network)\.json|report\.html|junit\.xml|summary\.md|masks|overlays"
+    r"|(checkpoint|bundle|engine|report|edge_network)\.json(\.sig)?|report\.html|junit\.xml|summary\.md|masks|overlays"
     r"|tuning\.json|pareto\.svg|data|checkpoint|bundle|engines|report|\..*\.partial.*"
 )
 

@@ -635,6 +635,24 @@ class Report(Manifest):
     created: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Signature(Contract):
+    """A signature (Ed25519) on a manifest, in MANIFEST.sig beside it.
+
+    Signed are these lines: `hardedge.signature/1`, the manifest's schema id, its digest, and `signed`, a time in UTC.
+    `public_key` says who claims to have signed, in hexadecimal digits; who is trusted is said elsewhere.
+    """
+
+    SCHEMA: ClassVar[str] = "hardedge.signature/1"
+
+    schema_id: str
+    manifest_schema: str
+    manifest_digest: str
+    signed: str
+    public_key: str
+    signature: str
+
+
 M = TypeVar("M", bound=Manifest)
 
 
@@ -701,7 +719,8 @@ def json_schema(kind: type) -> dict[str, Json]:
 
 def seal(directory: Path, manifest: M) -> M:
     """Writes the manifest into its directory, over every file that is there, and returns it with its digests."""
-    paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != manifest.FILE)
+    beside = (manifest.FILE, f"{manifest.FILE}.sig")  # a signature comes after the manifest that it signs
+    paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name not in beside)
     files = {path.relative_to(directory).as_posix(): sha256_of(path) for path in paths}
     unsealed = dataclasses.replace(manifest, schema_id=manifest.SCHEMA, files=files, digest=ZERO_DIGEST)
     digest = _digest_of_manifest(to_json(unsealed).encode())

@@ -13,6 +13,7 @@ from hardedge import __version__
 from hardedge.artefact import disk_errors
 from hardedge.cli.data import check, prepare, scenes, scribbles
 from hardedge.cli.deploying import bench, deploy, predict, run, verify
+from hardedge.cli.device import sign
 from hardedge.cli.exporting import certify, export, keep, tune
 from hardedge.cli.training import edges, models, recipes, strip, train
 from hardedge.errors import HardedgeError, ToldElsewhere
@@ -48,6 +49,7 @@ COMMANDS = (
     run,
     scenes,
     scribbles,
+    sign,
     strip,
     train,
     tune,

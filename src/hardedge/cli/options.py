@@ -99,3 +99,13 @@ def build_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = option(command)
     return command
+
+
+def trust_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Whose signature is asked for; `trust_of` makes the trust of them."""
+    command = click.option(
+        "--signed-since",
+        type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+        help="With --trust: refuse what was signed before this time (UTC), such as an older release.",
+    )(command)
+    return click.option("--trust", type=FOLDER, help="Load only what the holder of this public key signed.")(command)

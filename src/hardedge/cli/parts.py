@@ -10,9 +10,12 @@ import click
 from hardedge.errors import GateFailed
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from hardedge.contracts import Report
     from hardedge.deploy.gates import Gates
     from hardedge.deploy.plans import Order
+    from hardedge.deploy.signing import Trust
     from hardedge.train.recipe import Recipe
 
 
@@ -86,3 +89,16 @@ def finish(report: Report, out: Path, as_json: bool) -> None:
     undecided = [gate.name for gate in report.gates if gate.status != "pass"]
     if undecided:
         raise GateFailed(f"could not decide {', '.join(undecided)}. The report says why: {out / 'report.html'}")
+
+
+def trust_of(public_key: Path | None, since: datetime | None) -> Trust | None:
+    """Who is trusted, from --trust and --signed-since; None where nobody was named."""
+    from datetime import timezone
+
+    from hardedge.deploy.signing import read_trust
+
+    if public_key is None:
+        if since is not None:
+            raise click.UsageError("--signed-since needs --trust: without a key no signature is looked at.")
+        return None
+    return read_trust(public_key, since.replace(tzinfo=timezone.utc) if since else None)

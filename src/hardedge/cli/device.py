@@ -1,0 +1,32 @@
+"""Commands for the device: who is trusted, and what is missing here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hardedge.cli.options import FOLDER
+
+
+@click.command()
+@click.argument("artefact", type=FOLDER, required=False)
+@click.option("--key", type=FOLDER, help="The private key to sign with (Ed25519, PEM).")
+@click.option("--new-key", type=FOLDER, metavar="PATH", help="Write a new private key, and its public half PATH.pub.")
+def sign(artefact: Path | None, key: Path | None, new_key: Path | None) -> None:
+    """Sign a bundle or an engine.
+
+    Writes the signature beside the manifest (bundle.json.sig). On the device --trust KEY.pub loads what was signed with
+    this key, and nothing else; docs/runtime.md says what an unsigned manifest does not protect from.
+
+    Example: hardedge sign runs/a_bundle --key release.pem
+    """
+    from hardedge.deploy.signing import sign, write_keys
+
+    if (new_key is None) == (artefact is None and key is None) or (artefact is None) != (key is None):
+        raise click.UsageError("Give ARTEFACT and --key to sign, or --new-key alone to make a pair of keys.")
+    if new_key is not None:
+        click.echo(write_keys(new_key))
+    elif artefact is not None and key is not None:
+        made = sign(artefact, key)
+        click.echo(f"{artefact}: signed with {made.public_key[:16]}... on {made.signed}")
