@@ -13,7 +13,7 @@ from hardedge import __version__
 from hardedge.artefact import disk_errors
 from hardedge.cli.data import check, prepare, scenes, scribbles
 from hardedge.cli.deploying import bench, deploy, predict, run, verify
-from hardedge.cli.device import sign
+from hardedge.cli.device import doctor, sign
 from hardedge.cli.exporting import certify, export, keep, tune
 from hardedge.cli.training import edges, models, recipes, strip, train
 from hardedge.errors import HardedgeError, ToldElsewhere
@@ -39,6 +39,7 @@ COMMANDS = (
     certify,
     check,
     deploy,
+    doctor,
     edges,
     export,
     keep,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
-from hardedge.cli.options import FOLDER
+from hardedge.cli.options import FOLDER, json_option
+from hardedge.cli.parts import print_result
+from hardedge.errors import MissingHere
 
 
 @click.command()
@@ -30,3 +33,23 @@ def sign(artefact: Path | None, key: Path | None, new_key: Path | None) -> None:
     elif artefact is not None and key is not None:
         made = sign(artefact, key)
         click.echo(f"{artefact}: signed with {made.public_key[:16]}... on {made.signed}")
+
+
+@click.command()
+@click.argument("artefact", type=FOLDER, required=False)
+@json_option
+def doctor(artefact: Path | None, as_json: bool) -> None:
+    """Say what keeps engines from running here.
+
+    Names each obstacle (GPU, driver, CUDA, TensorRT, JetPack, onnxruntime) with the command that cures it; with an
+    engine or a bundle, what it needs. Exit code 3 when there is an obstacle.
+
+    Example: hardedge doctor runs/a_deploy/engines/tensorrt
+    """
+    from hardedge.deploy.description import describe
+    from hardedge.deploy.doctor import described, diagnose, engine_in
+
+    diagnosis = diagnose(describe(), engine_in(artefact))
+    print_result(diagnosis, described(diagnosis), as_json)
+    if diagnosis.obstacles:
+        sys.exit(MissingHere.exit_code)

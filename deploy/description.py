@@ -1,0 +1,210 @@
+"""What a machine has that engines need: every fact that `hardedge doctor` reasons about, gathered once."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Final
+
+from hardedge.contracts import Contract
+
+# whatever of these is installed is told: by distribution, in any spelling of - and _
+PACKAGES: Final = re.compile(
+    r"(hardedge|numpy|onnx|polygraphy|tensorrt.*|onnxruntime.*|cuda-(python|bindings|core)|torch|av|cryptography)"
+)
+MODULES: Final = ("tensorrt", "tensorrt_rtx", "onnxruntime", "cuda.bindings.runtime")
+_NVIDIA: Final = "0x10de"
+_IMPORT: Final = """
+import importlib, json, sys
+module = importlib.import_module(sys.argv[1])
+providers = getattr(module, "get_available_providers", list)()
+print(json.dumps({"version": str(getattr(module, "__version__", "")), "providers": providers}))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu(Contract):
+    """One GPU as the driver names it; its compute capability as 8.9, its memory in MiB, null where it is not told."""
+
+    name: str
+    capability: str | None
+    memory: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported(Contract):
+    """What came of importing a module: the version it says, or the error."""
+
+    version: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineDescription(Contract):
+    """A machine: what `hardedge doctor --json` tells under `machine`, and all that a diagnosis rests on.
+
+    `jetson` is the board's model and `l4t` its release (36.4.3), null elsewhere. `pci` says whether an NVIDIA device is
+    on the bus, null where there is no bus to look at; `driver_fault` is what nvidia-smi said instead of an answer;
+    `cuda` is the newest CUDA that the driver knows. `packages` are versions by distribution.
+    """
+
+    system: str
+    processor: str
+    python: str
+    container: bool
+    jetson: str | None
+    l4t: str | None
+    pci: bool | None
+    driver: str | None
+    driver_fault: str | None
+    cuda: str | None
+    gpus: tuple[Gpu, ...]
+    packages: dict[str, str]
+    imports: dict[str, Imported]
+    providers: tuple[str, ...]
+
+
+def describe(root: Path = Path("/")) -> MachineDescription:
+    """This machine; `root` is where /proc, /sys and /etc are looked for. Never raises for what a machine lacks."""
+    found = query_gpus()
+    imports, providers = import_all()
+    return MachineDescription(
+        system=f"{platform.system()} {platform.release()}",
+        processor=platform.machine(),
+        python=platform.python_version(),
+        container=(root / ".dockerenv").exists() or (root / "run/.containerenv").exists(),
+        jetson=jetson_model(root),
+        l4t=l4t_release(root),
+        pci=on_the_bus(root),
+        driver=found.driver,
+        driver_fault=found.fault,
+        cuda=cuda_of_the_driver() if found.driver else None,
+        gpus=found.gpus,
+        packages=installed(),
+        imports=imports,
+        providers=providers,
+    )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What nvidia-smi said: GPUs and the driver's version, or why there are none."""
+
+    gpus: tuple[Gpu, ...]
+    driver: str | None
+    fault: str | None
+
+
+def query_gpus() -> Answer:
+    """The GPUs that nvidia-smi lists; drivers that do not know `compute_cap` are asked without it."""
+    answer = _nvidia_smi("--query-gpu=name,memory.total,driver_version,compute_cap", "--format=csv,noheader,nounits")
+    if "compute_cap" in answer.stdout + answer.stderr:
+        answer = _nvidia_smi("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits")
+    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
+    rows = [row for row in rows if len(row) >= 3]
+    if answer.returncode != 0 or not rows:
+        said = (answer.stderr.strip() or answer.stdout.strip() or "no GPU listed").splitlines()
+        return Answer((), None, said[0])
+    return Answer(tuple(_gpu(row) for row in rows), rows[0][2], None)
+
+
+def _gpu(row: list[str]) -> Gpu:
+    capability = row[3] if len(row) > 3 and re.fullmatch(r"\d+\.\d+", row[3]) else None
+    return Gpu(name=row[0], capability=capability, memory=int(row[1]) if row[1].isdigit() else None)
+
+
+def cuda_of_the_driver() -> str | None:
+    """The newest CUDA version that the driver knows, from nvidia-smi's head; None where it does not tell."""
+    match = re.search(r"CUDA Version:\s*(\d+\.\d+)", _nvidia_smi().stdout)
+    return match[1] if match else None
+
+
+def _nvidia_smi(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["nvidia-smi", *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = "nvidia-smi: not found" if isinstance(error, FileNotFoundError) else f"nvidia-smi: {error}"
+        return subprocess.CompletedProcess(command, 127, "", said)
+
+
+def jetson_model(root: Path) -> str | None:
+    """The board's model where it is a Jetson: `NVIDIA Jetson Orin Nano Developer Kit`."""
+    text = _text(root / "proc/device-tree/model")
+    return text if text and "jetson" in text.lower() else None
+
+
+def l4t_release(root: Path) -> str | None:
+    """The release of Jetson Linux, 36.4.3; None where there is none."""
+    match = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", _text(root / "etc/nv_tegra_release") or "")
+    return f"{match[1]}.{match[2]}" if match else None
+
+
+def on_the_bus(root: Path) -> bool | None:
+    """Whether a display device of NVIDIA is on the PCI bus."""
+    bus = root / "sys/bus/pci/devices"
+    if not bus.is_dir():
+        return None
+    # class 0x03....: display controllers; the vendor's audio and network devices are others
+    return any(
+        _text(device / "vendor") == _NVIDIA and (_text(device / "class") or "").startswith("0x03")
+        for device in bus.iterdir()
+    )
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace").strip().rstrip("\x00")
+    except OSError:
+        return None
+
+
+def installed() -> dict[str, str]:
+    """The versions of the packages that matter, by distribution."""
+    found = {(each.metadata["Name"] or "").replace("_", "-").lower(): each.version for each in distributions()}
+    return {name: found[name] for name in sorted(found) if PACKAGES.fullmatch(name)}
+
+
+def import_all() -> tuple[dict[str, Imported], tuple[str, ...]]:
+    """Imports each native module that is there, each in a process of its own, since a broken one may crash.
+
+    Returns what came of each, and onnxruntime's providers.
+    """
+    there = [name for name in MODULES if _is_there(name)]
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
+        # not in the user's directory, which Python would put first on the import path
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
+        started = {name: subprocess.Popen([sys.executable, "-c", _IMPORT, name], **pipes) for name in there}  # type: ignore[call-overload]
+        answers = {name: _answer(process) for name, process in started.items()}
+    imports = {name: imported for name, (imported, _) in answers.items()}
+    return imports, answers["onnxruntime"][1] if "onnxruntime" in answers else ()
+
+
+def _answer(process: subprocess.Popen[str]) -> tuple[Imported, tuple[str, ...]]:
+    try:
+        out, errors = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return Imported(version=None, error="the import did not end within a minute"), ()
+    if process.returncode < 0:
+        return Imported(version=None, error=f"the import was ended by signal {-process.returncode}"), ()
+    if process.returncode:
+        return Imported(version=None, error=(errors.strip() or "no reason given").splitlines()[-1]), ()
+    told = json.loads(out.splitlines()[-1])
+    return Imported(version=told["version"], error=None), tuple(told["providers"])
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
