@@ -24,7 +24,7 @@ lint: .venv/installed ## format, lint, types, import contracts
 	$(BIN)/lint-imports
 
 bench: .venv/installed ## the measurements behind the figures in the documents
-	for benchmark in hardness_step losses confusion_metric loader training_switches scale; do $(BIN)/python benchmarks/$$benchmark.py || exit 1; done
+	for benchmark in hardness_step losses confusion_metric loader training_switches scale end_to_end export_time; do $(BIN)/python benchmarks/$$benchmark.py || exit 1; done
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

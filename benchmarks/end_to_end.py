@@ -1,0 +1,125 @@
+"""From a decoded image to a mask in onnxruntime: hardedge's graph against its bare session, and against the usual way.
+
+    python benchmarks/end_to_end.py [--size 512 1024] [--seconds 60] [--json]
+
+Arms, taking turns in blocks, there and back, each with a session of its own and the same weights:
+- session: `run` of the pixels-in, mask-out file, nothing around it; the baseline, and once more as its own control;
+- hardedge: the runner that deploy and predict use, uint8 image in, uint8 mask out;
+- usual: numpy's normalisation to float32 NCHW, the network alone as torch.onnx.export writes it, float logits out,
+  numpy's argmax.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+from measure import Timing, machine, timings
+from torch import nn
+
+from hardedge.console import waiting
+from hardedge.contracts import NetworkSpec, Normalisation, Profile
+from hardedge.data.street_scene import draw
+from hardedge.deploy.runtime import OnnxRuntimeRunner
+from hardedge.export.graph import PixelsToMask, onnx_from_network
+from hardedge.models import build_network
+
+NETWORKS = ("lraspp_mobilenet_v3_large", "segformer_b0", "deeplabv3plus_resnet18")
+BASELINE = "session"
+Masks = Callable[[], npt.NDArray[np.uint8]]
+
+
+def arms_of(network: nn.Module, image_BHWC: npt.NDArray[np.uint8], folder: Path) -> dict[str, Masks]:
+    """The arms for one network, all with its weights."""
+    _, height, width, _ = image_BHWC.shape
+    profile = Profile(min=(1, 64, 64), opt=(1, height, width), max=(4, height, width))
+    shipped = onnx_from_network(PixelsToMask(network, Normalisation()).eval(), profile, ("mask",), 20)
+    onnx.save(shipped, folder / "pixels.onnx")
+    example_BCHW = torch.zeros(1, 3, height, width)
+    program = torch.onnx.export(
+        network, (example_BCHW,), input_names=["input"], output_names=["logits"], dynamo=True, verbose=False
+    )
+    assert program is not None
+    program.save(folder / "logits.onnx")
+    session, again, usual = (
+        onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
+        for name in ("pixels.onnx", "pixels.onnx", "logits.onnx")
+    )
+    runner = OnnxRuntimeRunner(folder / "pixels.onnx")
+    return {
+        BASELINE: lambda: session.run(["mask"], {"image": image_BHWC})[0],
+        "session again": lambda: again.run(["mask"], {"image": image_BHWC})[0],
+        "hardedge": lambda: runner.masks(image_BHWC),
+        "usual": lambda: usual_way(usual, image_BHWC),
+    }
+
+
+def usual_way(session: onnxruntime.InferenceSession, image_BHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    mean, std = (np.array(values, np.float32) for values in (Normalisation().mean, Normalisation().std))
+    normalised_BHWC = (image_BHWC.astype(np.float32) / 255 - mean) / std
+    logits_BCHW = session.run(["logits"], {"input": normalised_BHWC.transpose(0, 3, 1, 2)})[0]
+    return np.asarray(logits_BCHW).argmax(1).astype(np.uint8)
+
+
+def measure(name: str, image_BHWC: npt.NDArray[np.uint8], seconds: float) -> tuple[dict[str, Timing], float]:
+    """Each arm's time, and the share of pixels where hardedge's mask is the usual way's."""
+    torch.manual_seed(0)
+    network = build_network(NetworkSpec(name=name, num_classes=19)).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        arms = arms_of(network, image_BHWC, Path(folder))
+        masks = {arm: run() for arm, run in arms.items()}
+        return timings(arms, BASELINE, seconds, torch.device("cpu")), float(
+            (masks["hardedge"] == masks["usual"]).mean()
+        )
+
+
+def print_table(results: dict[str, tuple[dict[str, Timing], float]], facts: dict[str, str], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, caption=", ".join(f"{key} {value}" for key, value in facts.items()))
+    for column in ("network", "arm", "ms", "ratio to its session", "95 % interval", "blocks", "same mask"):
+        table.add_column(column, justify="left" if column in ("network", "arm") else "right")
+    for network, (times, same) in results.items():
+        for arm, timing in times.items():
+            interval = f"{timing.low:.3f} .. {timing.high:.3f}"
+            alike = f"{100 * same:.4f} %" if arm == "usual" else ""
+            table.add_row(network, arm, f"{timing.ms:.1f}", f"{timing.ratio:.3f}", interval, str(timing.blocks), alike)
+    Console(width=None if os.isatty(1) else 140).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Decoded image to mask, in onnxruntime on the CPU.")
+    parser.add_argument("--size", type=int, nargs=2, default=(512, 1024), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--seconds", type=float, default=60.0, help="time for each network")
+    parser.add_argument("--network", action="append", help="only this one (may be repeated)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args()
+
+    height, width = args.size
+    scene_HWC = draw(0, 0)[0]
+    image_BHWC = np.ascontiguousarray(np.resize(scene_HWC, (1, height, width, 3)))
+    results = {}
+    for name in args.network or NETWORKS:
+        with waiting(f"{name}, about {args.seconds:.0f} s"):
+            results[name] = measure(name, image_BHWC, args.seconds)
+    facts = machine(torch.device("cpu")) | {"onnxruntime": onnxruntime.__version__}
+    if args.json:
+        told = {
+            name: {arm: dataclasses.asdict(one) for arm, one in times.items()} for name, (times, _) in results.items()
+        }
+        print(json.dumps({"machine": facts, "results": told}, indent=1))
+    else:
+        print_table(results, facts, f"decoded image to mask, 1x{height}x{width}, 19 classes")
+
+
+if __name__ == "__main__":
+    main()
