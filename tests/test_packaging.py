@@ -85,14 +85,3 @@ def test_training_without_the_extra_says_how_to_add_it(edge: Path, tmp_path: Pat
     assert done.returncode == 3
     assert "pip install 'hardedge[train]'" in done.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_dockerfile_copies_what_is_there_and_installs_with_the_tested_script() -> None:
-    lines = (ROOT / "Dockerfile").read_text().splitlines()
-    copied = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]]
-    assert {"models", "train", "export", "deploy", "src", "pyproject.toml"} <= set(copied)
-    assert all((ROOT / path).exists() for path in copied)
-    assert [line for line in lines if "install" in line and line.startswith("RUN")] == [
-        "RUN docker/install.sh edge",
-        "RUN docker/install.sh train",
-    ]

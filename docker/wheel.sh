@@ -1,0 +1,5 @@
+#!/bin/sh
+# Builds hardedge's wheel from the folder above this one: wheel.sh FOLDER
+set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+python3 -m pip wheel --no-cache-dir --no-deps --wheel-dir "${1:?usage: wheel.sh FOLDER}" "$here"
