@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.console import note, waiting
-from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, load
+from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, fitting, load, profiles_in_words
 from hardedge.deploy.engines import build
 from hardedge.deploy.machine import gpu_memory, machine, resident_memory
 from hardedge.deploy.overhead import TooSlow, compare_runners
@@ -54,14 +54,15 @@ def bench(
 
     A golden image, batched, is the input; half of `seconds` goes to the engines alone, half to the comparisons, ABBA
     interleaved. Engines that cannot run here are told and left out. Raises MissingHere when none can, BadInput for a
-    batch outside the bundle's profile.
+    batch that no profile of the bundle holds.
     """
     source = load(Bundle, bundle)
     require_sound(bundle, source)
-    if not source.profile.min[0] <= batch <= source.profile.max[0]:
-        least, most = source.profile.min[0], source.profile.max[0]
-        raise BadInput(f"--batch {batch}: the bundle's profile takes {least} to {most}. Give one of these.")
     images_BHWC = np.repeat(golden_image(bundle, source.golden[0])[None], batch, axis=0)
+    _, height, width, _ = images_BHWC.shape
+    if fitting(source.profiles, (batch, height, width)) is None:
+        known = profiles_in_words(source.profiles)
+        raise BadInput(f"--batch {batch}: no profile holds {batch}x{height}x{width}. The bundle has: {known}.")
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         arms = _arms(bundle, pairs, Path(folder), order or Order())
         runs = tuple(_timed(arm, images_BHWC, seconds / 2 / len(arms)) for arm in arms)

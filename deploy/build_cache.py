@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hardedge.console import note
 from hardedge.contracts import BuildOptions, Profile, sha256_of, write_atomically
 
 
@@ -24,7 +25,7 @@ class Recipe:
     builder: str
     builder_version: str
     device: str
-    profile: Profile
+    profiles: tuple[Profile, ...]
     options: BuildOptions
     build: int
 
@@ -67,11 +68,15 @@ class BuildCache:
         return None
 
     def keep(self, recipe: Recipe, plan: Path, seconds: float) -> None:
-        """Copies a plan into the cache."""
+        """Copies a plan into the cache; where it cannot be written, a note says so: the build itself is not lost."""
         kept, told = self._paths(recipe)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(kept, plan.read_bytes())
-        write_atomically(told, json.dumps({"sha256": sha256_of(kept), "seconds": seconds}).encode())
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(kept, plan.read_bytes())
+            write_atomically(told, json.dumps({"sha256": sha256_of(kept), "seconds": seconds}).encode())
+        except OSError as error:
+            kept.unlink(missing_ok=True)
+            note(f"{self.root} cannot be written ({error.strerror}): this build is not kept. Free some space there.")
 
     def lend_timings(self, recipe: Recipe, path: Path) -> None:
         """Copies the timings that fit, if any, to a path where a builder may change them."""
@@ -83,8 +88,11 @@ class BuildCache:
         """Keeps the timings that a builder left at a path, if it left any."""
         if path.is_file():
             kept = self._timings(recipe)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(kept, path.read_bytes())
+            try:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(kept, path.read_bytes())
+            except OSError as error:
+                note(f"{self.root} cannot be written ({error.strerror}): TensorRT's timings are not kept.")
 
     def _paths(self, recipe: Recipe) -> tuple[Path, Path]:
         folder = self.root / "plans"

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hardedge.deploy.builder import LACKING, PROGRESS
+
 
 def main(job: dict[str, Any]) -> None:
     """Writes one plan a device into the job's folder; the last line of stdout tells the version and the seconds."""
@@ -18,7 +20,7 @@ def main(job: dict[str, Any]) -> None:
     from polygraphy.logger import G_LOGGER
 
     from hardedge.contracts import BuildOptions
-    from hardedge.deploy.tensorrt_api import aim, configure, installed_version
+    from hardedge.deploy.tensorrt_api import aim, configure, installed_version, lacking_core, report_progress
 
     # errors only: they reach the user through the parent's message
     G_LOGGER.module_severity = G_LOGGER.ERROR
@@ -28,12 +30,17 @@ def main(job: dict[str, Any]) -> None:
     for device in job["devices"]:
         began = time.perf_counter()
 
-        def post(_builder: Any, _network: Any, config: Any, device: str = device) -> None:
+        def post(builder: Any, _network: Any, config: Any, device: str = device) -> None:
+            if fault := lacking_core(builder, options):
+                sys.exit(f"{LACKING}{fault}")
             aim(config, job["builder"], device)
             configure(config, job["builder"], options)
+            report_progress(config, job["builder"], lambda share: _tell(device, share))
 
         loaded = timings if timings and Path(timings).is_file() else None
-        config = polygraphy_trt.CreateConfig(profiles=[_profile(job["profile"])], load_timing_cache=loaded)
+        config = polygraphy_trt.CreateConfig(
+            profiles=[_profile(shapes) for shapes in job["profiles"]], load_timing_cache=loaded
+        )
         network = polygraphy_trt.NetworkFromOnnxPath(job["onnx"], strongly_typed=True)
         plan = polygraphy_trt.EngineBytesFromNetwork(
             network, polygraphy_trt.PostprocessConfig(config, post), save_timing_cache=timings
@@ -41,6 +48,10 @@ def main(job: dict[str, Any]) -> None:
         Path(job["folder"], f"{device}.plan").write_bytes(memoryview(plan))
         seconds[device] = time.perf_counter() - began
     print(json.dumps({"version": installed_version(job["builder"]), "seconds": seconds}))
+
+
+def _tell(device: str, share: float) -> None:
+    print(f"{PROGRESS}{json.dumps([device, round(share, 3)])}}}", flush=True)
 
 
 def _profile(shapes: dict[str, list[int]]) -> Any:

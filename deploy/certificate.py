@@ -11,6 +11,8 @@ from hardedge.errors import BadInput
 if TYPE_CHECKING:
     import onnx
 
+NO_CHECKPOINT = "no checkpoint: a network from elsewhere has no plain one to compare with"
+
 
 def recertified(directory: Path, bundle: Bundle) -> Certificate:
     """The bundle's certificate with levels 0 and 1 of the shipped file computed anew; level 2 as it was.
@@ -26,6 +28,8 @@ def _level0(issued: Level0, model: "onnx.ModelProto", bundle: Bundle) -> Level0:
     from hardedge.canonical import onnx_digest
 
     shipped = onnx_digest(model)
+    if issued.plain_digest is None:
+        return replace(issued, status="not run here", detail=NO_CHECKPOINT, shipped_digest=shipped)
     if shipped != issued.plain_digest:
         detail = f"the shipped file's digest is {shipped[:12]}..., the plain network's {issued.plain_digest[:12]}..."
         return _different(issued, shipped, detail)
@@ -48,6 +52,8 @@ def _level1(issued: Level1, model: "onnx.ModelProto", bundle: Bundle) -> Level1:
         shipped = census(model, bundle.profile.opt)
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise BadInput(f"the bundle's ONNX file does not run ({error}). Export it again.") from None
+    if issued.plain is None:
+        return Level1(status="not run here", detail=NO_CHECKPOINT, shipped=shipped, plain=None)
     differing = [name for name in vars(shipped) if getattr(shipped, name) != getattr(issued.plain, name)]
     if differing:
         detail = f"the shipped file and the plain network differ in {', '.join(differing).replace('_', '-')}"

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,12 +12,15 @@ from pathlib import Path
 import hardedge
 from hardedge.artefact import require_free, staged
 from hardedge.console import waiting
-from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, load, seal, sha256_of
+from hardedge.contracts import BuildOptions, Bundle, Engine, HealedNode, Profile, load, seal, sha256_of
+from hardedge.deploy.finite_files import finite_file
 from hardedge.deploy.healed_plans import compile_or_heal
 from hardedge.deploy.plans import Order, Plan, compile_plans
 from hardedge.deploy.soundness import model_path
 from hardedge.deploy.targets import Target, parse_target
 from hardedge.errors import MissingHere
+
+WEIGHTS = "model.onnx"  # what a stripped plan gets its weights from
 
 
 def build(
@@ -50,52 +54,67 @@ def build_all(
     for out in outs.values():
         require_free(out, force)
     source = load(Bundle, bundle)
-    onnx = model_path(bundle, source, precision)
+    shipped = model_path(bundle, source, precision)
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder, ExitStack() as stack:
-        with waiting(f"building for {', '.join(map(str, outs))}"):
-            plans = _plans(onnx, tuple(outs), source.profile, Path(folder), order)
+        onnx, healed = finite_file(bundle, source, shipped, Path(folder), order)
+        with waiting(f"building for {', '.join(map(str, outs))}") as tell:
+            plans = _plans(onnx, tuple(outs), source.profiles, Path(folder), replace(order, tell=tell))
         staging = {target: stack.enter_context(staged(out, force=force)) for target, out in outs.items()}
-        made = partial(_save, source, precision, order.options)
+        made = partial(_save, source, precision, order.options, healed, onnx)
         return tuple(made(target, plans[target], staging[target]) for target in outs)
 
 
-def rtx_plans(onnx: Path, targets: Sequence[str], profile: Profile) -> dict[str, bytes]:
+def rtx_plans(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> dict[str, bytes]:
     """The TensorRT-RTX plan of an ONNX file for each target (`tensorrt-rtx:sm86`); equal input gives equal bytes.
 
     Under a profile of one size, that is: for a range, the builder numbers its shape arithmetic anew in every build.
     """
-    with _rtx(onnx, targets, profile) as plans:
+    with _rtx(onnx, targets, profiles) as plans:
         return {str(target): plan.path.read_bytes() for target, plan in plans.items()}
 
 
-def rtx_digests(onnx: Path, targets: Sequence[str], profile: Profile) -> dict[str, str]:
+def rtx_digests(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> dict[str, str]:
     """The sha256 of each of rtx_plans, without holding them in memory."""
-    with _rtx(onnx, targets, profile) as plans:
+    with _rtx(onnx, targets, profiles) as plans:
         return {str(target): sha256_of(plan.path) for target, plan in plans.items()}
 
 
 @contextmanager
-def _rtx(onnx: Path, targets: Sequence[str], profile: Profile) -> Iterator[dict[Target, Plan]]:
+def _rtx(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> Iterator[dict[Target, Plan]]:
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
-        yield compile_plans("tensorrt-rtx", onnx, [parse_target(name) for name in targets], profile, Path(folder))
+        yield compile_plans("tensorrt-rtx", onnx, [parse_target(name) for name in targets], profiles, Path(folder))
 
 
-def _plans(onnx: Path, targets: Sequence[Target], profile: Profile, folder: Path, order: Order) -> dict[Target, Plan]:
+def _plans(
+    onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, order: Order
+) -> dict[Target, Plan]:
     plans: dict[Target, Plan] = {}
     for backend in ("tensorrt-rtx", "tensorrt"):
         wanted = [target for target in targets if target.backend == backend]
         if wanted:
-            plans |= compile_or_heal(backend, onnx, wanted, profile, folder, order)
+            plans |= compile_or_heal(backend, onnx, wanted, profiles, folder, order)
     for target in targets:
         if target.backend == "onnxruntime":
             plans[target] = Plan(onnx, "onnxruntime", onnxruntime_version(), 0.0)
     return plans
 
 
-def _save(bundle: Bundle, precision: str, options: BuildOptions, target: Target, plan: Plan, directory: Path) -> Engine:
+def _save(
+    bundle: Bundle,
+    precision: str,
+    options: BuildOptions,
+    healed: tuple[HealedNode, ...],
+    onnx: Path,
+    target: Target,
+    plan: Plan,
+    directory: Path,
+) -> Engine:
     session = target.backend == "onnxruntime"
     name = "model.onnx" if session else "model.plan"
     shutil.copyfile(plan.path, directory / name)
+    weights = WEIGHTS if options.strip_weights and not session else None
+    if weights:
+        shutil.copyfile(plan.onnx or onnx, directory / weights)
     engine = Engine(
         schema_id=Engine.SCHEMA,
         hardedge=hardedge.__version__,
@@ -107,10 +126,11 @@ def _save(bundle: Bundle, precision: str, options: BuildOptions, target: Target,
         onnx_digest=bundle.model(precision).onnx_digest,
         builder=plan.builder,
         builder_version=plan.builder_version,
-        profile=bundle.profile,
+        profiles=bundle.profiles,
         seconds=plan.seconds,
         options=BuildOptions() if session else options,
-        healed=plan.healed,
+        healed=(*healed, *plan.healed),
+        weights=weights,
     )
     return seal(directory, engine)
 

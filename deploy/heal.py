@@ -20,7 +20,7 @@ def nodes_to_pin(precisions: Mapping[str, str], refusal: str, attempt: Attempt) 
     after another; where it names none, or they do not help, the smallest set is searched by halves (QuickXplain, Junker
     2004), within 40 builds. It takes for granted that pinning more nodes never hurts.
     """
-    tries = _Tries(attempt, MOST_BUILDS)
+    tries = Tries(attempt, MOST_BUILDS)
     pins: frozenset[str] = frozenset()
     told: str | None = refusal
     while told is not None:
@@ -77,7 +77,7 @@ def _explained(
     return of_first + of_second
 
 
-class _Tries:
+class Tries:
     """Builds, each set once; after the last one everything counts as refused, so that more nodes are pinned."""
 
     def __init__(self, attempt: Attempt, most: int) -> None:
@@ -94,7 +94,14 @@ class _Tries:
 
 
 def in_words(healed: Sequence[HealedNode]) -> str:
-    """The healed nodes in one line."""
-    shown = ", ".join(f"{each.node} ({each.operator}, {each.precision})" for each in healed[:5])
-    more = f" and {len(healed) - 5} more" if len(healed) > 5 else ""
-    return f"{shown}{more} compute in FP32, as the builder refused: {healed[0].why}"
+    """The healed nodes in one line, by what made them so."""
+    causes = {"not finite": "as its values do not fit", "refused": "as the builder refused"}
+    groups = {cause: [each for each in healed if each.cause == cause] for cause in causes}
+    return "; ".join(
+        f"{_shown(group)} compute in FP32, {causes[cause]}: {group[0].why}" for cause, group in groups.items() if group
+    )
+
+
+def _shown(healed: Sequence[HealedNode]) -> str:
+    names = ", ".join(f"{each.node} ({each.operator}, {each.precision})" for each in healed[:5])
+    return names + (f" and {len(healed) - 5} more" if len(healed) > 5 else "")

@@ -16,27 +16,27 @@ from hardedge.deploy.targets import Target
 
 
 def compile_or_heal(
-    backend: str, onnx: Path, targets: Sequence[Target], profile: Profile, folder: Path, order: Order
+    backend: str, onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, order: Order
 ) -> dict[Target, Plan]:
     """As compile_plans; a refused network of less than FP32 is healed for each target that refuses it.
 
     Raises the refusal itself where the order forbids healing, or no set of nodes in FP32 helps.
     """
     try:
-        return compile_plans(backend, onnx, targets, profile, folder, order)
+        return compile_plans(backend, onnx, targets, profiles, folder, order)
     except Refused as refusal:
         if not order.heal:
             raise
         if len(targets) == 1:
-            return {targets[0]: _healed(backend, onnx, targets[0], profile, folder, order, refusal)}
+            return {targets[0]: _healed(backend, onnx, targets[0], profiles, folder, order, refusal)}
     plans: dict[Target, Plan] = {}
     for target in targets:
-        plans |= compile_or_heal(backend, onnx, [target], profile, folder, order)
+        plans |= compile_or_heal(backend, onnx, [target], profiles, folder, order)
     return plans
 
 
 def _healed(
-    backend: str, onnx: Path, target: Target, profile: Profile, folder: Path, order: Order, refusal: Refused
+    backend: str, onnx: Path, target: Target, profiles: Sequence[Profile], folder: Path, order: Order, refusal: Refused
 ) -> Plan:
     model = read_model(onnx)
     precisions = candidates(model)
@@ -44,7 +44,7 @@ def _healed(
 
     def built(pins: frozenset[str]) -> Plan:
         path.write_bytes(pinned(model, pins).SerializeToString())
-        return compile_plans(backend, path, [target], profile, folder, order)[target]
+        return compile_plans(backend, path, [target], profiles, folder, order)[target]
 
     def attempt(pins: frozenset[str]) -> str | None:
         try:
@@ -63,4 +63,4 @@ def _healed(
         for name in chosen
     )
     note(f"{target}: {in_words(healed)}")
-    return replace(plan, healed=healed)
+    return replace(plan, healed=healed, onnx=path)

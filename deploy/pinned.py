@@ -95,10 +95,15 @@ class _Pinned:
         return self.types.get(name) in (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
     def _unquantised(self, name: str) -> str:
-        """What was quantised to give this value; the value itself where it was not, or where it is a stored weight."""
+        """What was quantised or narrowed to give this value; the value itself where it was not, or is a weight."""
+        from onnx import TensorProto
+
         dequantise = self.made_by.get(name)
-        if dequantise is None or dequantise.op_type != "DequantizeLinear":
+        if dequantise is None or dequantise.op_type not in ("DequantizeLinear", "Cast"):
             return name
+        if dequantise.op_type == "Cast":
+            narrowed = self._narrow(name) and self.types.get(dequantise.input[0]) == TensorProto.FLOAT
+            return dequantise.input[0] if narrowed else name
         quantise = self.made_by.get(dequantise.input[0])
         return quantise.input[0] if quantise is not None and quantise.op_type == "QuantizeLinear" else name
 

@@ -2,10 +2,7 @@
 
 import importlib.util
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -13,6 +10,7 @@ from pathlib import Path
 
 from hardedge.contracts import BuildOptions, HealedNode, Profile, sha256_of
 from hardedge.deploy.build_cache import BuildCache, Recipe
+from hardedge.deploy.builder import LACKING, Ended, Tell, run_builder
 from hardedge.deploy.machine import gpu_name
 from hardedge.deploy.targets import Target
 from hardedge.deploy.tensorrt_api import MODULES, unsupported
@@ -26,13 +24,17 @@ _HARMLESS = "CUDA driver version is insufficient"
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled network on disk: its builder, the builder's version, the seconds it took, and nodes left in FP32."""
+    """A compiled network on disk: its builder, the builder's version, the seconds it took, and nodes left in FP32.
+
+    `onnx` is the file that it was made from, where that is not the one that was given.
+    """
 
     path: Path
     builder: str
     builder_version: str
     seconds: float
     healed: tuple[HealedNode, ...] = ()
+    onnx: Path | None = None
 
 
 class Refused(BadInput):
@@ -50,23 +52,29 @@ class Refused(BadInput):
 class Order:
     """How plans are to be built: the options, where builds are kept (None: nowhere), and which of several builds.
 
-    `heal` allows nodes in FP32 where the builder refuses them in less.
+    `heal` allows nodes in FP32 where the builder refuses them in less; `tell` shows what a build is at.
     """
 
     options: BuildOptions = field(default_factory=BuildOptions)
     cache: BuildCache | None = None
     build: int = 0
     heal: bool = True
+    tell: Tell | None = None
 
 
 def compile_plans(
-    backend: str, onnx: Path, targets: Sequence[Target], profile: Profile, folder: Path, order: Order | None = None
+    backend: str,
+    onnx: Path,
+    targets: Sequence[Target],
+    profiles: Sequence[Profile],
+    folder: Path,
+    order: Order | None = None,
 ) -> dict[Target, Plan]:
     """Compiles an ONNX file for targets of one backend into `folder`, in one builder process.
 
-    What the order's cache holds is taken from there. Raises BadInput with the builder's errors when it refuses the
-    network and for options that it does not have, MissingHere when it is not installed or finds no GPU where it needs
-    one.
+    A plan has every profile, in their order. What the order's cache holds is taken from there. Raises BadInput with
+    the builder's errors when it refuses the network and for options that it does not have, MissingHere when it is not
+    installed or finds no GPU where it needs one.
     """
     order = order or Order()
     builder = MODULES[backend]
@@ -75,8 +83,8 @@ def compile_plans(
     if faults:
         raise listed(f"{builder} cannot build with these options", faults, "Leave them out for this target.")
     if order.cache is None:
-        return _built(builder, onnx, targets, profile, folder, order.options, None)
-    recipes = {target: _recipe(builder, onnx, target, profile, order) for target in targets}
+        return _built(builder, onnx, targets, profiles, folder, order, None)
+    recipes = {target: _recipe(builder, onnx, target, profiles, order) for target in targets}
     kept = {target: found for target in targets if (found := order.cache.find(recipes[target]))}
     plans = {
         target: Plan(found.path, builder, recipes[target].builder_version, found.seconds)
@@ -88,7 +96,7 @@ def compile_plans(
         timings = folder / "timings" if builder == "tensorrt" else None
         if timings:
             order.cache.lend_timings(recipes[missing[0]], timings)
-        made = _built(builder, onnx, missing, profile, folder, order.options, timings)
+        made = _built(builder, onnx, missing, profiles, folder, order, timings)
         for target, plan in made.items():
             order.cache.keep(recipes[target], plan.path, plan.seconds)
         if timings:
@@ -97,13 +105,13 @@ def compile_plans(
     return plans
 
 
-def _recipe(builder: str, onnx: Path, target: Target, profile: Profile, order: Order) -> Recipe:
+def _recipe(builder: str, onnx: Path, target: Target, profiles: Sequence[Profile], order: Order) -> Recipe:
     return Recipe(
         onnx_sha256=sha256_of(onnx),
         builder=builder,
         builder_version=version(builder),
         device=target.device or gpu_name() or "unknown",
-        profile=profile,
+        profiles=tuple(profiles),
         options=order.options,
         build=order.build,
     )
@@ -113,9 +121,9 @@ def _built(
     builder: str,
     onnx: Path,
     targets: Sequence[Target],
-    profile: Profile,
+    profiles: Sequence[Profile],
     folder: Path,
-    options: BuildOptions,
+    order: Order,
     timings: Path | None,
 ) -> dict[Target, Plan]:
     devices = {target: target.device or "here" for target in targets}
@@ -124,23 +132,14 @@ def _built(
         "onnx": str(onnx.resolve()),
         "devices": list(devices.values()),
         "folder": str(folder),
-        "profile": {"min": profile.min, "opt": profile.opt, "max": profile.max},
-        "options": asdict(options),
+        "profiles": [{"min": profile.min, "opt": profile.opt, "max": profile.max} for profile in profiles],
+        "options": asdict(order.options),
         "timings": str(timings) if timings else None,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "hardedge.deploy.build_process", json.dumps(job)],
-        env={**os.environ, "POLYGRAPHY_USE_TENSORRT_RTX": "1" if builder == "tensorrt_rtx" else "0"},
-        # not the user's directory, which Python would put first on the child's import path
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
+    done = run_builder(job, order.tell)
+    if done.status != 0:
         raise _refusal(builder, onnx, done)
-    made = json.loads(done.stdout.splitlines()[-1])
+    made = json.loads(done.output.splitlines()[-1])
     return {
         target: Plan(folder / f"{device}.plan", builder, made["version"], made["seconds"][device])
         for target, device in devices.items()
@@ -158,11 +157,20 @@ def _require_builder(builder: str) -> None:
     )
 
 
-def _refusal(builder: str, onnx: Path, done: subprocess.CompletedProcess[str]) -> HardedgeError:
-    errors = builder_errors(done.stdout + done.stderr)
-    if done.returncode < 0:
-        errors.append(f"the builder was ended by signal {-done.returncode}")
+def _refusal(builder: str, onnx: Path, done: Ended) -> HardedgeError:
+    errors = builder_errors(done.output + done.errors)
+    if done.status < 0:
+        errors.append(f"the builder was ended by signal {-done.status}")
     reasons = "\n".join(f"  {line}" for line in errors)
+    lacking = done.errors.rpartition(LACKING)
+    if lacking[1]:
+        return MissingHere(f"{lacking[2].strip()}. Build without --dla, or on a device that has it.")
+    if done.out_of_memory:
+        return MissingHere(
+            f"{builder} ran out of memory while it built {onnx}:\n{reasons}\n"
+            "Free memory, or give it less to do: --workspace MIB, --optimization-level 0, a smaller profile. "
+            "What was built before is kept."
+        )
     if builder == "tensorrt" and any("CUDA" in line for line in errors):
         return MissingHere(
             f"{builder} cannot build here:\n{reasons}\n"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hardedge.artefact import require_free, staged
 from hardedge.console import note, tracked
-from hardedge.contracts import Bundle, Profile, Task, load
+from hardedge.contracts import Bundle, Profile, Task, fitting, load, profiles_in_words
 from hardedge.data.folder import IMAGE_SUFFIXES
 from hardedge.data.palette import overlay, save_mask
 from hardedge.deploy.runtime import OnnxRuntimeRunner
@@ -40,13 +40,13 @@ def predict(
     `images` are files and folders. Pixels are used as they are stored, as in training: grey and palette images become
     RGB, transparency is dropped, and an EXIF rotation is not applied (a note on stderr tells). Raises BadInput for an
     altered bundle and, all together and before any work, for inputs that are missing, not an image, of one name, or
-    outside the bundle's profile; MissingHere when the target cannot run here.
+    of a size that no profile of the bundle holds; MissingHere when the target cannot run here.
     """
     require_free(out, force, [bundle, *images])
     device = onnxruntime_device(target)
     source = load(Bundle, bundle)
     paths = image_paths(images)
-    require_usable(paths, source.profile)
+    require_usable(paths, source.profiles)
     with (
         closing(OnnxRuntimeRunner(model_path(bundle, source, "fp32"), device)) as runner,
         staged(out, force=force) as partial,
@@ -113,13 +113,13 @@ def shown(faults: list[str]) -> list[str]:
     return [*faults[:SHOWN], f"and {more} more"] if more > 0 else faults
 
 
-def require_usable(paths: Sequence[Path], profile: Profile) -> None:
+def require_usable(paths: Sequence[Path], profiles: tuple[Profile, ...]) -> None:
     """Reads every image's header; raises BadInput with all faults, notes the rotations that are not applied."""
     faults, rotated = [], []
     for path in paths:
         try:
             with opened(path) as image:
-                faults += [f"{path}: {fault}" for fault in header_faults(image, profile)]
+                faults += [f"{path}: {fault}" for fault in header_faults(image, profiles)]
                 rotated += [path.name] if is_rotated(image) else []
         except BadInput as error:
             faults.append(str(error))
@@ -130,15 +130,14 @@ def require_usable(paths: Sequence[Path], profile: Profile) -> None:
         note(f"EXIF rotation is not applied, as in training: {names}. Masks fit the pixels as they are stored.")
 
 
-def header_faults(image: Image, profile: Profile) -> list[str]:
+def header_faults(image: Image, profiles: tuple[Profile, ...]) -> list[str]:
     """What keeps an image from this network: its depth, its size."""
     faults = []
     if image.mode not in MODES:
         faults.append(f"mode {image.mode}, expected 8 bits per channel")
-    (_, low_height, low_width), (_, high_height, high_width) = profile.min, profile.max
-    if not (low_height <= image.height <= high_height and low_width <= image.width <= high_width):
-        allowed = f"{low_width}x{low_height} to {high_width}x{high_height}"
-        faults.append(f"{image.width}x{image.height}, but the bundle's profile takes {allowed}")
+    if fitting(profiles, (1, image.height, image.width)) is None:
+        known = profiles_in_words(profiles)
+        faults.append(f"1x{image.height}x{image.width}, but the bundle's profiles hold: {known}")
     return faults
 
 

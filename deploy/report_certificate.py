@@ -25,7 +25,8 @@ def level(title: str, check: Check | Level0 | Level1 | Level2, *children: Markup
 
 
 def level0(found: Level0) -> Markup:
-    arms = [("shipped model", digest(found.shipped_digest)), ("plain network", digest(found.plain_digest))]
+    arms = [("shipped model", digest(found.shipped_digest))]
+    arms += [("plain network", digest(found.plain_digest))] if found.plain_digest else []
     graphs = level("Level 0: graph", found, facts(arms))
     return tag("div", graphs, level("Level 0: engines", found.rtx_engines, engine_arms(found.engines)))
 
@@ -47,6 +48,9 @@ def engine_arms(engines: Sequence[EngineArms]) -> Markup | None:
 
 
 def level1(found: Level1) -> Markup:
+    if found.plain is None:
+        counted = zip(CENSUS, census(found.shipped), strict=True)
+        return level("Level 1: census", found, table("What the graph is made of", ("what", "shipped model"), counted))
     rows = [
         (name, badge("identical" if shipped == plain else "different"), shipped, plain)
         for name, shipped, plain in zip(CENSUS, census(found.shipped), census(found.plain), strict=True)

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import Engine, load
+from hardedge.contracts import BuildOptions, Engine, Profile, fitting, load, profiles_in_words
 from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.plans import error_lines
 from hardedge.deploy.soundness import require_sound_model
 from hardedge.deploy.targets import parse_target
-from hardedge.deploy.tensorrt_api import MODULES, host_code_runtime, installed_version, layers_of
+from hardedge.deploy.tensorrt_api import MODULES, installed_version, layers_of, refitted, runtime_for
 from hardedge.errors import BadInput, HardedgeError, MissingHere
 
 Pixels = npt.NDArray[np.uint8]
@@ -82,16 +82,31 @@ class OnnxRuntimeRunner:
 
 
 class TensorRTRunner:
-    """A plan in TensorRT or TensorRT-RTX through Polygraphy, on this machine's GPU; copies to and from it included."""
+    """A plan in TensorRT or TensorRT-RTX through Polygraphy, on this machine's GPU; copies to and from it included.
 
-    def __init__(self, name: str, plan: bytes, rtx: bool, host_code: bool = False) -> None:
+    `profiles` are the plan's, in their order: images run in the first that holds their size. `options` are those that
+    it was built with, `weights` the ONNX file that a plan without weights gets them from.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        plan: bytes,
+        rtx: bool,
+        profiles: tuple[Profile, ...],
+        options: BuildOptions,
+        weights: bytes | None,
+    ) -> None:
         backend = _polygraphy_trt(rtx)
         self._builder = MODULES["tensorrt-rtx" if rtx else "tensorrt"]
         with _told(f"{name} does not load on this machine", "Build it here, with this machine's TensorRT."):
-            # a version-compatible plan brings its runtime along; others are never let run code on the host
-            runtime = host_code_runtime(self._builder, backend.get_trt_logger()) if host_code else None
-            self._runner: Any = backend.TrtRunner(backend.EngineFromBytes(plan, runtime=runtime))
+            logger = backend.get_trt_logger()
+            engine = backend.EngineFromBytes(plan, runtime=runtime_for(self._builder, logger, options))()
+            if weights is not None:
+                engine = refitted(engine, self._builder, logger, weights)
+            self._runner: Any = backend.TrtRunner(engine)
             self._runner.activate()
+        self._profiles, self._active = profiles, 0
         self._images: Any = None  # the copy of parts' input on the GPU
 
     def layers(self) -> list[dict[str, Any]]:
@@ -100,6 +115,7 @@ class TensorRTRunner:
 
     def masks(self, images_BHWC: Pixels) -> Pixels:
         with _told(f"images of {_shape(images_BHWC)} do not run", _WITHIN):
+            self._select(images_BHWC)
             outputs = self._runner.infer({"image": np.ascontiguousarray(images_BHWC)})
         masks_BHW = outputs.get("mask")
         if masks_BHW is None or masks_BHW.dtype != np.uint8:
@@ -108,10 +124,25 @@ class TensorRTRunner:
         # the runner uses its host buffer again for the next images
         return np.array(masks_BHW, np.uint8)
 
+    def _select(self, images_BHWC: Pixels) -> None:
+        """Makes the profile that holds the images the active one; raises BadInput naming the sizes where none does."""
+        batch, height, width = images_BHWC.shape[:3]
+        place = fitting(self._profiles, (batch, height, width))
+        if place is None:
+            known = profiles_in_words(self._profiles)
+            raise BadInput(
+                f"images of {batch}x{height}x{width} fit no profile of the engine: {known}. "
+                "Resize them, or export the bundle with this size."
+            )
+        if place != self._active:
+            self._runner.set_profile(place)
+            self._active = place
+
     def parts(self, images_BHWC: Pixels) -> Parts:
         from polygraphy.cuda import DeviceArray
 
         with _told(f"images of {_shape(images_BHWC)} do not run", _WITHIN):
+            self._select(images_BHWC)
             if self._images is None or self._images.shape != images_BHWC.shape:
                 self._images = DeviceArray(images_BHWC.shape, images_BHWC.dtype)
             began = time.perf_counter()
@@ -143,15 +174,32 @@ def open_runner(engine: Path) -> Runner:
         return OnnxRuntimeRunner(plan, target.device or "cpu")
     _require_same_device(manifest, target.device)
     _require_same_version(manifest, MODULES[target.backend])
+    weights = _weights(engine, manifest)
     rtx = target.backend == "tensorrt-rtx"
-    return TensorRTRunner(str(plan), _vouched(plan, manifest), rtx, host_code=manifest.options.version_compatible)
+    return TensorRTRunner(
+        str(plan), _vouched(engine, manifest.plan, manifest), rtx, manifest.profiles, manifest.options, weights
+    )
 
 
-def _vouched(plan: Path, manifest: Engine) -> bytes:
+def _weights(engine: Path, manifest: Engine) -> bytes | None:
+    """The ONNX file of a plan without weights; None where the plan has its own."""
+    if manifest.options.strip_weights != (manifest.weights is not None):
+        raise BadInput(f"{engine / Engine.FILE}: weights and options do not fit each other. Build the engine again.")
+    if manifest.weights is None:
+        return None
+    if manifest.weights not in manifest.files:
+        raise BadInput(
+            f"{engine / Engine.FILE}, weights: {manifest.weights} is not among its files. Build the engine again."
+        )
+    require_sound_model(engine / manifest.weights)
+    return _vouched(engine, manifest.weights, manifest)
+
+
+def _vouched(engine: Path, name: str, manifest: Engine) -> bytes:
     # hashed once more in memory: the file may have been replaced since the manifest was checked
-    content = plan.read_bytes()
-    if hashlib.sha256(content).hexdigest() != manifest.files[manifest.plan]:
-        raise BadInput(f"{plan} changed while it was read. Copy or build the engine again.")
+    content = (engine / name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != manifest.files[name]:
+        raise BadInput(f"{engine / name} changed while it was read. Copy or build the engine again.")
     return content
 
 
@@ -258,6 +306,6 @@ def _told(problem: str, cure: str) -> Iterator[None]:
     try:
         with redirect_stdout(printed), redirect_stderr(printed):
             yield
-    except (PolygraphyException, RuntimeError, OSError) as error:
+    except (PolygraphyException, RuntimeError, OSError, ValueError) as error:
         reasons = "; ".join(error_lines(printed.getvalue())) or str(error)
         raise MissingHere(f"{problem} ({reasons}). {cure}") from error

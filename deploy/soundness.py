@@ -80,7 +80,7 @@ def require_sound_model(path: Path) -> None:
     model = read_model(path)
     if not all(isinstance(name, str) for name in _names(model)):
         raise BadInput(f"{path}: a name in it is not UTF-8. {_CURE}")
-    faults = [fault for tensor in _tensors(model) if (fault := _tensor_fault(tensor))]
+    faults = [f"{_reading(model, tensor)}: {fault}" for tensor in _tensors(model) if (fault := _tensor_fault(tensor))]
     for values, name, rank in ((model.graph.input, "image", 4), (model.graph.output, "mask", 3)):
         faults += _value_faults(list(values), name, rank)
     faults = faults or _graph_faults(model)
@@ -103,19 +103,26 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
         yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
 
 
+def _reading(model: onnx.ModelProto, tensor: onnx.TensorProto) -> str:
+    """The weight's name with the first node that reads it."""
+    nodes = (node for node in model.graph.node if tensor.name and tensor.name in node.input)
+    reads = next((f", which {node.name or node.output[0]} ({node.op_type}) reads" for node in nodes), "")
+    return f"{tensor.name}{reads}"
+
+
 def _tensor_fault(tensor: onnx.TensorProto) -> str | None:
     import onnx.numpy_helper
 
     # before to_array, which makes an array of this size out of whatever is there
     count = math.prod(tensor.dims)
     if min(tensor.dims, default=1) < 0 or count > 16 * tensor.ByteSize():
-        return f"{tensor.name}: {count} values in {tensor.ByteSize()} bytes"
+        return f"{count} values in {tensor.ByteSize()} bytes"
     try:
         values = onnx.numpy_helper.to_array(tensor)
     except Exception as error:  # numpy's and onnx's own, which have no common base
-        return f"{tensor.name}: cannot be read ({error})"
+        return f"cannot be read ({error})"
     nan = np.count_nonzero(np.isnan(values)) if tensor.data_type in _floats() else 0
-    return f"{tensor.name}: {nan} of {values.size} values are NaN" if nan else None
+    return f"{nan} of {values.size} values are NaN" if nan else None
 
 
 def _floats() -> tuple[int, ...]:

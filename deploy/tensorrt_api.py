@@ -14,18 +14,23 @@ What is touched below has one name in all of them, but for these (a test holds t
 | Builder.platform_has_fast_fp16 | yes | yes | yes | yes | no | no | never asked; the audit looks at the engine |
 
 A name that exists may still do nothing: TensorRT-RTX has the timing cache and the hardware compatibility level, but the
-first is a no-op and the second refused with a warning (1.7.1). Networks are always STRONGLY_TYPED: that member is in
-all of them, and every layer takes it from 10.12 on.
+first is a no-op and the second refused with a warning (1.7.1). It has DLA's names and no DLA core, and where no CUDA
+driver answers it fails on every plan that can be refitted, so it makes none without weights. DLA is in TensorRT 10 for
+Jetson and in 11 from 11.4.1 there (NVIDIA's documents): a builder is asked how many cores it has.
+
+Networks are always STRONGLY_TYPED: that member is in all of them, and every layer takes it from 10.12 on.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from hardedge.contracts import BuildOptions
+from hardedge.deploy.builder import Shares
 
 if TYPE_CHECKING:
     import tensorrt_rtx as trt
@@ -63,13 +68,74 @@ def configure(config: trt.IBuilderConfig, builder: str, options: BuildOptions) -
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.hardware_compatible:
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    if options.strip_weights:
+        config.set_flag(trt.BuilderFlag.STRIP_PLAN)
+        # the weights that come back are the same: the builder may optimise for them
+        config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)
+    if options.dla is not None:
+        config.default_device_type = trt.DeviceType.DLA
+        config.DLA_core = options.dla
+        config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
-def host_code_runtime(builder: str, logger: object) -> trt.Runtime:
-    """A runtime for version-compatible engines, which carry a runtime of their own: host code of the plan runs."""
+def lacking_core(builder: trt.Builder, options: BuildOptions) -> str | None:
+    """Why the DLA core that was asked for cannot be had on this device, in words; None where it can, or none was."""
+    if options.dla is None or options.dla < builder.num_DLA_cores:
+        return None
+    return f"DLA core {options.dla}: this device has {builder.num_DLA_cores or 'no'} DLA cores, counted from 0"
+
+
+def report_progress(config: trt.IBuilderConfig, builder: str, tell: Callable[[float], None]) -> None:
+    """Calls `tell` with the share of the build that is done, 0..1, whenever it has grown by a percent."""
+    trt = tensorrt_module(builder)
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[name-defined,misc]  # the module is chosen at run time
+        def __init__(self) -> None:
+            super().__init__()
+            self.shares = Shares()
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            self.shares.started(phase, parent, steps)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            share = self.shares.stepped(phase, step)
+            if share is not None:
+                tell(share)
+            return True  # False would end the build
+
+        def phase_finish(self, phase: str) -> None:
+            self.shares.finished(phase)
+
+    config.progress_monitor = Monitor()
+
+
+def refitted(engine: trt.ICudaEngine, builder: str, logger: object, onnx: bytes) -> trt.ICudaEngine:
+    """An engine without weights, given those of the ONNX file that it was built from; ValueError where they do not fit.
+
+    It needs the device, as the engine does.
+    """
+    trt = tensorrt_module(builder)
+    refitter = trt.Refitter(engine, logger)
+    parser = trt.OnnxParserRefitter(refitter, logger)
+    if not parser.refit_from_bytes(onnx):
+        raise ValueError("the ONNX file's weights are not those that the plan lacks")
+    missing = refitter.get_missing_weights()
+    if missing or not refitter.refit_cuda_engine():
+        raise ValueError(f"the plan could not be given its weights (missing: {', '.join(missing[:5]) or 'none'})")
+    return engine
+
+
+def runtime_for(builder: str, logger: object, options: BuildOptions) -> trt.Runtime:
+    """A runtime that loads plans of these options.
+
+    Version-compatible plans carry a runtime of their own: only for these may host code of the plan run.
+    """
     trt = tensorrt_module(builder)
     runtime = trt.Runtime(logger)
-    runtime.engine_host_code_allowed = True
+    if options.version_compatible:
+        runtime.engine_host_code_allowed = True
+    if options.dla is not None:
+        runtime.DLA_core = options.dla
     return runtime
 
 
@@ -80,8 +146,12 @@ def unsupported(builder: str, options: BuildOptions) -> list[str]:
     said = {
         "hardware compatibility": options.hardware_compatible,
         "version compatibility": options.version_compatible,
+        "DLA": options.dla is not None,
     }
-    return [f"{name}: TensorRT-RTX has none" for name, wanted in said.items() if wanted]
+    faults = [f"{name}: TensorRT-RTX has none" for name, wanted in said.items() if wanted]
+    if options.strip_weights:
+        faults.append("plans without weights: TensorRT-RTX makes none without a CUDA driver (1.7.1 fails on them)")
+    return faults
 
 
 def layers_of(engine: trt.ICudaEngine, builder: str) -> list[dict[str, Any]]:

@@ -103,19 +103,29 @@ def _inputs(directory: Path, engines: Sequence[Path], data: Path | None) -> Inpu
     dataset = open_dataset(data) if data else None
     if dataset:
         parities.require_same_data(bundle, dataset)
-    return Inputs(directory, bundle, {path: _engine_of(bundle, path) for path in engines}, dataset)
+    return Inputs(directory, bundle, {path: _engine_of(directory, bundle, path) for path in engines}, dataset)
 
 
-def _engine_of(bundle: Bundle, directory: Path) -> Engine:
+def _engine_of(source: Path, bundle: Bundle, directory: Path) -> Engine:
     engine = load(Engine, directory)
     if engine.made_from != bundle.digest:
         raise BadInput(f"{directory} was built from another bundle. Build it again from this one: hardedge deploy")
     if engine.onnx_digest != bundle.model(engine.precision).onnx_digest:
         raise BadInput(f"{directory} was built from another ONNX file than the bundle's. Build it again from this one.")
-    onnx = bundle.files[bundle.model(engine.precision).path]
-    if engine.builder == "onnxruntime" and engine.files[engine.plan] != onnx:
+    if engine.builder == "onnxruntime" and not _of_bundle(source, bundle, directory, engine):
         raise BadInput(f"{directory / engine.plan} is not the bundle's ONNX file. Build the engine again.")
     return engine
+
+
+def _of_bundle(source: Path, bundle: Bundle, directory: Path, engine: Engine) -> bool:
+    """Whether a session's file is the bundle's, but for the nodes that were healed."""
+    name = bundle.model(engine.precision).path
+    if not engine.healed:
+        return engine.files[engine.plan] == bundle.files[name]
+    from hardedge.canonical import onnx_digest
+
+    expected = pinned(read_model(source / name), {each.node for each in engine.healed})
+    return onnx_digest(read_model(directory / engine.plan)) == onnx_digest(expected)
 
 
 def _run_all(inputs: Inputs, seconds: float) -> Runs:

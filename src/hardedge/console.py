@@ -1,6 +1,6 @@
 """What a person sees while something runs: progress on stderr, quiet when it is piped."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -15,16 +15,16 @@ def note(message: str) -> None:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """A spinner with the time spent, for one step whose length nobody knows."""
+def waiting(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner with the time spent, for one step whose length nobody knows; call what it gives to say more."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        progress.add_task(what, total=None)
-        yield
+        task = progress.add_task(what, total=None)
+        yield lambda now: progress.update(task, description=now)
 
 
 def tracked(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

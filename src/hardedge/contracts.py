@@ -17,7 +17,7 @@ from hardedge.errors import BadInput, listed
 Json: TypeAlias = object  # any JSON value
 Status = Literal["identical", "equivalent", "implied", "different", "inconclusive", "not run here"]
 Verdict = Literal["pass", "fail", "inconclusive"]
-HardnessSource = Literal["branch", "confidence"]
+HardnessSource = Literal["branch", "confidence", "none"]
 
 ZERO_DIGEST = "0" * 64
 MOST_PIXELS = 1 << 30  # of one batch: no GPU holds the activations of more
@@ -157,12 +157,40 @@ class Profile(Contract):
     min: tuple[int, int, int]
     opt: tuple[int, int, int]
     max: tuple[int, int, int]
+    name: str = "default"
 
     def __post_init__(self) -> None:
-        if not all(1 <= least <= typical <= most for least, typical, most in zip(*vars(self).values(), strict=True)):
+        bounds = zip(self.min, self.opt, self.max, strict=True)
+        if not all(1 <= least <= typical <= most for least, typical, most in bounds):
             raise ValueError("expected 1 <= min <= opt <= max for batch, height and width")
         if math.prod(self.max) > MOST_PIXELS:
             raise ValueError(f"max has {math.prod(self.max)} pixels, more than {MOST_PIXELS}")
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise ValueError(f"name {self.name!r}: expected letters, digits, '.', '_' and '-'")
+
+    def holds(self, size: tuple[int, int, int]) -> bool:
+        """Whether (batch, height, width) lies inside."""
+        return all(low <= length <= high for low, length, high in zip(self.min, size, self.max, strict=True))
+
+    def __str__(self) -> str:
+        least, most = ("x".join(map(str, size)) for size in (self.min, self.max))
+        return f"{self.name} {least} to {most}" if least != most else f"{self.name} {least}"
+
+
+def fitting(profiles: tuple[Profile, ...], size: tuple[int, int, int]) -> int | None:
+    """The place of the first profile that holds (batch, height, width); None where none does."""
+    return next((place for place, profile in enumerate(profiles) if profile.holds(size)), None)
+
+
+def profiles_in_words(profiles: tuple[Profile, ...]) -> str:
+    """The profiles by name with their sizes: `small 1x64x64 to 4x512x1024; large ...`."""
+    return "; ".join(map(str, profiles)) + " (batch x height x width)"
+
+
+def _require_profiles(profiles: tuple[Profile, ...]) -> None:
+    names = [profile.name for profile in profiles]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"profiles: expected one or more, each of its own name, got {', '.join(names) or 'none'}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +262,7 @@ class EngineCheck(Contract):
 class Conversion(Contract):
     """How a file of another precision was made from model.onnx, and what was measured of it.
 
-    `multiply_adds` are those of the profile's typical size by the precision that they are computed in.
+    `multiply_adds` are those of the first profile's typical size by the precision that they are computed in.
     """
 
     tool: str
@@ -257,11 +285,30 @@ class ModelFile(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CalibrationTile(Contract):
+    """A part of a training image, in pixels; its own are in `calibration/NAME.png`."""
+
+    image: str
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.image}-y{self.top}-x{self.left}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Calibration(Contract):
-    """The training images that conversions measured ranges on, in `calibration/ID.png`, and how they were chosen."""
+    """The training images that conversions measured ranges on, and how they were chosen.
+
+    Their pixels are in `calibration/ID.png`; where `tiles` are named, those and not the whole images were taken.
+    """
 
     by: Literal["random", "hardness", "stratified"]
     images: tuple[str, ...]
+    tiles: tuple[CalibrationTile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,13 +338,13 @@ class Bundle(Manifest):
     """An exported network with everything that its verification needs."""
 
     FILE: ClassVar[str] = "bundle.json"
-    SCHEMA: ClassVar[str] = "hardedge.bundle/1"
+    SCHEMA: ClassVar[str] = "hardedge.bundle/2"
     MADE_BY: ClassVar[str] = "hardedge export"
 
     task: Task
     network: NetworkSpec
     normalisation: Normalisation
-    profile: Profile
+    profiles: tuple[Profile, ...]
     models: tuple[ModelFile, ...]
     control: str | None
     reference: Reference
@@ -309,6 +356,14 @@ class Bundle(Manifest):
     logit_difference: float
     seconds: dict[str, float]
     calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        _require_profiles(self.profiles)
+
+    @property
+    def profile(self) -> Profile:
+        """The first profile, at whose typical size multiply-adds are counted."""
+        return self.profiles[0]
 
     def model(self, precision: str) -> ModelFile:
         """The ONNX file of a precision; raises BadInput naming those there are."""
@@ -338,24 +393,27 @@ class EngineArms(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class Level0(Contract):
-    """Identity. `status` is that of the ONNX digests; the engines have their own."""
+    """Identity. `status` is that of the ONNX digests; the engines have their own.
+
+    `plain_digest` is null for a network without a checkpoint: there is no plain one to compare with.
+    """
 
     status: Status
     detail: str
     shipped_digest: str
-    plain_digest: str
+    plain_digest: str | None
     rtx_engines: Check
     engines: tuple[EngineArms, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level1(Contract):
-    """Equal parameters, multiply-adds, nodes, operators, inputs and outputs."""
+    """Equal parameters, multiply-adds, nodes, operators, inputs and outputs; `plain` is null without a checkpoint."""
 
     status: Status
     detail: str
     shipped: Census
-    plain: Census
+    plain: Census | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -402,31 +460,39 @@ class BuildOptions(Contract):
     """What a TensorRT builder is told beside the network; None leaves its default.
 
     Optimisation level 0 to 5, workspace in MiB. `version_compatible` engines run on later versions of the same major,
-    `hardware_compatible` ones on every GPU from Ampere on; both are slower.
+    `hardware_compatible` ones on every GPU from Ampere on; both are slower. `strip_weights` leaves the weights out of
+    the plan: they are read from the ONNX file when it is loaded. `dla` is the DLA core that the network runs on, layer
+    by layer on the GPU where it cannot.
     """
 
     optimization_level: int | None = None
     workspace: int | None = None
     version_compatible: bool = False
     hardware_compatible: bool = False
+    strip_weights: bool = False
+    dla: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class HealedNode(Contract):
-    """A node of the bundle's file that the engine computes in FP32, because the builder refused it as it was."""
+    """A node of the bundle's file that the engine computes in FP32.
+
+    The builder refused it as it was, or its values did not fit its type and came out infinite or NaN (`not finite`).
+    """
 
     node: str
     operator: str
     precision: str
     why: str
+    cause: Literal["refused", "not finite"] = "refused"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine(Manifest):
-    """A compiled network for one target. `runs_here` is false for engines built ahead of time for another device."""
+    """A compiled network for one target; `weights` is the ONNX file that a plan without weights is refitted from."""
 
     FILE: ClassVar[str] = "engine.json"
-    SCHEMA: ClassVar[str] = "hardedge.engine/1"
+    SCHEMA: ClassVar[str] = "hardedge.engine/2"
     MADE_BY: ClassVar[str] = "hardedge deploy"
 
     target: str
@@ -435,10 +501,14 @@ class Engine(Manifest):
     onnx_digest: str
     builder: str
     builder_version: str
-    profile: Profile
+    profiles: tuple[Profile, ...]
     seconds: float
     options: BuildOptions = BuildOptions()
     healed: tuple[HealedNode, ...] = ()
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        _require_profiles(self.profiles)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -507,6 +577,22 @@ class Parity(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sensors(Contract):
+    """What a device's sensors said while it was timed: least and most of the core clock (MHz) and temperature (°C).
+
+    `power` is the mean in watts; null where no sensor answers, and `source` says so. `throttled` are the reasons that
+    the driver gave for a lowered clock.
+    """
+
+    source: str
+    readings: int
+    power: float | None
+    clock: tuple[float, float] | None
+    temperature: tuple[float, float] | None
+    throttled: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Latency(Contract):
     """Latency of one target in milliseconds, batch 1, at one image size (height, width)."""
 
@@ -518,6 +604,7 @@ class Latency(Contract):
     p90: float
     p99: float
     samples: tuple[float, ...]
+    sensors: Sensors | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -525,7 +612,9 @@ class BenchRun(Contract):
     """One engine timed alone: milliseconds of one batch at one image size (height, width).
 
     Copies are medians, 0 where nothing is copied to a device. `memory` and `gpu_memory` are the bytes that the process
-    and the GPU hold more than before it was loaded; null where nothing tells.
+    and the GPU hold more than before it was loaded; null where nothing tells. `energy` is in joules an image: the mean
+    power of the whole device over the images a second; null without a sensor. `miou` is that of the test split, in
+    percent, where it is known.
     """
 
     target: str
@@ -543,6 +632,9 @@ class BenchRun(Contract):
     memory: int | None
     gpu_memory: int | None
     engine_bytes: int
+    energy: float | None = None
+    sensors: Sensors | None = None
+    miou: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -610,7 +702,11 @@ class PrecisionAudit(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Manifest):
-    """All verdicts on one bundle."""
+    """All verdicts on one bundle.
+
+    `broken_off` are the engines, with the reason, that failed while they ran: what was measured before is here, what
+    was to be measured of them after it is not, and the verdict is at best inconclusive.
+    """
 
     FILE: ClassVar[str] = "report.json"
     SCHEMA: ClassVar[str] = "hardedge.report/2"
@@ -633,6 +729,8 @@ class Report(Manifest):
     data: str
     machine: dict[str, str]
     created: str
+    broken_off: tuple[str, ...] = ()
+    bench: Bench | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -672,11 +770,15 @@ def _hash(file: Any) -> str:
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes to a temporary name, flushes, renames: a killed process leaves the old file or the new one."""
     temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # half a file would only take space
+        raise
 
 
 def to_json(value: Any) -> str:

@@ -128,7 +128,7 @@ def write_bundle(directory: Path, data: Path, *, control: bool = True) -> Path:
         task=task,
         network=NetworkSpec(name="nearest_color", num_classes=task.num_classes),
         normalisation=Normalisation(),
-        profile=PROFILE,
+        profiles=(PROFILE,),
         models=(ModelFile(path="model.onnx", precision="fp32", onnx_digest=onnx_digest(model), census=counted),),
         control="control.onnx" if control else None,
         reference=Reference(split="test", images=images, score=score),

@@ -123,7 +123,7 @@ def test_too_little_time_for_a_comparison_is_said(
 
 
 def test_a_batch_outside_the_profile_is_refused(shared_bundle: Path) -> None:
-    with pytest.raises(BadInput, match="--batch 3: the bundle's profile takes 1 to 2"):
+    with pytest.raises(BadInput, match=r"--batch 3: no profile holds 3x64x96\. The .* has: default 1x32x32 to 2x128"):
         bench(shared_bundle, [("onnxruntime:cpu", "fp32")], seconds=1, batch=3)
 
 

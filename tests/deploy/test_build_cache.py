@@ -28,7 +28,7 @@ RECIPE = Recipe(
     builder="tensorrt",
     builder_version="10.3.0",
     device="Orin, 8.7",
-    profile=PROFILE,
+    profiles=(PROFILE,),
     options=BuildOptions(),
     build=0,
 )
@@ -42,7 +42,7 @@ needs_rtx = pytest.mark.skipif(
     ("change", "timings"),
     [
         ({"onnx_sha256": "2" * 64}, True),
-        ({"profile": Profile(min=(1, 32, 32), opt=(1, 64, 64), max=(2, 128, 192))}, True),
+        ({"profiles": (Profile(min=(1, 32, 32), opt=(1, 64, 64), max=(2, 128, 192)),)}, True),
         ({"build": 1}, True),
         ({"builder_version": "10.3.1"}, False),
         ({"builder": "tensorrt_rtx"}, False),
@@ -51,6 +51,8 @@ needs_rtx = pytest.mark.skipif(
         ({"options": BuildOptions(workspace=64)}, False),
         ({"options": BuildOptions(version_compatible=True)}, False),
         ({"options": BuildOptions(hardware_compatible=True)}, False),
+        ({"options": BuildOptions(strip_weights=True)}, False),
+        ({"options": BuildOptions(dla=0)}, False),
     ],
 )
 def test_another_recipe_is_another_plan_and_timings_follow_the_device(change: dict[str, Any], timings: bool) -> None:
@@ -134,10 +136,20 @@ def test_options_reach_the_manifest_and_the_builder(shared_bundle: Path, tmp_pat
 
 
 @needs_rtx
-@pytest.mark.parametrize("name", ["version_compatible", "hardware_compatible"])
-def test_what_tensorrt_rtx_does_not_have_is_refused(shared_bundle: Path, tmp_path: Path, name: str) -> None:
-    order = Order(BuildOptions(**{name: True}))
-    with pytest.raises(BadInput, match=f"{name.split('_')[0]} compatibility: TensorRT-RTX has none"):
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (BuildOptions(version_compatible=True), "version compatibility: TensorRT-RTX has none"),
+        (BuildOptions(hardware_compatible=True), "hardware compatibility: TensorRT-RTX has none"),
+        (BuildOptions(dla=0), "DLA: TensorRT-RTX has none"),
+        (BuildOptions(strip_weights=True), "plans without weights: TensorRT-RTX makes none without a CUDA driver"),
+    ],
+)
+def test_what_tensorrt_rtx_does_not_have_is_refused(
+    shared_bundle: Path, tmp_path: Path, options: BuildOptions, said: str
+) -> None:
+    order = Order(options)
+    with pytest.raises(BadInput, match=said):
         build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", order=order)
     assert not (tmp_path / "engine").exists()
 
@@ -165,16 +177,28 @@ class Config:
 def test_every_option_reaches_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     trt = SimpleNamespace(
         MemoryPoolType=SimpleNamespace(WORKSPACE="workspace"),
-        BuilderFlag=SimpleNamespace(VERSION_COMPATIBLE="version"),
+        BuilderFlag=SimpleNamespace(
+            VERSION_COMPATIBLE="version", STRIP_PLAN="strip", REFIT_IDENTICAL="refit", GPU_FALLBACK="fallback"
+        ),
         HardwareCompatibilityLevel=SimpleNamespace(AMPERE_PLUS="ampere"),
+        DeviceType=SimpleNamespace(DLA="dla"),
     )
     monkeypatch.setattr(tensorrt_api, "tensorrt_module", lambda builder: trt)
     config: Any = Config()
     tensorrt_api.configure(config, "tensorrt", BuildOptions())
     assert vars(config) == {"told": []}
-    every = BuildOptions(optimization_level=4, workspace=2, version_compatible=True, hardware_compatible=True)
+    every = BuildOptions(
+        optimization_level=4,
+        workspace=2,
+        version_compatible=True,
+        hardware_compatible=True,
+        strip_weights=True,
+        dla=1,
+    )
     tensorrt_api.configure(config, "tensorrt", every)
-    assert config.told == [("workspace", 2 << 20), ("flag", "version")]
+    flags = [("flag", flag) for flag in ("version", "strip", "refit", "fallback")]
+    assert config.told == [("workspace", 2 << 20), *flags]
+    assert (config.default_device_type, config.DLA_core) == ("dla", 1)
     assert (config.builder_optimization_level, config.hardware_compatibility_level) == (4, "ampere")
     assert tensorrt_api.unsupported("tensorrt", every) == []
 
@@ -208,7 +232,11 @@ def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
     opened: list[bool] = []
     monkeypatch.setattr(runtime, "compute_capability", lambda: "sm86")
     monkeypatch.setattr(runtime, "installed_version", lambda builder: here)
-    monkeypatch.setattr(runtime, "TensorRTRunner", lambda name, plan, rtx, host_code: opened.append(host_code))
+    monkeypatch.setattr(
+        runtime,
+        "TensorRTRunner",
+        lambda name, plan, rtx, profiles, options, weights: opened.append(options.version_compatible),
+    )
     if loads:
         open_runner(tmp_path / "engine")
         assert opened == [compatible]

@@ -236,8 +236,10 @@ def hostile_manifests() -> dict[str, dict[str, object]]:
     """Fields that are well typed and wrong, by the field's path in bundle.json."""
     sizes = ([1, 10**9, 10**9], [0, 64, 64], [-1, 64, 64], [1, 32, 16])
     return {
-        "profile.max": dict(enumerate(sizes)),
-        "profile.min": dict(enumerate(([0, 32, 32], [1, 2**63, 1], [2, 999, 999]))),
+        "profiles.0.max": dict(enumerate(sizes)),
+        "profiles.0.min": dict(enumerate(([0, 32, 32], [1, 2**63, 1], [2, 999, 999]))),
+        "profiles.0.name": dict(enumerate(("", "a b", "../x"))),
+        "profiles": {0: []},
         "models.0.path": dict(enumerate(("../model.onnx", "/etc/hostname", "golden", "nul\0", "x" * 300))),
         "models.0.precision": {0: "int3"},
         "control": dict(enumerate(("../control.onnx", "/dev/zero"))),

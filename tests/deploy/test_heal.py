@@ -226,7 +226,7 @@ def test_a_real_refusal_is_healed_by_its_one_node(kind: int, last: str, said: st
     model = typed(kind, last)
     onnx.save(model, tmp_path / "model.onnx")
     target = parse_target("tensorrt-rtx:sm86")
-    job = ("tensorrt-rtx", tmp_path / "model.onnx", [target], SIZE, tmp_path)
+    job = ("tensorrt-rtx", tmp_path / "model.onnx", [target], [SIZE], tmp_path)
     with pytest.raises(Refused):
         compile_or_heal(*job, Order(heal=False))
     plan = compile_or_heal(*job, Order())[target]
@@ -240,7 +240,7 @@ def test_a_real_refusal_is_healed_by_its_one_node(kind: int, last: str, said: st
 def test_a_device_that_builds_it_is_left_as_it_is(tmp_path: Path) -> None:
     onnx.save(typed(TensorProto.FLOAT16, "fp8"), tmp_path / "model.onnx")
     targets = [parse_target(f"tensorrt-rtx:{device}") for device in ("sm86", "sm89")]
-    plans = compile_or_heal("tensorrt-rtx", tmp_path / "model.onnx", targets, SIZE, tmp_path, Order())
+    plans = compile_or_heal("tensorrt-rtx", tmp_path / "model.onnx", targets, [SIZE], tmp_path, Order())
     assert [len(plans[target].healed) for target in targets] == [1, 0]
 
 

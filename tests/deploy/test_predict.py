@@ -64,7 +64,7 @@ def write_bundle(directory: Path, model: str = "model.onnx") -> Path:
         task=TASK,
         network=NetworkSpec(name="tests:brightest", num_classes=3),
         normalisation=Normalisation(),
-        profile=Profile(min=(1, 32, 32), opt=(1, 48, 64), max=(4, 128, 256)),
+        profiles=(Profile(min=(1, 32, 32), opt=(1, 48, 64), max=(4, 128, 256)),),
         models=(ModelFile(path=model, precision="fp32", onnx_digest=ZERO_DIGEST, census=census),),
         control=None,
         reference=Reference(split="test", images=(), score=SegmentationScore(miou=0.0, per_class={})),
@@ -137,8 +137,9 @@ def test_every_unusable_image_is_named_before_any_work(bundle: Path, tmp_path: P
         predict(bundle, [deep, small, large, tmp_path / "text.jpg"], tmp_path / "out")
     message = str(caught.value)
     assert "deep.png: mode I;16, expected 8 bits" in message
-    assert "small.png: 64x31, but the bundle's profile takes 32x32 to 256x128" in message
-    assert "large.png: 257x64, but" in message
+    held = "default 1x32x32 to 4x128x256 (batch x height x width)"
+    assert f"small.png: 1x31x64, but the bundle's profiles hold: {held}" in message
+    assert "large.png: 1x64x257, but" in message
     assert "text.jpg: not an image in a known format" in message
     assert not (tmp_path / "out").exists()
 
