@@ -82,15 +82,11 @@ def convert(
         tool, reasons = _run(job, folder)
         made = onnx.load(job.out)
     model = canonical(made)
-    names = [node.name for node in onnx.load(source).graph.node]
-    sources = {ours.name: theirs.name for ours, theirs in zip(model.graph.node, made.graph.node, strict=True)}
-    require_legal(model, precision)
-    return Converted(
-        model=model,
-        tool=tool,
-        sources={node: before for node, before in sources.items() if before in names},
-        reasons=reasons,
-    )
+    names = {node.name for node in onnx.load(source).graph.node}
+    pairs = zip(model.graph.node, made.graph.node, strict=True)
+    sources = {ours.name: theirs.name for ours, theirs in pairs if theirs.name in names}
+    require_legal(model, precision, sources)
+    return Converted(model=model, tool=tool, sources=sources, reasons=reasons)
 
 
 def _run(job: Job, folder: Path) -> tuple[str, dict[str, str]]:

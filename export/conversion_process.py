@@ -15,16 +15,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import numpy_helper
 
 from hardedge.contracts import parse_json
 from hardedge.data.folder import Pixels, read_image
 from hardedge.deploy.element_types import producers
+from hardedge.deploy.pinned import pinned
 from hardedge.export.conversion import Job
 from hardedge.export.legal import NOT_IN_BF16, WEIGHTED
-from hardedge.export.ranges import largest_magnitudes
+from hardedge.export.ranges import largest_magnitudes, largest_weights
 
 # above it FP16's steps are 0.5 and more: Model Optimizer's own limit
 LARGEST_IN_FP16 = 512.0
+# beside INT8 and FP8 such steps are nothing: half of FP16's largest number, as other images may go further
+LARGEST_BESIDE_EIGHT_BITS = 65504.0 / 2
 
 
 class CalibrationImages:
@@ -46,7 +50,7 @@ class CalibrationImages:
 
 
 class KeepLarge:
-    """Keeps nodes in FP32 whose values on the calibration images FP16 would hold too coarsely; says which and why."""
+    """Keeps nodes in FP32 whose values on the calibration images are too large for FP16; says which and why."""
 
     def __init__(self, magnitudes: dict[str, float], limit: float) -> None:
         self._magnitudes = magnitudes
@@ -95,7 +99,9 @@ def _quantised(job: Job) -> dict[str, str]:
 
     model = onnx.load(job.source)
     logits = {node.name: "makes the logits, which are never quantised" for node in logits_tail(model)}
-    reasons = {**logits, **_refused(model, job)}
+    rule = KeepLarge({**largest_magnitudes(model, _images(job)), **largest_weights(model)}, LARGEST_BESIDE_EIGHT_BITS)
+    large = [node.name for node in model.graph.node if rule.check(node)]
+    reasons = {**logits, **_refused(model, job), **rule.reasons}
     quantize(
         job.source,
         quantize_mode=job.precision,
@@ -106,7 +112,20 @@ def _quantised(job: Job) -> dict[str, str]:
         high_precision_dtype="fp16",
         output_path=job.out,
     )
+    if large:
+        onnx.save(in_fp32(onnx.load(job.out), large, model), job.out)
     return reasons
+
+
+def in_fp32(model: onnx.ModelProto, names: list[str], source: onnx.ModelProto) -> onnx.ModelProto:
+    """The converted model with these nodes in FP32 again, and the weights that they read as the source has them."""
+    kept = pinned(model, names)
+    exact = {f"{tensor.name} in fp32": tensor for tensor in source.graph.initializer}
+    for tensor in kept.graph.initializer:
+        original = exact.get(tensor.name)
+        if original is not None and list(original.dims) == list(tensor.dims):
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(original), tensor.name))
+    return kept
 
 
 def logits_tail(model: onnx.ModelProto) -> list[onnx.NodeProto]:

@@ -1,5 +1,8 @@
 """What a conversion reached: multiply-adds by precision, and the nodes that it left in a higher one."""
 
+import math
+from collections.abc import Mapping
+
 import onnx
 
 from hardedge.canonical import COUNTED, node_multiply_adds
@@ -9,6 +12,8 @@ from hardedge.deploy.rounded import rounded_form
 from hardedge.export.conversion import Converted
 
 UNTOLD = "left out by Model Optimizer, which does not say why"
+# its own limits (0.47): in this order few channels, large filters, small products
+CHANNELS, FILTER, SIDE = 16, 32, 16
 
 
 def multiply_adds_by_precision(model: onnx.ModelProto, size: tuple[int, int, int]) -> dict[str, int]:
@@ -27,6 +32,7 @@ def kept_nodes(converted: Converted, precision: str, size: tuple[int, int, int])
     model = converted.model
     types, made_by = element_types(model), producers(model)
     counts = {node.name: count for node, count in node_multiply_adds(rounded_form(model), size)}
+    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     kept = []
     for node in model.graph.node:
         found = precision_of(node, types, made_by)
@@ -40,7 +46,22 @@ def kept_nodes(converted: Converted, precision: str, size: tuple[int, int, int])
                 operator=node.op_type,
                 precision=str(found),
                 multiply_adds=counts.get(node.name, 0),
-                why=converted.reasons.get(source, UNTOLD),
+                why=converted.reasons.get(source) or unquantised_for(node, weights, precision),
             )
         )
     return tuple(kept)
+
+
+def unquantised_for(node: onnx.NodeProto, weights: Mapping[str, tuple[int, ...]], precision: str) -> str:
+    """Which of Model Optimizer's rules leaves a node unquantised, read from its weight's dimensions."""
+    dims = weights.get(node.input[1], ()) if len(node.input) > 1 else ()
+    if precision not in ("int8", "fp8") or not dims:
+        return UNTOLD
+    if node.op_type == "Conv" and precision == "fp8" and math.prod(dims[2:]) > FILTER:
+        return f"a filter of more than {FILTER} values, for which Model Optimizer leaves out FP8"
+    few = CHANNELS if precision == "fp8" else CHANNELS - 1
+    if node.op_type == "Conv" and min(dims[:2]) <= few:
+        return f"{few} channels or fewer (in a group, or out), which Model Optimizer leaves out"
+    if node.op_type in ("MatMul", "Gemm") and min(dims) < SIDE:
+        return f"a matrix with a side below {SIDE}, which Model Optimizer leaves out"
+    return UNTOLD

@@ -5,7 +5,7 @@ Sources: docs/operators.md of onnx/onnx-tensorrt (TensorRT 10.15), TensorRT's gu
 TensorRT-RTX 1.7 refused here (docs/precision.md).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from hardedge.deploy.element_types import QUANTISED, Types, element_types, producers
-from hardedge.errors import BadInput
+from hardedge.errors import BadInput, listed
 
 # marked N in that document
 # fmt: off
@@ -63,22 +63,30 @@ def findings(model: onnx.ModelProto) -> list[Finding]:
     return found
 
 
-def require_legal(model: onnx.ModelProto, precision: str) -> None:
-    """Raises BadInput with every finding, and when onnx itself refuses the model; `precision` is for the message."""
+def require_legal(model: onnx.ModelProto, precision: str, sources: Mapping[str, str]) -> None:
+    """Raises BadInput with every finding, and when onnx itself refuses the model.
+
+    `precision` and the nodes' names in the file that was converted (`sources`) are for the message.
+    """
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise BadInput(
             f"{precision}: the converted file is no valid ONNX ({error}). Leave this precision out."
         ) from None
-    found = [str(finding) for finding in findings(model)]
+    found = [_told(finding, sources) for finding in findings(model)]
     if found:
         more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-        listing = "\n".join(f"  {line}" for line in found[:SHOWN] + more)
-        raise BadInput(
-            f"{precision}: NVIDIA's parser would refuse the converted file:\n{listing}\n"
-            "Leave this precision out, or change what the network does there."
+        raise listed(
+            f"{precision}: NVIDIA's parser would refuse the converted file",
+            found[:SHOWN] + more,
+            "Leave this precision out, or change what the network does there.",
         )
+
+
+def _told(finding: Finding, sources: Mapping[str, str]) -> str:
+    source = sources.get(finding.name)
+    return f"{finding} ({source} of model.onnx)" if source else str(finding)
 
 
 def _of_type(weights: dict[str, onnx.TensorProto], kind: int) -> list[tuple[str, int]]:

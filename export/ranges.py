@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.data.folder import Pixels
 from hardedge.deploy.element_types import element_types
@@ -23,6 +23,12 @@ def largest_magnitudes(model: onnx.ModelProto, images: Iterable[Pixels]) -> dict
     for image_HWC in images:
         largest = np.maximum(largest, np.array(session.run(None, {"image": image_HWC[None]}), np.float64))
     return dict(zip(names, largest.tolist(), strict=True))
+
+
+def largest_weights(model: onnx.ModelProto) -> dict[str, float]:
+    """The largest magnitude of every float weight."""
+    weights = ((tensor.name, numpy_helper.to_array(tensor)) for tensor in model.graph.initializer)
+    return {name: float(np.abs(value).max(initial=0)) for name, value in weights if value.dtype == np.float32}
 
 
 def _with_maxima(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:

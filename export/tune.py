@@ -2,10 +2,7 @@
 
 import dataclasses
 import re
-import shutil
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,42 +11,27 @@ import onnx
 
 import hardedge
 from hardedge.artefact import disk_errors, require_free, staged
-from hardedge.canonical import canonical, census, node_multiply_adds, onnx_digest
+from hardedge.canonical import node_multiply_adds
 from hardedge.console import note, tracked
-from hardedge.contracts import Bundle, Conversion, KeptNode, ModelFile, load, seal, to_json, write_atomically
+from hardedge.contracts import Bundle, load
 from hardedge.data.folder import Dataset, open_dataset, read_image
 from hardedge.data.palette import save_mask
 from hardedge.deploy.parity import require_same_data
 from hardedge.deploy.rounded import rounded_form
 from hardedge.errors import BadInput, GateFailed
 from hardedge.export.agreement import with_logits
-from hardedge.export.engine_checks import check_engines
 from hardedge.export.kept import multiply_adds_by_precision
-from hardedge.export.legal import require_legal
 from hardedge.export.measured import Reference, compared_ids, measured, session_for
 from hardedge.export.mixed import partly_quantised, quantised_nodes
-from hardedge.export.pareto import pareto
-from hardedge.export.precisions import TARGETS, path_of
+from hardedge.export.tune_latency import Stopwatch, stopwatch
 from hardedge.export.tune_search import Found, fewest, order_of
-from hardedge.export.tuning import NodeError, Progress, Step, Tuning
+from hardedge.export.tuned import mixture, write_tuned
+from hardedge.export.tuning import LOW, MixtureLatency, NodeError, Progress, Search, Step, Tuning
 
 SPLIT = "val"  # the test split judges what was found here
-LOW, MIXED = "int8", "mixed"
 SENSITIVITY_IMAGES = 2
 
 Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is searched: the bundle, its INT8 model, the images that are measured, and the steps finished before."""
-
-    directory: Path
-    bundle: Bundle
-    model: onnx.ModelProto
-    dataset: Dataset
-    reference: Reference
-    progress: Progress
 
 
 def parse_goal(text: str) -> float:
@@ -60,25 +42,57 @@ def parse_goal(text: str) -> float:
     return float(match[1])
 
 
-def tune(bundle: Path, data: Path, out: Path, *, goal: float, force: bool = False) -> tuple[Bundle, Tuning]:
+def tune(
+    bundle: Path, data: Path, out: Path, *, goal: float, latency: str | None = None, force: bool = False
+) -> tuple[Bundle, Tuning]:
     """Writes the bundle again with model.mixed.onnx, tuning.json and pareto.svg.
 
     Nodes go back to FP16 in the order of what quantising each alone does to the logits, as few as meet the goal: mIoU
-    on the validation split at most `goal` points below FP32's. A search that was killed goes on with its finished
-    steps. Raises BadInput for a bundle without an INT8 file or with other data, GateFailed when not even FP16
-    everywhere meets the goal.
+    on the validation split at most `goal` points below FP32's. `latency` names a target that runs here, on which every
+    mixture that was measured is then timed beside FP32. A search that was killed goes on with its finished steps.
+    Raises BadInput for a bundle without an INT8 file or with other data, GateFailed when not even FP16 everywhere
+    meets the goal, MissingHere when the target does not run here.
     """
     require_free(out, force, [bundle, data])
     with disk_errors():
         search = _open(bundle, data, out)
-        order = _order(search)
-        found = fewest(len(order), lambda kept: _step(search, order, kept), lambda step: _drop(step) <= goal)
-        if found is None:
-            raise GateFailed(f"not even FP16 everywhere keeps the mIoU within {goal:g} points. Allow more.")
+        # opened before the search: a target that does not run is told at once
+        with stopwatch(bundle, search.bundle, latency) if latency else nullcontext() as timer:
+            order = _order(search)
+            found = fewest(len(order), lambda kept: _step(search, order, kept), lambda step: _drop(step) <= goal)
+            if found is None:
+                raise GateFailed(f"not even FP16 everywhere keeps the mIoU within {goal:g} points. Allow more.")
+            tuning = _tuning(search, order, found, goal)
+            if timer:
+                latencies = tuple(_timed(search, order, step.kept, timer) for step in tuning.steps)
+                tuning = dataclasses.replace(tuning, target=timer.target, latencies=latencies)
         with staged(out, force=force) as directory:
-            result = _write(search, order, found, goal, directory)
+            tuned = write_tuned(search, tuning, directory)
         search.progress.clear()
-    return result
+    return tuned, tuning
+
+
+def _tuning(search: Search, order: list[NodeError], found: Found[Step], goal: float) -> Tuning:
+    return Tuning(
+        made_from=search.bundle.digest,
+        goal=goal,
+        split=SPLIT,
+        images=len(search.reference.ids),
+        order=tuple(order),
+        steps=tuple(step for _, step in sorted(found.tried.items())),
+        chosen=found.count,
+    )
+
+
+def _timed(search: Search, order: list[NodeError], kept: int, timer: Stopwatch) -> MixtureLatency:
+    found = search.progress.latency(timer.target, kept)
+    if found is None:
+        arm = f"{kept} of {len(order)} nodes in FP16"
+        found = MixtureLatency(kept=kept, comparison=timer.measured(mixture(search, order, kept), arm))
+        search.progress.save_latency(timer.target, found)
+    ratio, interval = found.comparison.ratio, found.comparison.interval
+    note(f"{found.comparison.arm}: {ratio:.3f} [{interval.low:.3f}, {interval.high:.3f}] of FP32's latency")
+    return found
 
 
 def _drop(step: Step) -> float:
@@ -142,14 +156,10 @@ def _logits(model: onnx.ModelProto, images: list[Path]) -> list[Floats]:
     return [session.run(["logits"], {"image": read_image(path)[None]})[0] for path in images]
 
 
-def _mixture(search: Search, order: list[NodeError], kept: int) -> onnx.ModelProto:
-    return partly_quantised(search.model, {entry.node for entry in order[kept:]})
-
-
 def _step(search: Search, order: list[NodeError], kept: int) -> Step:
     step = search.progress.step(kept)
     if step is None:
-        model = _mixture(search, order, kept)
+        model = mixture(search, order, kept)
         step = Step(kept=kept, int8_share=_share(search, model), agreement=measured(model, LOW, search.reference))
         search.progress.save_step(step)
     note(f"{kept} of {len(order)} nodes in FP16: {described(step)}")
@@ -167,68 +177,3 @@ def described(step: Step) -> str:
 def _share(search: Search, model: onnx.ModelProto) -> float:
     counts = multiply_adds_by_precision(model, search.bundle.profile.opt)
     return counts.get(LOW, 0) / max(sum(counts.values()), 1)
-
-
-def _write(
-    search: Search, order: list[NodeError], found: Found[Step], goal: float, directory: Path
-) -> tuple[Bundle, Tuning]:
-    shutil.copytree(search.directory, directory, dirs_exist_ok=True)
-    steps = tuple(step for _, step in sorted(found.tried.items()))
-    tuning = Tuning(
-        made_from=search.bundle.digest,
-        goal=goal,
-        split=SPLIT,
-        images=len(search.reference.ids),
-        order=tuple(order),
-        steps=steps,
-        chosen=found.count,
-    )
-    write_atomically(directory / Tuning.FILE, to_json(tuning).encode())
-    write_atomically(directory / "pareto.svg", pareto(steps, found.count).encode())
-    others = tuple(model for model in search.bundle.models if model.precision != MIXED)
-    mixed = _mixed_file(search, order, found.count, goal, directory)
-    return seal(directory, dataclasses.replace(search.bundle, models=(*others, mixed))), tuning
-
-
-def _mixed_file(search: Search, order: list[NodeError], kept: int, goal: float, directory: Path) -> ModelFile:
-    began = time.perf_counter()
-    mixture = _mixture(search, order, kept)
-    names = [node.name for node in mixture.graph.node]
-    model = canonical(mixture)
-    require_legal(model, MIXED)
-    sources = {before: ours.name for before, ours in zip(names, model.graph.node, strict=True)}
-    onnx.helper.set_model_props(model, {entry.key: entry.value for entry in search.model.metadata_props})
-    path = directory / path_of(MIXED)
-    write_atomically(path, model.SerializeToString(deterministic=True))
-    size = search.bundle.profile.opt
-    by_precision = multiply_adds_by_precision(model, size)
-    return ModelFile(
-        path=path.name,
-        precision=MIXED,
-        onnx_digest=onnx_digest(model),
-        census=census(model, size, multiply_adds=sum(by_precision.values())),
-        conversion=Conversion(
-            tool=f"hardedge tune --goal 'miou-drop<={goal:g}' of {path_of(LOW)}",
-            multiply_adds=by_precision,
-            kept=tuple(_kept(entry, sources) for entry in order[:kept]),
-            agreement=measured(model, LOW, _test_reference(search, directory)),
-            engines=check_engines(path, MIXED, TARGETS, search.bundle.profile),
-            seconds=time.perf_counter() - began,
-        ),
-    )
-
-
-def _kept(entry: NodeError, sources: Mapping[str, str]) -> KeptNode:
-    return KeptNode(
-        node=sources[entry.node],
-        source=entry.node,
-        operator=entry.operator,
-        precision="fp16",
-        multiply_adds=entry.multiply_adds,
-        why=f"quantised alone it moves the logits by {entry.error:.3g}",
-    )
-
-
-def _test_reference(search: Search, directory: Path) -> Reference:
-    ids = compared_ids(search.dataset.splits["test"], search.bundle.model("fp32").census.multiply_adds)
-    return dataclasses.replace(search.reference, masks=directory / "reference" / "masks", ids=ids)

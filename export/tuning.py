@@ -1,4 +1,4 @@
-"""What tune keeps on disk: its record in the bundle, and its finished steps while it runs."""
+"""What tune works on and keeps on disk: its record in the bundle, and its finished steps while it runs."""
 
 import json
 import shutil
@@ -6,7 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from hardedge.contracts import Contract, ConversionAgreement, read_json, to_json, write_atomically
+import onnx
+
+from hardedge.contracts import (
+    Bundle,
+    Contract,
+    ConversionAgreement,
+    LatencyComparison,
+    read_json,
+    to_json,
+    write_atomically,
+)
+from hardedge.data.folder import Dataset
+from hardedge.export.measured import Reference
+
+LOW, MIXED = "int8", "mixed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +43,19 @@ class Step(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MixtureLatency(Contract):
+    """The latency over FP32's of the mixture with the first `kept` nodes of the order in FP16."""
+
+    kept: int
+    comparison: LatencyComparison
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tuning(Contract):
-    """How model.mixed.onnx was found: the goal in points of mIoU, on which images, in which order, and every step."""
+    """How model.mixed.onnx was found: the goal in points of mIoU, on which images, in which order, and every step.
+
+    With `target`, each step's latency on it.
+    """
 
     FILE: ClassVar[str] = "tuning.json"
 
@@ -41,6 +66,8 @@ class Tuning(Contract):
     order: tuple[NodeError, ...]
     steps: tuple[Step, ...]
     chosen: int
+    target: str | None = None
+    latencies: tuple[MixtureLatency, ...] = ()
 
 
 class Progress:
@@ -74,5 +101,28 @@ class Progress:
     def save_step(self, step: Step) -> None:
         write_atomically(self.folder / f"step{step.kept}.json", to_json(step).encode())
 
+    def latency(self, target: str, kept: int) -> MixtureLatency | None:
+        """The mixture's latency on the target, if it was measured."""
+        path = self._latency_path(target, kept)
+        return read_json(MixtureLatency, path) if path.is_file() else None
+
+    def save_latency(self, target: str, found: MixtureLatency) -> None:
+        write_atomically(self._latency_path(target, found.kept), to_json(found).encode())
+
+    def _latency_path(self, target: str, kept: int) -> Path:
+        return self.folder / f"latency-{target.replace(':', '-')}-{kept}.json"
+
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched: the bundle, its INT8 model, the images that are measured, and the steps finished before."""
+
+    directory: Path
+    bundle: Bundle
+    model: onnx.ModelProto
+    dataset: Dataset
+    reference: Reference
+    progress: Progress

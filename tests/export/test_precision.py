@@ -222,15 +222,16 @@ def test_another_process_and_folder_give_the_same_bytes(bundle: Path, tmp_path: 
     assert source.read_bytes() == (bundle / "model.onnx").read_bytes()
 
 
-def amplified(bundle: Path, folder: Path, factor: float) -> Path:
-    """model.onnx with its first convolution's results, and so all features, times a factor."""
-    model = onnx.load(bundle / "model.onnx")
+def amplified(bundle: Path, folder: Path, factor: float, name: str = "model.onnx") -> Path:
+    """A file of the bundle with its first convolution's results, and so all features, times a factor."""
+    model = onnx.load(bundle / name)
     first = next(node for node in model.graph.node if node.op_type == "Conv")
     for tensor in model.graph.initializer:
         if tensor.name in first.input[1:]:
-            tensor.CopyFrom(numpy_helper.from_array(np.float32(factor) * numpy_helper.to_array(tensor), tensor.name))
-    onnx.save(model, folder / "model.onnx")
-    return folder / "model.onnx"
+            values = numpy_helper.to_array(tensor)
+            tensor.CopyFrom(numpy_helper.from_array((np.float32(factor) * values).astype(values.dtype), tensor.name))
+    onnx.save(model, folder / name)
+    return folder / name
 
 
 def test_values_too_coarse_for_fp16_stay_fp32_with_their_size(bundle: Path, tmp_path: Path) -> None:
@@ -243,16 +244,55 @@ def test_values_too_coarse_for_fp16_stay_fp32_with_their_size(bundle: Path, tmp_
         assert node.precision == "fp32"
 
 
-def test_values_beyond_fp16_fail_int8s_check(bundle: Path, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["int8", pytest.param("fp8", marks=pytest.mark.slow)])
+def test_values_beyond_fp16_stay_fp32_beside_eight_bits(
+    bundle: Path, data: Path, tmp_path: Path, precision: str
+) -> None:
     source = amplified(bundle, tmp_path, 1e7)
+    converted = convert(source, precision, images_of(bundle))
+    kept = {node.source: node for node in kept_nodes(converted, precision, (1, 64, 96)) if node.precision == "fp32"}
+    large = [node.name for node in onnx.load(source).graph.node if node.op_type in ("Conv", "HardSwish")]
+    assert {"Conv", "HardSwish"} <= {node.operator for node in kept.values()}
+    assert large[0] in kept
+    for node in kept.values():
+        assert re.fullmatch(r"values up to [\de+.]+ on the calibration images, above 32752", node.why)
+    # the weights that FP16 cannot hold are those of the source
+    weights = [numpy_helper.to_array(tensor) for tensor in converted.model.graph.initializer]
+    largest = max(float(np.abs(value).max()) for value in weights if value.dtype == np.float32)
+    exact = [numpy_helper.to_array(tensor) for tensor in onnx.load(source).graph.initializer]
+    assert largest == max(float(np.abs(value).max()) for value in exact if value.dtype == np.float32) > 65504
+    found = measured(converted.model, precision, reference_of(source, bundle, data))
+    assert found.logit_difference < 0.1 * found.logit_largest
+
+
+def reference_of(source: Path, bundle: Path, data: Path) -> Reference:
     dataset = open_dataset(data)
-    golden = [dataset.image(dataset.splits["test"][0])]
-    reference = Reference(onnx.load(source), golden, dataset, bundle / "reference" / "masks", dataset.splits["test"])
-    converted = convert(source, "int8", images_of(bundle))
+    ids = dataset.splits["test"]
+    return Reference(onnx.load(source), [dataset.image(ids[0])], dataset, bundle / "reference" / "masks", ids)
+
+
+def test_values_beyond_what_calibration_saw_fail_the_check(bundle: Path, data: Path, tmp_path: Path) -> None:
+    source = amplified(bundle, tmp_path, 1e5)
+    # as if the file had been made from images without these values
+    unaware = onnx.load(amplified(bundle, tmp_path, 1e5, "model.fp16.onnx"))
     with pytest.raises(
-        BadInput, match=r"int8: the converted network's logits are not finite.*Leave this precision out"
+        BadInput, match=r"fp16: the converted network's logits are not finite.*Leave this precision out"
     ):
-        measured(converted.model, "int8", reference)
+        measured(unaware, "fp16", reference_of(source, bundle, data))
+
+
+def test_channels_of_almost_nothing_do_not_make_scales_of_zero(bundle: Path, tmp_path: Path) -> None:
+    """Weight decay leaves such channels behind a BatchNorm; FP16 has no number for their scales."""
+    model = onnx.load(bundle / "model.onnx")
+    convolution = [node for node in model.graph.node if node.op_type == "Conv"][1]
+    for tensor in model.graph.initializer:
+        if tensor.name == convolution.input[1]:
+            weight = numpy_helper.to_array(tensor).copy()
+            weight[0], weight[1] = 0, 1e-11
+            tensor.CopyFrom(numpy_helper.from_array(weight, tensor.name))
+    onnx.save(model, tmp_path / "model.onnx")
+    converted = convert(tmp_path / "model.onnx", "int8", images_of(bundle))
+    assert findings(converted.model) == []
 
 
 @pytest.mark.slow

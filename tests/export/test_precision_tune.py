@@ -1,25 +1,30 @@
 """Tune: as few nodes back in FP16 as meet the goal, and a bundle that says which and why."""
 
+import json
 import re
+import subprocess
+import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
 
-from hardedge.contracts import Bundle, ConversionAgreement, Interval, load, read_json
+from hardedge.contracts import Bundle, ConversionAgreement, Interval, LatencyComparison, load, read_json
+from hardedge.deploy import runtime
 from hardedge.deploy.element_types import element_types, precision_of, producers
-from hardedge.errors import BadInput, GateFailed
+from hardedge.errors import BadInput, GateFailed, MissingHere
 from hardedge.export import tune as stage
+from hardedge.export import tune_latency, tuned
 from hardedge.export.legal import findings
 from hardedge.export.mixed import partly_quantised, quantised_nodes
-from hardedge.export.pareto import front, pareto
+from hardedge.export.pareto import dots_of, front, pareto
 from hardedge.export.precision_table import described
 from hardedge.export.tune import parse_goal, tune
 from hardedge.export.tune_search import fewest, order_of
-from hardedge.export.tuning import Progress, Step, Tuning
+from hardedge.export.tuning import MixtureLatency, Progress, Step, Tuning
 
 
 def step(kept: int, share: float, difference: float) -> Step:
@@ -71,15 +76,67 @@ def test_another_goal_is_refused(text: str) -> None:
         parse_goal(text)
 
 
+def tuning(steps: list[Step], chosen: int, latencies: dict[int, float]) -> Tuning:
+    comparisons = {
+        kept: LatencyComparison(
+            arm="a mixture",
+            ratio=ratio,
+            interval=Interval(low=ratio - 0.02, high=ratio + 0.02, confidence=90.0),
+            status="different",
+            detail="onnxruntime:cpu, 96x64",
+            sessions=10,
+            blocks=100,
+            blocks_to_decide=None,
+        )
+        for kept, ratio in latencies.items()
+    }
+    return Tuning(
+        made_from="a",
+        goal=0.5,
+        split="val",
+        images=16,
+        order=(),
+        steps=tuple(steps),
+        chosen=chosen,
+        target="onnxruntime:cpu" if latencies else None,
+        latencies=tuple(MixtureLatency(kept=kept, comparison=one) for kept, one in comparisons.items()),
+    )
+
+
+def circles_of(svg: str) -> list[tuple[str, float, float]]:
+    circles = ET.fromstring(svg).findall(".//{http://www.w3.org/2000/svg}circle")
+    return [(str(one.get("fill")), float(one.get("cx", "nan")), float(one.get("cy", "nan"))) for one in circles]
+
+
+STEPS = [step(0, 1.0, -2.0), step(4, 0.8, -0.5), step(6, 0.7, -0.6), step(9, 0.0, -0.1)]
+
+
 def test_the_front_leaves_out_what_is_beaten() -> None:
-    steps = [step(0, 1.0, -2.0), step(4, 0.8, -0.5), step(6, 0.7, -0.6), step(9, 0.0, -0.1)]
-    assert [one.kept for one in front(steps)] == [0, 4, 9]
-    root = ET.fromstring(pareto(steps, 4))
-    circles = root.findall(".//{http://www.w3.org/2000/svg}circle")
-    assert [circle.get("fill") for circle in circles] == ["white", "#36c", "white", "white"]
-    assert float(circles[0].get("cx", "nan")) > float(circles[3].get("cx", "nan"))
-    assert float(circles[0].get("cy", "nan")) > float(circles[3].get("cy", "nan"))
-    assert "no latency" in "".join(root.itertext())
+    by_share = tuning(STEPS, 4, {})
+    assert [dot.step.kept for dot in front(dots_of(by_share)[0])] == [0, 4, 9]
+    svg = pareto(by_share)
+    found = circles_of(svg)
+    assert [fill for fill, _, _ in found] == ["white", "#36c", "white", "white"]
+    assert found[0][1] > found[3][1]
+    assert found[0][2] > found[3][2]
+    words = "".join(ET.fromstring(svg).itertext())
+    assert "no latency was measured" in words
+    assert "share of the multiply-adds in INT8" in words
+    assert "goal: at most 0.5 below" in words
+
+
+def test_with_latencies_the_plot_is_against_them_and_says_whose() -> None:
+    by_latency = tuning(STEPS, 4, {0: 0.6, 4: 0.9, 6: 0.8, 9: 2.5})
+    assert [dot.step.kept for dot in front(dots_of(by_latency)[0])] == [0, 6, 4, 9]
+    svg = pareto(by_latency)
+    found = circles_of(svg)
+    assert sorted(found, key=lambda one: one[1]) == [found[0], found[2], found[1], found[3]]
+    words = "".join(ET.fromstring(svg).itertext())
+    assert "latency over FP32's on onnxruntime:cpu, batch 1 (less is faster)" in words
+    assert "this says nothing of a GPU" in words
+    assert "no latency" not in words
+    # a plot of half of the mixtures would mislead
+    assert "no latency was measured" in pareto(tuning(STEPS, 4, {0: 0.6, 9: 2.5}))
 
 
 def test_finished_steps_hold_for_one_key(tmp_path: Path) -> None:
@@ -127,7 +184,8 @@ def measured_drops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(len(quantised_nodes(model)))
         return ConversionAgreement(**{**vars(found), "difference": -0.1 * counts[-1]})
 
-    monkeypatch.setattr(stage, "measured", drop)
+    for module in (stage, tuned):
+        monkeypatch.setattr(module, "measured", drop)
     return counts
 
 
@@ -135,7 +193,7 @@ def test_a_tuned_bundle_meets_the_goal_and_names_what_it_kept(
     typed_bundle: Path, data: Path, tmp_path: Path, measured_drops: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the engines are built once, in the bundle's own tests
-    monkeypatch.setattr(stage, "TARGETS", ("tensorrt-rtx:sm86",))
+    monkeypatch.setattr(tuned, "TARGETS", ("tensorrt-rtx:sm86",))
     total = len(quantised_nodes(onnx.load(typed_bundle / "model.int8.onnx")))
     assert total > 3
     bundle, tuning = tune(typed_bundle, data, tmp_path / "tuned", goal=0.25)
@@ -161,20 +219,66 @@ def test_a_tuned_bundle_meets_the_goal_and_names_what_it_kept(
 
 
 def test_a_killed_search_goes_on(
+    typed_bundle: Path,
+    data: Path,
+    tmp_path: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, steps = tmp_path / "tuned", tmp_path / ".tuned.partial-tune"
+    process = start("tune", typed_bundle, "--data", data, "--out", out, "--goal", "miou-drop<=100")
+    while process.poll() is None and not (steps / "step0.json").is_file():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    errors = json.loads((steps / "errors.json").read_text())
+    measured_again: list[object] = []
+    whole = stage._logits
+
+    def logits(model: onnx.ModelProto, images: list[Path]) -> list[stage.Floats]:
+        measured_again.append(model)
+        return whole(model, images)
+
+    monkeypatch.setattr(stage, "_logits", logits)
+    monkeypatch.setattr(stage, "measured", lambda *_: pytest.fail("the finished step was measured again"))
+    monkeypatch.setattr(tuned, "TARGETS", ())
+    _, found = tune(typed_bundle, data, out, goal=100)
+    # the unquantised logits alone, no node's
+    assert len(measured_again) == 1
+    assert {one.node: one.error for one in found.order} == errors
+    assert (found.chosen, [one.kept for one in found.steps]) == (0, [0])
+    assert out.is_dir()
+    assert not steps.exists()
+
+
+def test_mixtures_are_timed_beside_fp32_where_a_target_runs(
     typed_bundle: Path, data: Path, tmp_path: Path, measured_drops: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = np.array([one.error for one in stage._order(stage._open(typed_bundle, data, tmp_path / "tuned"))])
-    with monkeypatch.context() as patch:
-        patch.setattr(stage, "pareto", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            tune(typed_bundle, data, tmp_path / "tuned", goal=0.25)
+    monkeypatch.setattr(tuned, "TARGETS", ())
+    monkeypatch.setattr(tune_latency, "LEAST_SECONDS", 2.0)
+    _, found = tune(typed_bundle, data, tmp_path / "tuned", goal=0.25, latency="onnxruntime:cpu")
+    assert found.target == "onnxruntime:cpu"
+    assert [one.kept for one in found.latencies] == [one.kept for one in found.steps]
+    for one in found.latencies:
+        assert one.comparison.arm == f"{one.kept} of {len(found.order)} nodes in FP16"
+        assert one.comparison.detail.startswith("onnxruntime:cpu, 96x64, ")
+        assert 0 < one.comparison.interval.low <= one.comparison.ratio <= one.comparison.interval.high
+    assert "on onnxruntime:cpu" in (tmp_path / "tuned" / "pareto.svg").read_text()
+    assert read_json(Tuning, tmp_path / "tuned" / Tuning.FILE) == found
+
+
+def test_a_target_that_does_not_run_here_is_told_before_the_search(
+    typed_bundle: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_order", lambda *_: pytest.fail("it searched"))
+    with pytest.raises(BadInput, match='unknown target "tensorrt-rtx:sm99"'):
+        tune(typed_bundle, data, tmp_path / "tuned", goal=1, latency="tensorrt-rtx:sm99")
+    monkeypatch.setattr(runtime, "compute_capability", lambda: None)
+    pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
+    with pytest.raises(MissingHere, match="no NVIDIA GPU answers here"):
+        tune(typed_bundle, data, tmp_path / "tuned", goal=1, latency="tensorrt-rtx:sm86")
     assert not (tmp_path / "tuned").exists()
-    before = len(measured_drops)
-    monkeypatch.setattr(stage, "TARGETS", ())
-    _, tuning = tune(typed_bundle, data, tmp_path / "tuned", goal=0.25)
-    # the finished steps were read, only the test split's verdict on the result is new
-    assert len(measured_drops) == before + 1
-    np.testing.assert_array_equal([one.error for one in tuning.order], whole)
 
 
 def test_a_goal_out_of_reach_and_a_bundle_without_int8_are_told(

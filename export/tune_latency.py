@@ -1,0 +1,74 @@
+"""The latency of tune's mixtures over FP32's, on a target that runs here."""
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from shutil import copyfile
+
+import onnx
+
+from hardedge.canonical import onnx_digest
+from hardedge.contracts import Bundle, LatencyComparison, seal
+from hardedge.deploy.engines import build
+from hardedge.deploy.overhead import TooSlow, compare_runners
+from hardedge.deploy.parity import golden_image
+from hardedge.deploy.runtime import open_runner
+from hardedge.errors import MissingHere
+from hardedge.export.tuning import LOW, MIXED
+
+LEAST_SECONDS, RUNS = 20.0, 120  # for each mixture: the comparison's ten pairs of sessions take eight runs each
+
+
+class Stopwatch:
+    """Times mixtures on one target beside the bundle's FP32 engine, runs interleaved, batch 1, on a golden image."""
+
+    def __init__(self, directory: Path, bundle: Bundle, target: str, folder: Path) -> None:
+        self.bundle, self.target, self.folder = bundle, target, folder
+        self.fp32_file = directory / bundle.model("fp32").path
+        self.image_HWC = golden_image(directory, bundle.golden[0])
+        self.fp32 = folder / "fp32-engine"
+        build(directory, target, self.fp32, precision="fp32")
+        with closing(open_runner(self.fp32)) as runner:
+            runner.masks(self.image_HWC[None])
+            began = time.perf_counter()
+            runner.masks(self.image_HWC[None])
+            self.seconds = max(LEAST_SECONDS, RUNS * (time.perf_counter() - began))
+
+    def measured(self, mixture: onnx.ModelProto, arm: str) -> LatencyComparison:
+        """The mixture's latency over FP32's; raises MissingHere when the machine is too busy to tell."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            engine = Path(name) / "engine"
+            build(self._bundle_of(mixture, Path(name) / "bundle"), self.target, engine, precision=MIXED)
+            try:
+                found = compare_runners(
+                    partial(open_runner, self.fp32),
+                    partial(open_runner, engine),
+                    self.image_HWC[None],
+                    self.seconds,
+                    arm=arm,
+                )
+            except TooSlow as error:
+                raise MissingHere(f"{self.target}: {error}. Run it again on a quieter machine.") from None
+        return dataclasses.replace(found, detail=f"{self.target}, {found.detail}")
+
+    def _bundle_of(self, mixture: onnx.ModelProto, directory: Path) -> Path:
+        """What a builder reads of a bundle: its manifest and the files that it compiles."""
+        directory.mkdir()
+        copyfile(self.fp32_file, directory / self.fp32_file.name)
+        (directory / "model.mixed.onnx").write_bytes(mixture.SerializeToString(deterministic=True))
+        mixed = dataclasses.replace(
+            self.bundle.model(LOW), path="model.mixed.onnx", precision=MIXED, onnx_digest=onnx_digest(mixture)
+        )
+        seal(directory, dataclasses.replace(self.bundle, models=(self.bundle.model("fp32"), mixed), control=None))
+        return directory
+
+
+@contextmanager
+def stopwatch(directory: Path, bundle: Bundle, target: str) -> Iterator[Stopwatch]:
+    """A stopwatch for the target; raises BadInput for an unknown one, MissingHere for one that does not run here."""
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
+        yield Stopwatch(directory, bundle, target, Path(folder))
