@@ -19,13 +19,13 @@ def write_arm(arm: Arm, out: Path) -> None:
     checkpoint = load(Checkpoint, Path(arm.checkpoint))
     plain = pixels_to_mask(Path(arm.checkpoint), checkpoint)
     if arm.kind == "plain":
-        onnx.save(onnx_from_network(plain, arm.profile, ("mask",), arm.opset), out)
+        onnx.save(onnx_from_network(plain, arm.form.hull(), ("mask",), arm.form.opset), out)
         return
     known = architecture(checkpoint.network.name)
     assert known is not None, "a network of the user's own has no control"
     torch.manual_seed(0)
     control = PixelsToMaskAndHardness(plain, known.tap, known.head(1))
-    onnx.save(onnx_from_network(control, arm.profile, ("mask", "hardness"), arm.opset), out)
+    onnx.save(onnx_from_network(control, arm.form.hull(), ("mask", "hardness"), arm.form.opset), out)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hardedge.contracts import Contract, Profile, to_json
+from hardedge.contracts import Contract, to_json
 from hardedge.errors import BadInput
+from hardedge.export.form import Form
 
 Finished = Callable[[], Path]
 
@@ -22,8 +23,7 @@ class Arm(Contract):
 
     kind: Literal["plain", "control"]
     checkpoint: str
-    profile: Profile
-    opset: int
+    form: Form
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which images a conversion measures ranges on, and which become golden pairs: by the hardness that training stored."""
+"""What a conversion measures ranges on, whole images or tiles of them, and the golden pairs: by stored hardness."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,14 +7,18 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
-from hardedge.contracts import Calibration
+from hardedge.contracts import Calibration, Profile, fitting, profiles_in_words
 from hardedge.data.folder import Dataset, read_mask
-from hardedge.errors import BadInput
+from hardedge.errors import BadInput, listed
+from hardedge.export.form import Form
+from hardedge.export.profile import image_size
+from hardedge.export.tiles import Size, Tile, cut, in_words, tile_size, tiles_by_hardness
 
 By = Literal["random", "hardness", "stratified"]
 BYS: tuple[By, ...] = get_args(By)
 SPLIT = "train"
 SEED = 0
+SHOWN = 5
 
 
 def by_hardness(maps: Mapping[str, Path]) -> list[str]:
@@ -56,10 +60,11 @@ def golden_ids(maps: Mapping[str, Path], count: int) -> tuple[str, ...]:
     return tuple(id for id in maps if id in taken)
 
 
-def calibration_of(checkpoint: Path, dataset: Dataset, by: By, count: int) -> Calibration:
-    """Calibration images out of the training images whose hardness the checkpoint stores.
+def calibration_of(checkpoint: Path, dataset: Dataset, by: By, count: int, *, tile: Tile, form: Form) -> Calibration:
+    """Calibration images, or tiles of them, out of the training images whose hardness the checkpoint stores.
 
-    Raises BadInput when it stores none, or when none of them is in the data set.
+    Raises BadInput when it stores none, when none of them is in the data set, when an image has another size than its
+    map, and for images or tiles that no profile holds.
     """
     known = set(dataset.splits[SPLIT])
     maps = {path.stem: path for path in sorted((checkpoint / "hardness" / SPLIT).glob("*.png")) if path.stem in known}
@@ -68,13 +73,60 @@ def calibration_of(checkpoint: Path, dataset: Dataset, by: By, count: int) -> Ca
             f"{checkpoint}/hardness/{SPLIT} has no map of a training image of {dataset.root}: nothing to calibrate on. "
             "Give the --data that it was trained on, or train it again."
         )
-    return Calibration(by=by, images=chosen(by_hardness(maps), by, count))
+    sizes = _sizes(maps, dataset)
+    size = tile_size(tile, sizes, form)
+    if size is None:
+        images = chosen(by_hardness(maps), by, count)
+        _require_held({id: sizes[id] for id in images}, form.profiles)
+        return Calibration(by=by, images=images)
+    ranked = tiles_by_hardness(maps, size)
+    tiles = tuple(ranked[name] for name in chosen(list(ranked), by, count))
+    _require_held({one.name: (one.height, one.width) for one in tiles}, form.profiles)
+    return Calibration(by=by, images=tuple(sorted({one.image for one in tiles})), tiles=tiles)
+
+
+def _sizes(maps: Mapping[str, Path], dataset: Dataset) -> dict[str, Size]:
+    """The size of each image; raises BadInput naming those whose hardness map has another."""
+    sizes = {id: image_size(dataset, id) for id in maps}
+    faults = []
+    for id, path in maps.items():
+        with Image.open(path) as image:
+            height, width = image.height, image.width
+        if sizes[id] != (height, width):
+            faults.append(f"{id} is {in_words(sizes[id])}, its hardness map {in_words((height, width))}")
+    if faults:
+        raise listed(
+            f"{dataset.root} has calibration images of other sizes than those that were trained on",
+            _shown(faults),
+            "Give the --data that the checkpoint was trained on, or train it again.",
+        )
+    return sizes
+
+
+def _require_held(sizes: Mapping[str, Size], profiles: tuple[Profile, ...]) -> None:
+    """Raises BadInput naming every image or tile whose size no profile holds."""
+    faults = [f"{name}: {in_words(size)}" for name, size in sizes.items() if fitting(profiles, (1, *size)) is None]
+    if faults:
+        raise listed(
+            f"calibration images fit no profile of {profiles_in_words(profiles)}",
+            _shown(faults),
+            "Give a --calibration-tile that fits one.",
+        )
+
+
+def _shown(faults: list[str]) -> list[str]:
+    return faults if len(faults) <= SHOWN else [*faults[:SHOWN], f"and {len(faults) - SHOWN} more"]
 
 
 def write_calibration(calibration: Calibration, dataset: Dataset, out: Path) -> list[Path]:
-    """Writes out/ID.png, the pixels of each image, and returns the paths."""
+    """Writes the pixels of each image to out/ID.png, or of each tile to out/NAME.png, and returns the paths."""
     out.mkdir()
-    paths = [out / f"{id}.png" for id in calibration.images]
-    for id, path in zip(calibration.images, paths, strict=True):
-        Image.fromarray(dataset.image(id)).save(path)
+    paths = []
+    for id in calibration.images:
+        image_HWC = dataset.image(id)
+        tiles = [tile for tile in calibration.tiles if tile.image == id]
+        pictures = {tile.name: cut(image_HWC, tile) for tile in tiles} or {id: image_HWC}
+        for name, picture_HWC in pictures.items():
+            paths.append(out / f"{name}.png")
+            Image.fromarray(picture_HWC).save(paths[-1])
     return paths

@@ -39,7 +39,7 @@ def check_engines(onnx: Path, precision: str, targets: Sequence[str], profile: P
 def _refusals(onnx: Path, targets: Sequence[str], profile: Profile) -> dict[str, str]:
     """Why each target's engine was not built; one start of the builder where all are."""
     try:
-        rtx_digests(onnx, targets, profile)
+        rtx_digests(onnx, targets, [profile])
     except BadInput as error:
         named = _NODE.search(str(error))
         if named:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
@@ -20,7 +20,6 @@ from hardedge.contracts import (
     Certificate,
     Checkpoint,
     ModelFile,
-    Profile,
     Task,
     load,
     seal,
@@ -33,12 +32,13 @@ from hardedge.export.agreement import require_agreement
 from hardedge.export.arms import Arm, Finished, started
 from hardedge.export.calibration import By, calibration_of, golden_ids, write_calibration
 from hardedge.export.conversion import require_converter
+from hardedge.export.form import Form
 from hardedge.export.graph import PixelsToMask, onnx_from_network, with_facts
 from hardedge.export.identity import compare
 from hardedge.export.measured import Reference, compared_ids
 from hardedge.export.network import pixels_to_mask
 from hardedge.export.precisions import Origin, write_precisions
-from hardedge.export.profile import profile_of
+from hardedge.export.profile import profiles_for
 from hardedge.export.reference import (
     GOLDEN,
     copy_hardness_maps,
@@ -46,6 +46,7 @@ from hardedge.export.reference import (
     write_golden,
     write_reference,
 )
+from hardedge.export.tiles import Tile
 from hardedge.models import architecture
 
 MODEL, CONTROL = "model.onnx", "control.onnx"
@@ -58,6 +59,7 @@ class Precisions:
     names: tuple[str, ...] = ("fp32",)
     calibrate_by: By = "stratified"
     calibration_images: int = 32
+    calibration_tile: Tile = "auto"
 
     @property
     def converted(self) -> tuple[str, ...]:
@@ -66,16 +68,15 @@ class Precisions:
 
 @dataclass(frozen=True)
 class Source:
-    """What a bundle is made from: checkpoint, the data set that fits it, calibration if any, and the opset to write."""
+    """What a bundle is made from: checkpoint, the data set that fits it, calibration if any, and the graph's form."""
 
     directory: Path
     checkpoint: Checkpoint
     dataset: Dataset
     hardness_maps: dict[str, Path]
     calibration: Calibration | None
-    profile: Profile
+    form: Form
     network: PixelsToMask
-    opset: int
 
 
 def export(
@@ -83,7 +84,7 @@ def export(
     data: Path,
     out: Path,
     *,
-    opset: int = 20,
+    form: Form | None = None,
     precisions: Precisions = Precisions(),
     force: bool = False,
 ) -> Bundle:
@@ -98,7 +99,7 @@ def export(
     require_free(out, force, [checkpoint, data])
     if precisions.converted:
         require_converter()
-    source = open_source(checkpoint, data, opset, precisions)
+    source = open_source(checkpoint, data, form or Form(), precisions)
     with (
         disk_errors(),
         staged(out, force=force) as directory,
@@ -108,22 +109,28 @@ def export(
         return write_bundle(source, directory, plain, control, precisions.converted)
 
 
-def open_source(checkpoint: Path, data: Path, opset: int, precisions: Precisions) -> Source:
+def open_source(checkpoint: Path, data: Path, form: Form, precisions: Precisions) -> Source:
     """Reads checkpoint and data set; raises BadInput when one cannot be used or they do not fit each other."""
     manifest = load(Checkpoint, checkpoint)
     dataset = open_dataset(data)
     require_same_classes(manifest.task, dataset.task, checkpoint, data)
-    by, count = precisions.calibrate_by, precisions.calibration_images
+    form = replace(form, profiles=profiles_for(dataset, form.profiles))
     return Source(
         directory=checkpoint,
         checkpoint=manifest,
         dataset=dataset,
         hardness_maps=require_hardness_maps(checkpoint, dataset),
-        calibration=calibration_of(checkpoint, dataset, by, count) if precisions.converted else None,
-        profile=profile_of(dataset),
+        calibration=_calibration(checkpoint, dataset, precisions, form),
+        form=form,
         network=pixels_to_mask(checkpoint, manifest),
-        opset=opset,
     )
+
+
+def _calibration(checkpoint: Path, dataset: Dataset, precisions: Precisions, form: Form) -> Calibration | None:
+    if not precisions.converted:
+        return None
+    by, count, tile = precisions.calibrate_by, precisions.calibration_images, precisions.calibration_tile
+    return calibration_of(checkpoint, dataset, by, count, tile=tile, form=form)
 
 
 def require_same_classes(trained: Task, given: Task, checkpoint: Path, data: Path) -> None:
@@ -139,7 +146,7 @@ def require_same_classes(trained: Task, given: Task, checkpoint: Path, data: Pat
 
 
 def _arm(source: Source, kind: Literal["plain", "control"]) -> Arm:
-    return Arm(kind=kind, checkpoint=str(source.directory), profile=source.profile, opset=source.opset)
+    return Arm(kind=kind, checkpoint=str(source.directory), form=source.form)
 
 
 def _control(source: Source) -> AbstractContextManager[Finished | None]:
@@ -153,8 +160,8 @@ def write_bundle(
     """Writes every file of the bundle into the directory, its manifest last."""
     seconds: dict[str, float] = {}
     with _timed("onnx", seconds), waiting("ONNX"):
-        canonical = onnx_from_network(source.network, source.profile, ("mask",), source.opset)
-        model = with_facts(canonical, source.checkpoint, source.profile)
+        canonical = onnx_from_network(source.network, source.form.hull(), ("mask",), source.form.opset)
+        model = with_facts(canonical, source.checkpoint, source.form)
         write_atomically(directory / MODEL, model.SerializeToString(deterministic=True))
     with _timed("reference", seconds):
         reference = write_reference(source.network, source.dataset, directory / "reference")
@@ -164,7 +171,7 @@ def write_bundle(
     with _timed("agreement", seconds), waiting("torch against onnxruntime"):
         agreement = require_agreement(model, source.network, images)
     with _timed("certificate", seconds), waiting("identity certificate"):
-        certificate = compare(directory / MODEL, plain(), source.profile)
+        certificate = compare(directory / MODEL, plain(), source.form.profiles[0])
     write_atomically(directory / Certificate.FILE, to_json(certificate).encode())
     with _timed("control", seconds), waiting("positive control"):
         if control:
@@ -180,7 +187,7 @@ def write_bundle(
         task=source.checkpoint.task,
         network=source.checkpoint.network,
         normalisation=source.checkpoint.normalisation,
-        profile=source.profile,
+        profiles=source.form.profiles,
         models=(shipped, *converted),
         control=CONTROL if control else None,
         reference=reference,
@@ -209,8 +216,8 @@ def _write_precisions(
     origin = Origin(
         fp32=directory / MODEL,
         images=write_calibration(source.calibration, source.dataset, directory / "calibration"),
-        profile=source.profile,
-        with_facts=partial(with_facts, checkpoint=source.checkpoint, profile=source.profile),
+        profile=source.form.profiles[0],
+        with_facts=partial(with_facts, checkpoint=source.checkpoint, form=source.form),
     )
     reference = Reference(
         model=model,

@@ -18,6 +18,7 @@ import hardedge
 from hardedge.canonical import canonical
 from hardedge.contracts import Checkpoint, Normalisation, Profile, parse_json
 from hardedge.errors import BadInput
+from hardedge.export.form import Form
 
 AXES = ("batch", "height", "width")
 
@@ -143,7 +144,7 @@ def _refusal(error: BaseException) -> str:
     )
 
 
-def with_facts(model: onnx.ModelProto, checkpoint: Checkpoint, profile: Profile) -> onnx.ModelProto:
+def with_facts(model: onnx.ModelProto, checkpoint: Checkpoint, form: Form) -> onnx.ModelProto:
     """The model with what a user of the file must know, in its metadata_props."""
     classes = [{"name": entry.name, "color": list(entry.color)} for entry in checkpoint.task.classes]
     facts = {
@@ -152,7 +153,8 @@ def with_facts(model: onnx.ModelProto, checkpoint: Checkpoint, profile: Profile)
         "ignore_index": str(checkpoint.task.ignore_index),
         "normalisation": json.dumps(asdict(checkpoint.normalisation)),
         "color_order": "RGB",
-        "profile": json.dumps(asdict(profile)),
+        "profiles": json.dumps([asdict(profile) for profile in form.profiles]),
+        "network_size": json.dumps(form.network_size),
         "checkpoint_digest": checkpoint.digest,
         "data_digest": checkpoint.data_digest,
         "hardedge": hardedge.__version__,
@@ -163,14 +165,12 @@ def with_facts(model: onnx.ModelProto, checkpoint: Checkpoint, profile: Profile)
     return known
 
 
-def profile_in(model: onnx.ModelProto, name: str) -> Profile:
-    """The profile that the file's facts name; raises BadInput when there is none."""
-    for entry in model.metadata_props:
-        if entry.key == "profile":
-            return parse_json(Profile, entry.value.encode(), f"{name}, metadata profile")
-    raise BadInput(f"{name} names no profile in its metadata: not written by hardedge export. Export it again.")
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that the model uses."""
-    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+def form_in(model: onnx.ModelProto, name: str) -> Form:
+    """The form of a shipped file, from its facts, outputs and opset; raises BadInput when it has no such facts."""
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    if "profiles" not in facts:
+        raise BadInput(f"{name} names no profiles in its metadata: not written by hardedge export. Export it again.")
+    outputs = json.dumps([value.name for value in model.graph.output])
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    told = f'"profiles": {facts["profiles"]}, "network_size": {facts.get("network_size", "null")}'
+    return parse_json(Form, f'{{{told}, "outputs": {outputs}, "opset": {opset}}}'.encode(), f"{name}, metadata")

@@ -14,7 +14,7 @@ from hardedge.deploy.engines import rtx_digests
 from hardedge.deploy.targets import RTX_CAPABILITIES
 from hardedge.errors import BadInput, MissingHere
 from hardedge.export.arms import Arm, started
-from hardedge.export.graph import opset_of, profile_in
+from hardedge.export.graph import form_in
 
 RTX_TARGETS = tuple(f"tensorrt-rtx:{capability}" for capability in RTX_CAPABILITIES)
 NOT_MEASURED = Level2(status="not run here", detail="measured by deploy", noise_floor=None, control=None, shipped=None)
@@ -29,11 +29,10 @@ def certify(model_onnx: Path, checkpoint: Path, *, targets: Sequence[str] = RTX_
     arm = Arm(
         kind="plain",
         checkpoint=str(checkpoint),
-        profile=profile_in(shipped, str(model_onnx)),
-        opset=opset_of(shipped),
+        form=form_in(shipped, str(model_onnx)),
     )
     with started(arm) as plain:
-        return compare(model_onnx, plain(), arm.profile, targets)
+        return compare(model_onnx, plain(), arm.form.profiles[0], targets)
 
 
 def compare(shipped: Path, plain: Path, profile: Profile, targets: Sequence[str] = RTX_TARGETS) -> Certificate:
@@ -66,7 +65,7 @@ def compare_engines(
     if not targets:
         return (), Check(status="not run here", detail="no target was asked for")
     size = Profile(min=profile.opt, opt=profile.opt, max=profile.opt)
-    digests = partial(rtx_digests, targets=targets, profile=size)
+    digests = partial(rtx_digests, targets=targets, profiles=[size])
     try:
         with ThreadPoolExecutor(2) as both:
             found, expected = both.map(digests, (shipped, plain))
@@ -95,6 +94,8 @@ def compare_censuses(shipped: Census, plain: Census) -> Level1:
 
 def read_onnx(path: Path) -> onnx.ModelProto:
     """An ONNX file that passes onnx's checker; raises BadInput when it cannot be read or is not valid."""
+    if not path.is_file():
+        raise BadInput(f"{path} is no file. Give the path of an ONNX file.")
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model)

@@ -25,7 +25,7 @@ def engine(tmp_path: Path) -> Path:
         onnx_digest="2" * 64,
         builder="tensorrt_rtx",
         builder_version="1.7.1",
-        profile=Profile(min=(1, 64, 64), opt=(1, 128, 256), max=(4, 1024, 2048)),
+        profiles=(Profile(min=(1, 64, 64), opt=(1, 128, 256), max=(4, 1024, 2048)),),
         seconds=0.5,
     )
     seal(tmp_path, manifest)
@@ -35,7 +35,7 @@ def engine(tmp_path: Path) -> Path:
 def test_what_was_sealed_is_read_back_equal(engine: Path) -> None:
     manifest = load(Engine, engine)
     assert manifest.plan == "model.plan"
-    assert manifest.profile.max == (4, 1024, 2048)
+    assert manifest.profiles[0].max == (4, 1024, 2048)
     assert set(manifest.files) == {"model.plan"}
     assert seal(engine, manifest) == manifest
 
@@ -90,8 +90,8 @@ def test_a_missing_manifest_says_how_to_make_one(tmp_path: Path) -> None:
 
 def test_another_schema_is_named(engine: Path) -> None:
     path = engine / "engine.json"
-    path.write_text(path.read_text().replace("hardedge.engine/1", "hardedge.engine/7"))
-    with pytest.raises(BadInput, match="schema_id: expected hardedge.engine/1, got"):
+    path.write_text(path.read_text().replace("hardedge.engine/2", "hardedge.engine/7"))
+    with pytest.raises(BadInput, match="schema_id: expected hardedge.engine/2, got"):
         load(Engine, engine)
 
 

@@ -91,7 +91,7 @@ def test_the_exported_mask_is_torchs_and_an_engine_for_sm86_is_built(name: str, 
         masks = [network(torch.from_numpy(image_HWC)[None]) for image_HWC in images.values()]
     assert all(len(mask_BHW.unique()) > 1 for mask_BHW in masks), "a mask of one class equals many wrong ones"
     onnx.save(model, tmp_path / "model.onnx")
-    plans = rtx_plans(tmp_path / "model.onnx", ["tensorrt-rtx:sm86"], profile)
+    plans = rtx_plans(tmp_path / "model.onnx", ["tensorrt-rtx:sm86"], [profile])
     assert len(plans["tensorrt-rtx:sm86"]) > 1_000_000
 
 

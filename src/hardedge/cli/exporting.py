@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,36 @@ if TYPE_CHECKING:
     from hardedge.export.calibration import By
 
 
+def graph_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What the exported graph takes and gives."""
+    for option in reversed(
+        (
+            click.option(
+                "--size",
+                "sizes",
+                multiple=True,
+                metavar="HEIGHTxWIDTH",
+                help="A fixed image size instead of a range; may be repeated: an optimisation profile each.",
+            ),
+            click.option(
+                "--profile",
+                "profiles",
+                multiple=True,
+                metavar="NAME=MIN:TYPICAL:MAX",
+                help="A range of sizes, each BATCHxHEIGHTxWIDTH: small=1x64x64:1x256x256:4x512x512; may be repeated.",
+            ),
+            click.option("--opset", type=int, default=20, show_default=True, help="The ONNX opset, 18 to 23."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("checkpoint", type=FOLDER)
 @data_option
 @out_option
-@click.option("--opset", type=click.IntRange(min=18), default=20, show_default=True, help="The ONNX opset.")
+@graph_options
 @precision_option("ONNX files to write, as a list: fp32,fp16,bf16,int8,fp8. FP32 is always among them.")
 @click.option(
     "--calibrate-by",
@@ -31,16 +57,26 @@ if TYPE_CHECKING:
 @click.option(
     "--calibration-images", type=click.IntRange(min=1), default=32, show_default=True, help="How many, at most."
 )
+@click.option(
+    "--calibration-tile",
+    metavar="HEIGHTxWIDTH",
+    default="auto",
+    show_default=True,
+    help="Tiles of so many pixels instead of whole images; whole: never; auto: 512x1024 where images are over 2^20.",
+)
 @force_option
 @json_option
 def export(
     checkpoint: Path,
     data: Path,
     out: Path,
+    sizes: tuple[str, ...],
+    profiles: tuple[str, ...],
     opset: int,
     precision: str,
     calibrate_by: By,
     calibration_images: int,
+    calibration_tile: str,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -52,15 +88,24 @@ def export(
     Example: hardedge export runs/a --data my_data --out runs/a_bundle --precision fp16,int8
     """
     from hardedge.deploy.precision import parse_precisions
+    from hardedge.export.tiles import parse_tile
 
-    names = parse_precisions(precision)
+    names, tile = parse_precisions(precision), parse_tile(calibration_tile)
     require_package("torch", "export")
     require_package("onnxscript", "export")
+    from hardedge.export.form import form_of
+
+    form = form_of(sizes, profiles, None, (), opset)
     from hardedge.export.export import Precisions, export
     from hardedge.export.precision_table import described
 
-    wanted = Precisions(names=names, calibrate_by=calibrate_by, calibration_images=calibration_images)
-    bundle = export(checkpoint, data, out, opset=opset, precisions=wanted, force=force)
+    wanted = Precisions(
+        names=names,
+        calibrate_by=calibrate_by,
+        calibration_images=calibration_images,
+        calibration_tile=tile,
+    )
+    bundle = export(checkpoint, data, out, form=form, precisions=wanted, force=force)
     line = f"{out}: test mIoU {bundle.reference.score.miou:.2f} %, {len(bundle.models)} ONNX file(s)"
     print_result(bundle, f"{described(bundle)}\n{line}" if wanted.converted else line, as_json)
 
@@ -70,23 +115,32 @@ def export(
 @data_option
 @out_option
 @click.option("--goal", default="miou-drop<=0.2", show_default=True, help="How far mIoU may fall, in points.")
+@click.option(
+    "--latency",
+    metavar="TARGET",
+    help="Time every mixture on a target that runs here, for the plot: onnxruntime:cpu ...",
+)
 @force_option
 @json_option
-def tune(bundle: Path, data: Path, out: Path, goal: str, force: bool, as_json: bool) -> None:
+def tune(bundle: Path, data: Path, out: Path, goal: str, latency: str | None, force: bool, as_json: bool) -> None:
     """Find the nodes of the INT8 file that must stay in FP16.
 
     Takes back as few as meet the goal on the validation split, the most sensitive first, and writes the bundle again
-    with model.mixed.onnx (for deploy --precision mixed), tuning.json and pareto.svg. Goes on where it was stopped.
+    with model.mixed.onnx (for deploy --precision mixed), tuning.json and pareto.svg: mIoU against latency where
+    --latency names a target, else against the share in INT8. Goes on where it was stopped.
 
     Example: hardedge tune runs/a_bundle --data my_data --out runs/a_tuned --goal 'miou-drop<=0.2'
     """
+    from hardedge.deploy.targets import parse_target
     from hardedge.export.tune import parse_goal, tune
 
     points = parse_goal(goal)
+    if latency:
+        parse_target(latency)
     require_package("torch", "export")
     from hardedge.export.precision_table import described
 
-    tuned, tuning = tune(bundle, data, out, goal=points, force=force)
+    tuned, tuning = tune(bundle, data, out, goal=points, latency=latency, force=force)
     line = f"{out}: {tuning.chosen} of {len(tuning.order)} nodes in FP16, {len(tuning.steps)} mixtures measured"
     print_result(tuning, f"{described(tuned)}\n{line}", as_json)
 
