@@ -1,11 +1,12 @@
 """Which training images to calibrate INT8 on: random ones, the hardest, or evenly from easy to hard; how many.
 
-    python benchmarks/calibration.py CHECKPOINT BUNDLE DATA [--counts 8,32,128] [--methods max,entropy] [--images 64]
+    python benchmarks/calibration.py CHECKPOINT BUNDLE DATA --out DIR [--counts 8,32,128] [--methods max,entropy]
 
 The candidates are the training images whose hardness map the checkpoint stores, at most 128: with as many images all
 choices are one. Each arm converts the bundle's model.onnx with its own calibration images and runs the same test
 images, evenly spaced; its mIoU is compared with the bundle's reference masks on these, with a 90 % bootstrap interval
-over images. The random arm is drawn with several seeds.
+over images. The random arm is drawn with several seeds. With --tile HEIGHTxWIDTH the arms take tiles instead of whole
+images. Arms that are finished in DIR are not run again.
 """
 
 import argparse
@@ -19,65 +20,114 @@ import numpy as np
 import onnx
 import torch
 from measure import machine
-from PIL import Image
 
-from hardedge.console import note
-from hardedge.contracts import Bundle, ConversionAgreement, load
+from hardedge.contracts import (
+    Bundle,
+    Calibration,
+    CalibrationTile,
+    Contract,
+    ConversionAgreement,
+    load,
+    read_json,
+    to_json,
+    write_atomically,
+)
 from hardedge.data.folder import Dataset, open_dataset, read_image
-from hardedge.export.calibration import by_hardness, chosen
+from hardedge.export.calibration import By, by_hardness, chosen, write_calibration
 from hardedge.export.conversion import convert
 from hardedge.export.measured import Reference, measured
+from hardedge.export.tiles import in_words, parse_tile, tiles_by_hardness
+
+COLUMNS = (
+    *("ranges", "images", "chosen", "mean rank", "mIoU minus FP32 (90 % interval)", "equal pixels"),
+    *("logits differ by (rms)", "seconds"),
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """How images were chosen, how many, how scales follow from them, and with which seed (random alone)."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arm(Contract):
+    """How images or tiles were chosen, how many, how scales follow from them, and with which seed (random alone)."""
 
-    by: str
+    by: By
     count: int
     method: str
-    seed: int
+    seed: int = 0
+    tile: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        size = f"-{in_words(self.tile)}" if self.tile else ""
+        return f"{self.method}-{self.count}-{self.by}-{self.seed}{size}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """One arm: the mean rank of its images (0 easiest, 1 hardest), what was measured, seconds of the conversion."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result(Contract):
+    """One arm of a bundle: the mean rank of its images (0 easiest, 1 hardest), what was measured, how long it took."""
 
+    bundle: str
     arm: Arm
     mean_rank: float
     agreement: ConversionAgreement
     seconds: float
 
 
-def arms(counts: list[int], methods: list[str], seeds: int, candidates: int) -> list[Arm]:
+def arms(counts: list[int], methods: list[str], seeds: int, candidates: int, tile: tuple[int, int] | None) -> list[Arm]:
     found = []
     for method in methods:
         for count in counts:
             if count >= candidates:  # every choice takes them all
-                found.append(Arm("stratified", count, method, 0))
+                found.append(Arm(by="stratified", count=candidates, method=method, tile=tile))
                 continue
-            found += [Arm(by, count, method, 0) for by in ("hardness", "stratified")]
-            found += [Arm("random", count, method, seed) for seed in range(seeds)]
+            found += [Arm(by=by, count=count, method=method, tile=tile) for by in ("hardness", "stratified")]
+            found += [Arm(by="random", count=count, method=method, seed=seed, tile=tile) for seed in range(seeds)]
     return found
 
 
-def images_of(arm: Arm, ranked: list[str]) -> list[str]:
+def names_of(arm: Arm, ranked: list[str]) -> tuple[str, ...]:
     if arm.by == "random":
-        return sorted(np.random.default_rng(arm.seed).permutation(sorted(ranked))[: arm.count].tolist())
-    return list(chosen(ranked, arm.by, arm.count))  # type: ignore[arg-type]
+        return tuple(sorted(np.random.default_rng(arm.seed).permutation(sorted(ranked))[: arm.count].tolist()))
+    return chosen(ranked, arm.by, arm.count)
 
 
-def run(arm: Arm, ranked: list[str], dataset: Dataset, fp32: Path, reference: Reference) -> Result:
-    ids = images_of(arm, ranked)
+def candidates(checkpoint: Path, tile: tuple[int, int] | None) -> tuple[list[str], dict[str, CalibrationTile]]:
+    """The names of images or tiles, the easiest first, and the tiles by name."""
+    maps = {path.stem: path for path in sorted((checkpoint / "hardness" / "train").glob("*.png"))}
+    if tile is None:
+        return by_hardness(maps), {}
+    tiles = tiles_by_hardness(maps, tile)
+    return list(tiles), tiles
+
+
+def pictures(arm: Arm, names: tuple[str, ...], tiles: dict[str, CalibrationTile]) -> Calibration:
+    if not tiles:
+        return Calibration(by=arm.by, images=names)
+    taken = tuple(tiles[name] for name in names)
+    return Calibration(by=arm.by, images=tuple(sorted({tile.image for tile in taken})), tiles=taken)
+
+
+def run(arm: Arm, checkpoint: Path, bundle: Path, reference: Reference) -> Result:
+    ranked, tiles = candidates(checkpoint, arm.tile)
+    names = names_of(arm, ranked)
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder, f"{id}.png") for id in ids]
-        for id, path in zip(ids, paths, strict=True):
-            Image.fromarray(dataset.image(id)).save(path)
+        paths = write_calibration(pictures(arm, names, tiles), reference.dataset, Path(folder) / "calibration")
         began = time.perf_counter()
-        converted = convert(fp32, "int8", paths, method=arm.method)
-    seconds = time.perf_counter() - began
-    rank = float(np.mean([ranked.index(id) for id in ids]) / max(len(ranked) - 1, 1))
-    return Result(arm, rank, measured(converted.model, "int8", reference), seconds)
+        converted = convert(bundle / "model.onnx", "int8", paths, method=arm.method)
+        seconds = time.perf_counter() - began
+    place = {name: rank for rank, name in enumerate(ranked)}
+    return Result(
+        bundle=load(Bundle, bundle).digest,
+        arm=arm,
+        mean_rank=float(np.mean([place[name] for name in names]) / max(len(ranked) - 1, 1)),
+        agreement=measured(converted.model, "int8", reference),
+        seconds=seconds,
+    )
+
+
+def finished(path: Path, bundle: Bundle, images: int) -> Result | None:
+    if not path.is_file():
+        return None
+    result = read_json(Result, path)
+    return result if result.bundle == bundle.digest and result.agreement.images == images else None
 
 
 def reference_of(bundle: Path, dataset: Dataset, images: int) -> Reference:
@@ -93,44 +143,47 @@ def reference_of(bundle: Path, dataset: Dataset, images: int) -> Reference:
     )
 
 
-def ranked_candidates(checkpoint: Path) -> list[str]:
-    maps = {path.stem: path for path in sorted((checkpoint / "hardness" / "train").glob("*.png"))}
-    return by_hardness(maps)
-
-
 def line(result: Result) -> str:
     arm, found = result.arm, result.agreement
-    return (
-        f"{arm.method:8} {arm.count:4}  {arm.by:10} {arm.seed:4}  {result.mean_rank:4.2f}  {found.miou:6.2f}  "
-        f"{found.difference:+6.2f} [{found.interval.low:+.2f}, {found.interval.high:+.2f}]  "
-        f"{100 * found.pixel_agreement:6.2f}  {found.logit_rms:.3f}  {result.seconds:6.0f}"
+    cells = (
+        arm.method,
+        f"{arm.count}{f' tiles of {in_words(arm.tile)}' if arm.tile else ''}",
+        f"{arm.by} (seed {arm.seed})" if arm.by == "random" else arm.by,
+        f"{result.mean_rank:.2f}",
+        f"{found.difference:+.2f} [{found.interval.low:+.2f}, {found.interval.high:+.2f}]",
+        f"{100 * found.pixel_agreement:.2f} %",
+        f"{found.logit_rms:.3f}",
+        f"{result.seconds:.0f}",
     )
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("checkpoint", "bundle", "data"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--counts", default="8,32,128")
     parser.add_argument("--methods", default="max,entropy")
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--tile", default="whole")
     options = parser.parse_args()
-    dataset = open_dataset(options.data)
-    ranked = ranked_candidates(options.checkpoint)
-    reference = reference_of(options.bundle, dataset, options.images)
-    print("method  images  chosen     seed  rank    mIoU  difference (90 %)     pixels %  logit rms  seconds")
+    bundle, size = load(Bundle, options.bundle), parse_tile(options.tile)
+    tile = size if isinstance(size, tuple) else None
+    reference = reference_of(options.bundle, open_dataset(options.data), options.images)
+    counts = [int(count) for count in options.counts.split(",")]
+    number = len(candidates(options.checkpoint, tile)[0])
+    options.out.mkdir(parents=True, exist_ok=True)
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     results = []
-    wanted = arms(
-        [int(count) for count in options.counts.split(",")], options.methods.split(","), options.seeds, len(ranked)
-    )
-    for arm in wanted:
-        note(f"{len(results)}/{len(wanted)}: {arm}")
-        results.append(run(arm, ranked, dataset, options.bundle / "model.onnx", reference))
-        print(line(results[-1]), flush=True)
-    print(f"FP32 on the same {len(reference.ids)} test images: mIoU {results[0].agreement.miou_reference:.2f}")
-    print(json.dumps([dataclasses.asdict(result) for result in results]) if options.json else "", end="")
+    for arm in arms(counts, options.methods.split(","), options.seeds, number, tile):
+        path = options.out / f"{arm.name}.json"
+        result = finished(path, bundle, len(reference.ids)) or run(arm, options.checkpoint, options.bundle, reference)
+        write_atomically(path, to_json(result).encode())
+        results.append(result)
+        print(line(result), flush=True)
+    print(f"FP32 on the same {len(reference.ids)} test images: mIoU {results[0].agreement.miou_reference:.2f} %")
     print(json.dumps(machine(torch.device("cpu"))))
 
 
