@@ -62,7 +62,9 @@ def bench(
     _, height, width, _ = images_BHWC.shape
     if fitting(source.profiles, (batch, height, width)) is None:
         known = profiles_in_words(source.profiles)
-        raise BadInput(f"--batch {batch}: no profile holds {batch}x{height}x{width}. The bundle has: {known}.")
+        raise BadInput(
+            f"--batch {batch}: no profile holds {batch}x{height}x{width}. The bundle has: {known}. Give one of these."
+        )
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         arms = _arms(bundle, pairs, Path(folder), order or Order())
         runs = tuple(_timed(arm, images_BHWC, seconds / 2 / len(arms)) for arm in arms)

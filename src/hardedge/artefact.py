@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from hardedge.console import note
 from hardedge.errors import BadInput, MissingHere
 
 # the top-level names of every artefact: --force replaces a directory only when it holds nothing else
 _OURS = re.compile(
     r"weights\.safetensors|last\.safetensors|training_only\.safetensors|state|hardness|tensorboard|metrics\.jsonl"
-    r"|model\.onnx|model\.\w+\.onnx|control\.onnx|reference|golden|calibration|certificate\.json|model\.plan"
+    r"|(model|model\.\w+|control)\.onnx(\.data)?|reference|golden|calibration|certificate\.json|model\.plan"
     r"|(checkpoint|bundle|engine|report|edge_network)\.json(\.sig)?|report\.html|junit\.xml|summary\.md|masks|overlays"
     r"|tuning\.json|pareto\.svg|data|checkpoint|bundle|engines|report|\..*\.partial.*"
 )
@@ -58,21 +59,32 @@ def _require_folders(path: Path) -> None:
 
 
 @contextmanager
-def staged(out: Path, *, force: bool | None) -> Iterator[Path]:
+def staged(out: Path, *, force: bool | None, keep_failed: bool = False) -> Iterator[Path]:
     """A fresh directory beside `out` that becomes `out` when the block ends well, and vanishes when it does not.
 
-    Raises BadInput as require_free does; with `force` the old directory is replaced at the very end.
+    With `keep_failed` it does not vanish, but becomes OUT.failed, which has no manifest. Raises BadInput as
+    require_free does, and when OUT.failed is in the way; with `force` the old directory is replaced at the very end.
     """
     require_free(out, force)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    failed = out.with_name(f"{out.name}.failed")
+    if keep_failed and failed.exists():
+        raise BadInput(f"{failed} exists, kept of an earlier failure. Remove it first.")
     partial = out.parent / f".{out.name}.partial-{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    try:
+        partial.mkdir(parents=True)
+    except FileNotFoundError as error:  # what /proc and the like say
+        raise MissingHere(f"cannot write {out}: {out.parent} takes no directories. Choose another --out.") from error
     try:
         yield partial
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
+    except BaseException:
+        if keep_failed and any(partial.iterdir()):
+            partial.rename(failed)
+            note(f"What was written before the failure: {failed}")
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

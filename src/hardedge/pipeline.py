@@ -94,6 +94,8 @@ def _prepare(plan: Plan) -> None:
     if plan.resume:
         if not plan.out.is_dir():
             raise BadInput(f"{plan.out} does not exist: nothing to resume. Run without --resume.")
+        if plan.data is None and (plan.out / "checkpoint").exists() and not _streets(plan).exists():
+            raise BadInput(f"{plan.out} was not started on the street scenes. Give its data set again, with --data.")
         return
     require_free(plan.out, plan.force, [plan.data] if plan.data else [])
     if plan.out.exists():
@@ -105,11 +107,15 @@ def _data(plan: Plan) -> Path:
 
     if plan.data is not None:
         return plan.data
-    folder = plan.out / "data" / "streets"
+    folder = _streets(plan)
     if not folder.exists():
         note("1/5 data: drawing the street scenes")
         write_streets(folder)
     return folder
+
+
+def _streets(plan: Plan) -> Path:
+    return plan.out / "data" / "streets"
 
 
 def _train(plan: Plan, data: Path) -> None:
