@@ -1,29 +1,39 @@
 """Running an engine: images in, masks out, whatever made it."""
 
 import hashlib
-import io
 import re
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import BuildOptions, Engine, Profile, fitting, load, profiles_in_words
+from hardedge.contracts import BuildOptions, Engine, load
+from hardedge.deploy.execution import Execution
 from hardedge.deploy.machine import compute_capability
-from hardedge.deploy.plans import error_lines
 from hardedge.deploy.soundness import require_sound_model
 from hardedge.deploy.targets import parse_target
-from hardedge.deploy.tensorrt_api import MODULES, installed_version, layers_of, refitted, runtime_for
+from hardedge.deploy.tensorrt_api import (
+    MODULES,
+    error_logger,
+    installed_version,
+    layers_of,
+    loaded,
+    refitted,
+    runtime_for,
+)
 from hardedge.errors import BadInput, HardedgeError, MissingHere
 
 Pixels = npt.NDArray[np.uint8]
 Parts = tuple[float, float, float]
 
 _WITHIN = "Use sizes inside the bundle's profile, and a device with free memory."
+# of TensorRT's bindings, of CUDA, of a plan's libraries; not ours, which are told as they are
+TENSORRT_FAILURES = (RuntimeError, OSError, ValueError, TypeError)
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -32,6 +42,10 @@ class Runner(Protocol):
 
     def masks(self, images_BHWC: Pixels) -> Pixels:
         """Masks uint8 [B, H, W] of images uint8 [B, H, W, 3] RGB."""
+        ...
+
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+        """The masks of each batch in order; on a GPU a batch is copied while the one before it is computed."""
         ...
 
     def parts(self, images_BHWC: Pixels) -> Parts:
@@ -59,6 +73,9 @@ class OnnxRuntimeRunner:
             raise _not_run(images_BHWC, _first_line(error)) from None
         return np.asarray(outputs[self._mask], np.uint8)
 
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+        return map(self.masks, batches)
+
     def parts(self, images_BHWC: Pixels) -> Parts:
         began = time.perf_counter()
         if self._device == "cpu":
@@ -82,81 +99,51 @@ class OnnxRuntimeRunner:
 
 
 class TensorRTRunner:
-    """A plan in TensorRT or TensorRT-RTX through Polygraphy, on this machine's GPU; copies to and from it included.
+    """A plan in TensorRT or TensorRT-RTX on this machine's GPU; copies to and from it included.
 
-    `profiles` are the plan's, in their order: images run in the first that holds their size. `options` are those that
-    it was built with, `weights` the ONNX file that a plan without weights gets them from.
+    Images run in the first of the plan's profiles that holds their size. `options` are those that it was built with,
+    `weights` the ONNX file that a plan without weights gets them from.
     """
 
-    def __init__(
-        self,
-        name: str,
-        plan: bytes,
-        rtx: bool,
-        profiles: tuple[Profile, ...],
-        options: BuildOptions,
-        weights: bytes | None,
-    ) -> None:
-        backend = _polygraphy_trt(rtx)
+    def __init__(self, name: str, plan: bytes, rtx: bool, options: BuildOptions, weights: bytes | None) -> None:
         self._builder = MODULES["tensorrt-rtx" if rtx else "tensorrt"]
-        with _told(f"{name} does not load on this machine", "Build it here, with this machine's TensorRT."):
-            logger = backend.get_trt_logger()
-            engine = backend.EngineFromBytes(plan, runtime=runtime_for(self._builder, logger, options))()
+        _require_alone(self._builder)
+        self._errors: list[str] = []
+        with self._told(f"{name} does not load on this machine", "Build it here, with this machine's TensorRT."):
+            logger = error_logger(self._builder, self._errors)
+            self._engine: Any = loaded(runtime_for(self._builder, logger, options), plan)
             if weights is not None:
-                engine = refitted(engine, self._builder, logger, weights)
-            self._runner: Any = backend.TrtRunner(engine)
-            self._runner.activate()
-        self._profiles, self._active = profiles, 0
-        self._images: Any = None  # the copy of parts' input on the GPU
+                self._engine = refitted(self._engine, self._builder, logger, weights)
+            self._execution = Execution(self._engine, self._builder)
 
     def layers(self) -> list[dict[str, Any]]:
         """The engine's layers, for the precision audit."""
-        return layers_of(self._runner.engine, self._builder)
+        return layers_of(self._engine, self._builder)
 
     def masks(self, images_BHWC: Pixels) -> Pixels:
-        with _told(f"images of {_shape(images_BHWC)} do not run", _WITHIN):
-            self._select(images_BHWC)
-            outputs = self._runner.infer({"image": np.ascontiguousarray(images_BHWC)})
-        masks_BHW = outputs.get("mask")
-        if masks_BHW is None or masks_BHW.dtype != np.uint8:
-            found = {key: str(value.dtype) for key, value in outputs.items()}
-            raise BadInput(f"the engine gives {found}, expected mask uint8. Build it again.")
-        # the runner uses its host buffer again for the next images
-        return np.array(masks_BHW, np.uint8)
+        with self._told(f"images of {_shape(images_BHWC)} do not run", _WITHIN):
+            return self._execution.masks(images_BHWC)
 
-    def _select(self, images_BHWC: Pixels) -> None:
-        """Makes the profile that holds the images the active one; raises BadInput naming the sizes where none does."""
-        batch, height, width = images_BHWC.shape[:3]
-        place = fitting(self._profiles, (batch, height, width))
-        if place is None:
-            known = profiles_in_words(self._profiles)
-            raise BadInput(
-                f"images of {batch}x{height}x{width} fit no profile of the engine: {known}. "
-                "Resize them, or export the bundle with this size."
-            )
-        if place != self._active:
-            self._runner.set_profile(place)
-            self._active = place
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+        with self._told("the images do not run", _WITHIN):
+            yield from self._execution.stream(batches)
 
     def parts(self, images_BHWC: Pixels) -> Parts:
-        from polygraphy.cuda import DeviceArray
-
-        with _told(f"images of {_shape(images_BHWC)} do not run", _WITHIN):
-            self._select(images_BHWC)
-            if self._images is None or self._images.shape != images_BHWC.shape:
-                self._images = DeviceArray(images_BHWC.shape, images_BHWC.dtype)
-            began = time.perf_counter()
-            self._images.copy_from(np.ascontiguousarray(images_BHWC))
-            copied = time.perf_counter()
-            outputs = self._runner.infer({"image": self._images}, copy_outputs_to_host=False)
-            computed = time.perf_counter()
-            outputs["mask"].numpy()
-        return copied - began, computed - copied, time.perf_counter() - computed
+        with self._told(f"images of {_shape(images_BHWC)} do not run", _WITHIN):
+            return self._execution.parts(images_BHWC)
 
     def close(self) -> None:
-        if self._images is not None:
-            self._images.free()
-        self._runner.deactivate()
+        self._execution.close()
+
+    @contextmanager
+    def _told(self, problem: str, cure: str) -> Iterator[None]:
+        """Turns a failure of TensorRT or CUDA into one message, with TensorRT's own errors."""
+        self._errors.clear()
+        try:
+            yield
+        except TENSORRT_FAILURES as error:
+            reasons = "; ".join(dict.fromkeys((*self._errors, str(error))))
+            raise MissingHere(f"{problem} ({reasons}). {cure}") from error
 
 
 def open_runner(engine: Path) -> Runner:
@@ -176,9 +163,7 @@ def open_runner(engine: Path) -> Runner:
     _require_same_version(manifest, MODULES[target.backend])
     weights = _weights(engine, manifest)
     rtx = target.backend == "tensorrt-rtx"
-    return TensorRTRunner(
-        str(plan), _vouched(engine, manifest.plan, manifest), rtx, manifest.profiles, manifest.options, weights
-    )
+    return TensorRTRunner(str(plan), _vouched(engine, manifest.plan, manifest), rtx, manifest.options, weights)
 
 
 def _weights(engine: Path, manifest: Engine) -> bytes | None:
@@ -279,33 +264,10 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def _polygraphy_trt(rtx: bool) -> Any:
-    """Polygraphy's backend, set to TensorRT-RTX or TensorRT: once for a process, since it chooses at import."""
-    import sys
-
-    from polygraphy import config
-
-    if "polygraphy.backend.trt" in sys.modules and rtx != config.USE_TENSORRT_RTX:
+def _require_alone(builder: str) -> None:
+    """Two libraries of the same classes in one process were tried nowhere."""
+    others = [name for name in MODULES.values() if name != builder and name in sys.modules]
+    if others:
         raise MissingHere(
             "TensorRT and TensorRT-RTX engines cannot run in one process. Verify them with one command each."
         )
-    config.USE_TENSORRT_RTX = rtx
-    from polygraphy.backend import trt
-    from polygraphy.logger import G_LOGGER
-
-    G_LOGGER.module_severity = G_LOGGER.ERROR
-    return trt
-
-
-@contextmanager
-def _told(problem: str, cure: str) -> Iterator[None]:
-    """Turns a failure of TensorRT into one message, with the errors that Polygraphy would have printed."""
-    from polygraphy.exception import PolygraphyException
-
-    printed = io.StringIO()
-    try:
-        with redirect_stdout(printed), redirect_stderr(printed):
-            yield
-    except (PolygraphyException, RuntimeError, OSError, ValueError) as error:
-        reasons = "; ".join(error_lines(printed.getvalue())) or str(error)
-        raise MissingHere(f"{problem} ({reasons}). {cure}") from error

@@ -160,3 +160,82 @@ def layers_of(engine: trt.ICudaEngine, builder: str) -> list[dict[str, Any]]:
     inspector = engine.create_engine_inspector()
     found = json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
     return [layer if isinstance(layer, dict) else {"Name": layer} for layer in found.get("Layers", ())]
+
+
+def error_logger(builder: str, errors: list[str]) -> object:
+    """A logger that appends TensorRT's errors to a list and prints nothing."""
+    trt = tensorrt_module(builder)
+
+    class Errors(trt.ILogger):  # type: ignore[name-defined,misc]  # the module is chosen at run time
+        def __init__(self) -> None:
+            super().__init__()
+
+        def log(self, severity: object, message: str) -> None:
+            if str(severity).endswith("ERROR"):  # INTERNAL_ERROR or ERROR
+                errors.append(message.strip())
+
+    return Errors()
+
+
+def loaded(runtime: trt.Runtime, plan: bytes) -> trt.ICudaEngine:
+    """A plan as an engine; RuntimeError where TensorRT refuses it, which executes the plan's code."""
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise RuntimeError("TensorRT refuses the plan")
+    return engine
+
+
+def tensors_of(engine: trt.ICudaEngine, builder: str) -> dict[str, tuple[bool, str]]:
+    """Each tensor that goes in or comes out: whether it goes in, and its type by name (UINT8)."""
+    trt = tensorrt_module(builder)
+    names = [engine.get_tensor_name(place) for place in range(engine.num_io_tensors)]
+    return {
+        name: (
+            engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
+            str(engine.get_tensor_dtype(name)).split(".")[-1],
+        )
+        for name in names
+    }
+
+
+def profiles_of(engine: trt.ICudaEngine, tensor: str) -> list[list[tuple[int, int, int]]]:
+    """The least, typical and largest (batch, height, width) of a tensor in each optimisation profile."""
+    places = range(engine.num_optimization_profiles)
+    # a shape is [batch, height, width, 3]
+    return [[(s[0], s[1], s[2]) for s in engine.get_tensor_profile_shape(tensor, place)] for place in places]
+
+
+def new_context(engine: trt.ICudaEngine) -> trt.IExecutionContext:
+    """A context, with its own memory for activations; RuntimeError where the device has none left."""
+    context = engine.create_execution_context()
+    if context is None:
+        raise RuntimeError("TensorRT gives no execution context: the device's memory may be full")
+    return context
+
+
+def set_shape(context: trt.IExecutionContext, shape: tuple[int, ...], profile: int | None, stream: int) -> None:
+    """Makes a context run images of this shape, in another profile where one is given; RuntimeError if it refuses."""
+    if profile is not None and not context.set_optimization_profile_async(profile, stream):
+        raise RuntimeError(f"TensorRT refuses optimisation profile {profile}")
+    if not context.set_input_shape("image", shape):
+        raise RuntimeError(f"TensorRT refuses images of {shape}")
+    missing = context.infer_shapes()
+    if missing:
+        raise RuntimeError(f"TensorRT lacks {', '.join(missing)}")
+
+
+def outputs_at(context: trt.IExecutionContext, names: list[str]) -> dict[str, tuple[tuple[int, ...], int]]:
+    """The shape of each output at the shape that was set, and the bytes that TensorRT asks for it."""
+    return {name: (tuple(context.get_tensor_shape(name)), context.get_max_output_size(name)) for name in names}
+
+
+def bind(context: trt.IExecutionContext, name: str, address: int) -> None:
+    """Tells a context where a tensor lies on the device."""
+    if not context.set_tensor_address(name, address):
+        raise RuntimeError(f"TensorRT refuses the address of {name}")
+
+
+def enqueue(context: trt.IExecutionContext, stream: int) -> None:
+    """Puts the engine on a stream; RuntimeError if TensorRT refuses."""
+    if not context.execute_async_v3(stream):
+        raise RuntimeError("TensorRT refuses to run")

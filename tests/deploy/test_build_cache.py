@@ -235,7 +235,7 @@ def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
     monkeypatch.setattr(
         runtime,
         "TensorRTRunner",
-        lambda name, plan, rtx, profiles, options, weights: opened.append(options.version_compatible),
+        lambda name, plan, rtx, options, weights: opened.append(options.version_compatible),
     )
     if loads:
         open_runner(tmp_path / "engine")
