@@ -131,9 +131,8 @@ def in_fp32(model: onnx.ModelProto, names: list[str], source: onnx.ModelProto) -
 def logits_tail(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     """The nodes between the last weighted ones and the argmax: sums and resizes of logits."""
     made_by = producers(model)
-    argmax = [node for node in model.graph.node if node.op_type == "ArgMax"][-1]
     found: dict[str, onnx.NodeProto] = {}
-    waiting = [argmax.input[0]]
+    waiting = [_argmax(model).input[0]]
     while waiting:
         node = made_by.get(waiting.pop())
         if node is None or node.op_type in WEIGHTED or node.name in found:
@@ -145,8 +144,18 @@ def logits_tail(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def _after_argmax(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    names = [node.op_type for node in model.graph.node]
-    return list(model.graph.node)[len(names) - names[::-1].index("ArgMax") :]
+    """The nodes that classes flow into: the mask's, and not those of a margin beside it."""
+    made, found = set(_argmax(model).output), []
+    for node in model.graph.node:
+        if made & set(node.input):
+            found.append(node)
+            made.update(node.output)
+    return found
+
+
+def _argmax(model: onnx.ModelProto) -> onnx.NodeProto:
+    last: onnx.NodeProto = [node for node in model.graph.node if node.op_type == "ArgMax"][-1]
+    return last
 
 
 def _refused(model: onnx.ModelProto, job: Job) -> dict[str, str]:

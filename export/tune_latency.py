@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, copytree
 
 import onnx
 
@@ -27,8 +27,7 @@ class Stopwatch:
     """Times mixtures on one target beside the bundle's FP32 engine, runs interleaved, batch 1, on a golden image."""
 
     def __init__(self, directory: Path, bundle: Bundle, target: str, folder: Path) -> None:
-        self.bundle, self.target, self.folder = bundle, target, folder
-        self.fp32_file = directory / bundle.model("fp32").path
+        self.directory, self.bundle, self.target, self.folder = directory, bundle, target, folder
         self.image_HWC = golden_image(directory, bundle.golden[0])
         self.fp32 = folder / "fp32-engine"
         build(directory, target, self.fp32, precision="fp32")
@@ -56,9 +55,10 @@ class Stopwatch:
         return dataclasses.replace(found, detail=f"{self.target}, {found.detail}")
 
     def _bundle_of(self, mixture: onnx.ModelProto, directory: Path) -> Path:
-        """What a builder reads of a bundle: its manifest and the files that it compiles."""
-        directory.mkdir()
-        copyfile(self.fp32_file, directory / self.fp32_file.name)
+        """What a builder reads of a bundle: its manifest, the files that it compiles, and the golden images."""
+        fp32 = self.bundle.model("fp32").path
+        copytree(self.directory / "golden", directory / "golden")
+        copyfile(self.directory / fp32, directory / fp32)
         (directory / "model.mixed.onnx").write_bytes(mixture.SerializeToString(deterministic=True))
         mixed = dataclasses.replace(
             self.bundle.model(LOW), path="model.mixed.onnx", precision=MIXED, onnx_digest=onnx_digest(mixture)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import time
 import xml.etree.ElementTree as ET
@@ -230,7 +231,8 @@ def test_a_killed_search_goes_on(
     while process.poll() is None and not (steps / "step0.json").is_file():
         time.sleep(0.01)
     process.kill()
-    process.wait()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert not out.exists()
     errors = json.loads((steps / "errors.json").read_text())
     measured_again: list[object] = []
