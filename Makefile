@@ -23,6 +23,9 @@ lint: .venv/installed ## format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/installed ## the pages of docs/ as a site in build/site, every link checked
+	$(BIN)/zensical build --strict
+
 bench: .venv/installed ## the measurements behind the figures in the documents
 	for benchmark in hardness_step losses confusion_metric loader training_switches scale end_to_end export_time; do $(BIN)/python benchmarks/$$benchmark.py || exit 1; done
 
@@ -32,4 +35,4 @@ bench: .venv/installed ## the measurements behind the figures in the documents
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
-.PHONY: help demo test test-all test-gpu lint bench
+.PHONY: help demo test test-all test-gpu lint docs bench

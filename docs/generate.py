@@ -1,8 +1,13 @@
-"""Writes docs/schema/*.json and the table of docs/recipes.md from the code: python docs/generate.py. Tests compare."""
+"""Writes docs/schema/*.json, docs/cli.md and the table of docs/recipes.md from the code: python docs/generate.py.
+
+Tests compare.
+"""
 
 import json
 import re
 from pathlib import Path
+
+import click
 
 from hardedge.contracts import (
     Bundle,
@@ -34,7 +39,23 @@ def with_recipes(page: str) -> str:
     return re.sub(r"(?:^\|.*\n)+", lambda _: f"{table}\n", page, count=1, flags=re.MULTILINE)
 
 
+def command_line() -> str:
+    """The page with the help of every command."""
+    from hardedge.cli import cli
+
+    head = "# Command line\n\nMade by `python docs/generate.py` from the commands themselves.\n"
+    texts = [head, _help(cli, "hardedge")]
+    texts += [_help(command, f"hardedge {name}") for name, command in sorted(cli.commands.items())]
+    return "\n".join(texts)
+
+
+def _help(command: click.Command, name: str) -> str:
+    context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+    return f"## {name}\n\n```text\n{command.get_help(context)}\n```\n"
+
+
 if __name__ == "__main__":
     for name, text in generated().items():
         (HERE / "schema" / name).write_text(text)
     RECIPES.write_text(with_recipes(RECIPES.read_text()))
+    (HERE / "cli.md").write_text(command_line())

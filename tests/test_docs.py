@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,27 @@ def test_the_schemas_are_those_of_the_contracts() -> None:
     generated = runpy.run_path(str(ROOT / "docs/generate.py"))["generated"]()
     written = {path.name: path.read_text() for path in (ROOT / "docs/schema").glob("*.json")}
     assert written == generated, "run: python docs/generate.py"
+
+
+def test_the_page_of_the_command_line_is_that_of_the_commands() -> None:
+    generated = runpy.run_path(str(ROOT / "docs/generate.py"))["command_line"]()
+    assert DOCUMENTS["cli.md"] == generated, "run: python docs/generate.py"
+
+
+def test_the_pages_make_a_site_without_a_warning(tmp_path: Path) -> None:
+    """Every link and anchor leads somewhere, every page is in the navigation, and every name of api.md exists."""
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    for name in ("train", "export", "deploy", "models", "src"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    settings = (ROOT / "zensical.toml").read_text()
+    (tmp_path / "zensical.toml").write_text(settings)
+    command = [str(Path(sys.executable).parent / "zensical"), "build", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert pages == set(re.findall(r'"([\w-]+\.md)"', settings))
+    api = (tmp_path / "build/site/api.html").read_text()
+    assert all(f'id="{name}"' in api for name in re.findall(r"^::: (\S+)", DOCUMENTS["api.md"], re.MULTILINE))
 
 
 @pytest.mark.parametrize("line", COMMANDS)
