@@ -1,172 +1,204 @@
-"""Masks and overlays of a user's images, from a bundle alone."""
+"""Masks and overlays of a user's images and videos, from a bundle alone or with an engine of it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import closing
+import io
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.artefact import require_free, staged
+from hardedge.artefact import require_free, staged, write_whole
 from hardedge.console import note, tracked
-from hardedge.contracts import Bundle, Profile, Task, fitting, load, profiles_in_words
-from hardedge.data.folder import IMAGE_SUFFIXES
-from hardedge.data.palette import overlay, save_mask
-from hardedge.deploy.runtime import OnnxRuntimeRunner
-from hardedge.deploy.soundness import model_path
-from hardedge.deploy.targets import parse_target
+from hardedge.contracts import Bundle, Engine, Task, load
+from hardedge.data.palette import overlay
+from hardedge.deploy.images import Inputs, shown, stored_pixels, usable_inputs
+from hardedge.deploy.machine import usable_cores
+from hardedge.deploy.overlapped import pulled_ahead, read_ahead, written
+from hardedge.deploy.segmenter import Segmenter, of_bundle, of_engine
+from hardedge.deploy.signing import Trust
+from hardedge.deploy.video import Video, VideoOutput, VideoWriter, mask_png
 from hardedge.errors import BadInput, listed
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 Pixels = npt.NDArray[np.uint8]
+MOST_THREADS: Final = 4  # that decode, and as many that write
 
-# 8 bits per channel; an image of more, squeezed into 8 without its range being known, would be another image
-MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-ORIENTATION: Final = 0x0112
-SHOWN: Final = 20
+
+class Pictured(Protocol):
+    """What has pixels, uint8 [H, W, 3] RGB."""
+
+    @property
+    def image_HWC(self) -> Pixels: ...  # noqa: N802
+
+
+P = TypeVar("P", bound=Pictured)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file that was decoded."""
+
+    path: Path
+    image_HWC: Pixels
+
+
+@dataclass
+class Job:
+    """One run: what segments, where to, and what could not be read so far."""
+
+    segmenter: Segmenter
+    task: Task
+    out: Path
+    video: VideoOutput
+    faults: list[str] = field(default_factory=list)
 
 
 def predict(
-    bundle: Path, images: Sequence[Path], out: Path, *, target: str = "onnxruntime:cpu", force: bool = False
+    bundle: Path,
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    engine: Path | None = None,
+    target: str | None = None,
+    trust: Trust | None = None,
+    video: VideoOutput = "overlay",
+    force: bool = False,
 ) -> list[Path]:
-    """Writes `out`/masks/ID.png (palette PNG of class indices) and `out`/overlays/ID.jpg; returns the masks' paths.
+    """Writes `out`/masks/ID.png (palette PNG of class indices) and `out`/overlays/ID.jpg; returns what was made.
 
-    `images` are files and folders. Pixels are used as they are stored, as in training: grey and palette images become
-    RGB, transparency is dropped, and an EXIF rotation is not applied (a note on stderr tells). Raises BadInput for an
-    altered bundle and, all together and before any work, for inputs that are missing, not an image, of one name, or
-    of a size that no profile of the bundle holds; MissingHere when the target cannot run here.
+    `inputs` are image files, folders of images, and video files, of which come `out`/overlays/NAME.mp4 or
+    `out`/masks/NAME/ (`video`). They run in onnxruntime, or in an `engine` of the bundle. Pixels are used as they are
+    stored, as in training: grey and palette images become RGB, transparency is dropped, and an EXIF rotation is not
+    applied (a note on stderr tells); an overlay video is turned as a player would show its source.
+
+    Raises BadInput for an altered or untrusted bundle and, all together and before any work, for inputs that are
+    missing, of another depth, of one name, or of a size that no profile of the bundle holds; MissingHere when the
+    target cannot run here. Images and frames that turn out to be unreadable are left out and told at the end, with
+    BadInput. Whatever ends the work, what was finished until then is in `out`.
     """
-    require_free(out, force, [bundle, *images])
-    device = onnxruntime_device(target)
+    require_free(out, force, [bundle, *inputs, *([engine] if engine else [])])
     source = load(Bundle, bundle)
-    paths = image_paths(images)
-    require_usable(paths, source.profiles)
-    with (
-        closing(OnnxRuntimeRunner(model_path(bundle, source, "fp32"), device)) as runner,
-        staged(out, force=force) as partial,
-    ):
+    if trust:
+        trust.require(bundle, source)
+    found = usable_inputs(inputs, source.profiles)
+    began, done = time.perf_counter(), 0
+    with closing(_segmenter(bundle, source, engine, target, trust)) as segmenter, _kept(out, force) as partial:
+        job = Job(segmenter, source.task, partial, video)
+        for _ in tracked(_all_segmented(job, found), "segmenting", found.expected or None):
+            done += 1
+        if job.faults and not done:
+            raise _unreadable(job.faults, "nothing was written")
+    seconds = time.perf_counter() - began
+    note(f"{done} images in {seconds:.1f} s: {done / seconds:.1f} images/s, decoding and writing included")
+    if job.faults:
+        raise _unreadable(job.faults, f"the other {done} are in {out}")
+    return _results(found, out, video)
+
+
+def _segmenter(bundle: Path, source: Bundle, engine: Path | None, target: str | None, trust: Trust | None) -> Segmenter:
+    if engine is None:
+        return of_bundle(bundle, source, target)
+    made_from = load(Engine, engine).made_from
+    if made_from != source.digest:
+        raise BadInput(f"{engine} was built from another bundle than {bundle}. Build it again from this one.")
+    return of_engine(engine, target, trust.vouching(source.files.values()) if trust else None)
+
+
+@contextmanager
+def _kept(out: Path, force: bool) -> Iterator[Path]:
+    """As staged; but what is there when the block ends badly becomes `out` too, and the person is told."""
+    failure: BaseException | None = None
+    with staged(out, force=force) as partial:
         for folder in ("masks", "overlays"):
             (partial / folder).mkdir()
-        for path in tracked(paths, "segmenting", len(paths)):
-            segment(runner, path, source.task, partial)
-    return [out / "masks" / f"{path.stem}.png" for path in paths]
+        try:
+            yield partial
+        except BaseException as error:
+            finished = [path for path in partial.rglob("*") if path.is_file()]
+            if not finished:
+                raise
+            failure = error
+    if failure is not None:
+        note(f"It ended early. What was finished is in {out}: {len(finished)} files.")
+        raise failure
 
 
-def segment(runner: OnnxRuntimeRunner, path: Path, task: Task, out: Path) -> None:
-    """One image's mask and overlay."""
+def _all_segmented(job: Job, inputs: Inputs) -> Iterator[object]:
+    """Everything, one after another as it is written."""
+    threads = min(usable_cores(), MOST_THREADS)
+    if inputs.images:
+        pictures = read_ahead(inputs.images, _read, threads)
+        yield from written(_masked(job, _readable(pictures, job.faults)), _image_writer(job), threads)
+    for video in inputs.videos:
+        yield from _video_segmented(job, video)
+
+
+def _video_segmented(job: Job, video: Video) -> Iterator[object]:
+    with closing(VideoWriter(video, job.task, job.out, job.video)) as writer:
+        frames = pulled_ahead(video.frames())
+        yield from written(_masked(job, frames), lambda result: writer.write(*result), 1)
+    job.faults += [f"{video.path}, {fault}" for fault in video.faults]
+
+
+def _masked(job: Job, pictures: Iterable[P]) -> Iterator[tuple[P, Pixels]]:
+    """Each picture with its mask; the network is asked for one picture more than it has given back."""
+    waiting: deque[P] = deque()
+
+    def batches() -> Iterator[Pixels]:
+        for picture in pictures:
+            waiting.append(picture)
+            yield picture.image_HWC[None]
+
+    for masks_BHW in job.segmenter.stream(batches()):
+        yield waiting.popleft(), masks_BHW[0]
+
+
+def _read(path: Path) -> Picture | str:
+    try:
+        return Picture(path, stored_pixels(path))
+    except BadInput as error:
+        return str(error)
+
+
+def _readable(pictures: Iterable[Picture | str], faults: list[str]) -> Iterator[Picture]:
+    for picture in pictures:
+        if isinstance(picture, str):
+            faults.append(picture)
+        else:
+            yield picture
+
+
+def _image_writer(job: Job) -> Callable[[tuple[Picture, Pixels]], None]:
+    def write(result: tuple[Picture, Pixels]) -> None:
+        picture, mask_HW = result
+        name = picture.path.stem
+        write_whole(job.out / "masks" / f"{name}.png", mask_png(mask_HW, job.task))
+        write_whole(job.out / "overlays" / f"{name}.jpg", _jpeg(overlay(picture.image_HWC, mask_HW, job.task)))
+
+    return write
+
+
+def _jpeg(image_HWC: Pixels) -> bytes:
     from PIL.Image import fromarray
 
-    image_HWC = stored_pixels(path)
-    mask_HW = runner.masks(image_HWC[None])[0]
-    save_mask(mask_HW, task, out / "masks" / f"{path.stem}.png")
-    fromarray(overlay(image_HWC, mask_HW, task)).save(out / "overlays" / f"{path.stem}.jpg", quality=90, subsampling=0)
+    content = io.BytesIO()
+    fromarray(image_HWC).save(content, format="JPEG", quality=90, subsampling=0)
+    return content.getvalue()
 
 
-def onnxruntime_device(target: str) -> str:
-    """The device of an onnxruntime target; raises BadInput for the others, whose engines are not in a bundle."""
-    parsed = parse_target(target)
-    if parsed.backend != "onnxruntime" or parsed.device is None:
-        raise BadInput(f"predict runs the bundle's ONNX model, not {target}. Use onnxruntime:cpu or onnxruntime:cuda.")
-    return parsed.device
+def _results(inputs: Inputs, out: Path, video: VideoOutput) -> list[Path]:
+    made = [out / "masks" / f"{path.stem}.png" for path in inputs.images]
+    for each in inputs.videos:
+        made += [out / "overlays" / f"{each.path.stem}.mp4"] if video != "masks" else []
+        made += [out / "masks" / each.path.stem] if video != "overlay" else []
+    return made
 
 
-def image_paths(inputs: Sequence[Path]) -> list[Path]:
-    """The files, and those of the folders by name; raises BadInput for what is missing, empty, or of one name."""
-    paths: list[Path] = []
-    faults = []
-    for path in inputs:
-        found = images_in(path) if path.is_dir() else [path] if path.is_file() else []
-        if not found:
-            faults.append(f"{path}: no .jpg or .png file in it" if path.is_dir() else f"{path}: does not exist")
-        paths += found
-    faults += shared_names(paths)
-    if faults:
-        raise listed("the images cannot be used", shown(faults), "Correct the paths; masks bear their images' names.")
-    return paths
-
-
-def images_in(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-
-
-def shared_names(paths: Sequence[Path]) -> list[str]:
-    """A fault for every name that several inputs would write their mask under."""
-    by_name: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        by_name[path.stem].append(str(path))
-    return [f"{', '.join(same)}: all named {name}" for name, same in by_name.items() if len(same) > 1]
-
-
-def shown(faults: list[str]) -> list[str]:
-    """The first faults, and how many more there are: a folder of thousands may be wrong as a whole."""
-    more = len(faults) - SHOWN
-    return [*faults[:SHOWN], f"and {more} more"] if more > 0 else faults
-
-
-def require_usable(paths: Sequence[Path], profiles: tuple[Profile, ...]) -> None:
-    """Reads every image's header; raises BadInput with all faults, notes the rotations that are not applied."""
-    faults, rotated = [], []
-    for path in paths:
-        try:
-            with opened(path) as image:
-                faults += [f"{path}: {fault}" for fault in header_faults(image, profiles)]
-                rotated += [path.name] if is_rotated(image) else []
-        except BadInput as error:
-            faults.append(str(error))
-    if faults:
-        raise listed("the images cannot be used", shown(faults), "Convert or resize them, or leave them out.")
-    if rotated:
-        names = ", ".join(rotated[:3]) + (f" and {len(rotated) - 3} more" if len(rotated) > 3 else "")
-        note(f"EXIF rotation is not applied, as in training: {names}. Masks fit the pixels as they are stored.")
-
-
-def header_faults(image: Image, profiles: tuple[Profile, ...]) -> list[str]:
-    """What keeps an image from this network: its depth, its size."""
-    faults = []
-    if image.mode not in MODES:
-        faults.append(f"mode {image.mode}, expected 8 bits per channel")
-    if fitting(profiles, (1, image.height, image.width)) is None:
-        known = profiles_in_words(profiles)
-        faults.append(f"1x{image.height}x{image.width}, but the bundle's profiles hold: {known}")
-    return faults
-
-
-def is_rotated(image: Image) -> bool:
-    """Whether EXIF says that the stored pixels are not upright; unreadable EXIF says nothing."""
-    if "exif" not in image.info:
-        return False
-    try:
-        return bool(image.getexif().get(ORIENTATION, 1) != 1)
-    except (OSError, SyntaxError, ValueError):
-        return False
-
-
-def stored_pixels(path: Path) -> Pixels:
-    """An image as uint8 [H, W, 3] RGB, unrotated; raises BadInput when it cannot be decoded to its end."""
-    with opened(path) as image:
-        try:
-            return np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise BadInput(f"{path} cannot be decoded ({error}). Replace it, or leave it out.") from None
-
-
-def opened(path: Path) -> Image:
-    """An image file of which the header was read; raises BadInput."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        return Image.open(path)
-    except UnidentifiedImageError:
-        raise BadInput(f"{path}: not an image in a known format") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path}: cannot be read ({error})") from None
+def _unreadable(faults: list[str], rest: str) -> BadInput:
+    return listed("not everything could be read", shown(faults), f"Replace these, or leave them out; {rest}.")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from hardedge.contracts import BuildOptions, Engine, load
 from hardedge.deploy.execution import Execution
 from hardedge.deploy.machine import compute_capability
+from hardedge.deploy.signing import Trust
 from hardedge.deploy.soundness import require_sound_model
 from hardedge.deploy.targets import parse_target
 from hardedge.deploy.tensorrt_api import (
@@ -146,12 +147,15 @@ class TensorRTRunner:
             raise MissingHere(f"{problem} ({reasons}). {cure}") from error
 
 
-def open_runner(engine: Path) -> Runner:
+def open_runner(engine: Path, trust: Trust | None = None) -> Runner:
     """Loads an engine directory after its manifest and digests were checked (a plan is native code).
 
-    Raises BadInput for an altered directory, MissingHere when this machine cannot run the engine.
+    With `trust`, only when a trusted manifest has its digest. Raises BadInput for an altered or untrusted directory,
+    MissingHere when this machine cannot run the engine.
     """
     manifest = load(Engine, engine)
+    if trust:
+        trust.require_engine(engine, manifest)
     if manifest.plan not in manifest.files:
         raise BadInput(f"{engine / Engine.FILE}, plan: {manifest.plan} is not among its files. Build the engine again.")
     target = parse_target(manifest.target)

@@ -89,6 +89,17 @@ def staged(out: Path, *, force: bool | None, keep_failed: bool = False) -> Itera
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file that is whole or not there, whatever stops this process; not flushed: it is for many small ones."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
 @contextmanager
 def disk_errors() -> Iterator[None]:
     """Turns an operating system's refusal (disk full, read-only, no permission) into one clear message."""

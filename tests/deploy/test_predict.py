@@ -1,8 +1,13 @@
 """predict on a real bundle directory and real files, through onnxruntime, against numpy."""
 
+import errno
+import functools
 import os
+import re
+import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +32,7 @@ from hardedge.contracts import (
 )
 from hardedge.data.folder import read_mask
 from hardedge.data.palette import overlay
+from hardedge.deploy.engines import build
 from hardedge.deploy.predict import predict
 from hardedge.errors import BadInput, MissingHere
 
@@ -52,7 +58,7 @@ def bundle(tmp_path: Path) -> Path:
     return write_bundle(tmp_path / "bundle")
 
 
-def write_bundle(directory: Path, model: str = "model.onnx") -> Path:
+def write_bundle(directory: Path, model: str = "model.onnx", loss: str = "1.0*ce") -> Path:
     directory.mkdir()
     onnx.save(brightest_channel(), directory / "model.onnx")
     census = Census(parameters=0, multiply_adds=0, nodes=3, operators={}, inputs=("image",), outputs=("mask",))
@@ -70,7 +76,7 @@ def write_bundle(directory: Path, model: str = "model.onnx") -> Path:
         reference=Reference(split="test", images=(), score=SegmentationScore(miou=0.0, per_class={})),
         golden=(),
         hardness="confidence",
-        loss="1.0*ce",
+        loss=loss,
         branches=(),
         margin_tolerance=0.0,
         logit_difference=0.0,
@@ -164,13 +170,125 @@ def test_missing_empty_and_equal_names_are_told_together(bundle: Path, tmp_path:
     assert f"{same[0]}, {same[1]}: all named a" in message
 
 
-def test_an_image_that_ends_early_leaves_nothing_behind(bundle: Path, tmp_path: Path) -> None:
-    good, cut = saved(tmp_path / "in" / "a.jpg", pixels()), saved(tmp_path / "in" / "cut.jpg", pixels())
+def test_images_that_end_early_are_named_and_the_others_are_kept(bundle: Path, tmp_path: Path) -> None:
+    for index in range(12):
+        saved(tmp_path / "in" / f"{index:02d}.jpg", pixels(index))
+    for name in ("03.jpg", "11.jpg"):
+        cut = tmp_path / "in" / name
+        cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    with pytest.raises(BadInput) as caught:
+        predict(bundle, [tmp_path / "in"], tmp_path / "out")
+    message = str(caught.value)
+    assert "03.jpg cannot be decoded" in message
+    assert "11.jpg cannot be decoded" in message
+    assert f"the other 10 are in {tmp_path / 'out'}" in message
+    kept = [f"{index:02d}" for index in range(12) if index not in (3, 11)]
+    assert sorted(path.stem for path in (tmp_path / "out/masks").iterdir()) == kept
+    assert sorted(path.stem for path in (tmp_path / "out/overlays").iterdir()) == kept
+
+
+def test_where_nothing_can_be_read_nothing_is_left(bundle: Path, tmp_path: Path) -> None:
+    cut = saved(tmp_path / "in" / "cut.jpg", pixels())
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(BadInput, match=r"cut\.jpg cannot be decoded"):
-        predict(bundle, [good, cut], tmp_path / "out")
+    with pytest.raises(BadInput, match=r"(?s)cut\.jpg cannot be decoded.*nothing was written"):
+        predict(bundle, [cut], tmp_path / "out")
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_palette_image_and_a_grey_one_with_alpha_become_rgb(bundle: Path, tmp_path: Path) -> None:
+    indexed = Image.fromarray(pixels(3)).quantize(16)
+    indexed.save(tmp_path / "indexed.png")
+    Image.fromarray(pixels(4)[..., 0]).convert("LA").save(tmp_path / "grey.png")
+    masks = predict(bundle, [tmp_path / "indexed.png", tmp_path / "grey.png"], tmp_path / "out")
+    assert np.array_equal(read_mask(masks[0]), np.asarray(indexed.convert("RGB")).argmax(-1))
+    assert read_mask(masks[1]).max() == 0
+
+
+class _Breaking:
+    """Stands for an output disk: it takes `room` files and is full then."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def __call__(self, path: Path, content: bytes) -> None:
+        from hardedge.artefact import write_whole
+
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        self.room -= 1
+        write_whole(path, content)
+
+
+def test_a_full_disk_keeps_what_was_finished(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(30):
+        saved(tmp_path / "in" / f"{index:02d}.png", pixels(index))
+    monkeypatch.setattr("hardedge.deploy.predict.write_whole", _Breaking(12))
+    with pytest.raises(OSError, match="No space left"):
+        predict(bundle, [tmp_path / "in"], tmp_path / "out")
+    assert f"What was finished is in {tmp_path / 'out'}: 12 files" in capsys.readouterr().err
+    for mask in (tmp_path / "out/masks").iterdir():
+        assert np.array_equal(read_mask(mask), pixels(int(mask.stem)).argmax(-1))
+
+
+def test_a_file_that_may_not_grow_is_told_by_the_command_and_the_rest_is_kept(bundle: Path, tmp_path: Path) -> None:
+    """A real limit of the system on a real process: the tenth image is larger than any file may be."""
+    for index in range(9):
+        saved(tmp_path / "in" / f"{index}.png", np.zeros((48, 64, 3), np.uint8))
+    saved(tmp_path / "in" / "9.png", pixels(0, (128, 256)))
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (8000, 8000))
+    command = [
+        str(Path(sys.executable).parent / "hardedge"),
+        "predict",
+        bundle,
+        tmp_path / "in",
+        "--out",
+        tmp_path / "out",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
+    assert done.returncode == 3, done.stderr
+    assert "cannot write" in done.stderr
+    assert "Free some space" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "It ended early. What was finished is in" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "out/masks").iterdir()) == [f"{index}.png" for index in range(9)]
+    assert not [path for path in (tmp_path / "out").rglob("*") if "partial" in path.name]
+
+
+def test_the_command_tells_the_throughput(
+    bundle: Path, tmp_path: Path, hardedge: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    for index in range(4):
+        saved(tmp_path / "in" / f"{index}.png", pixels(index))
+    done = hardedge("predict", bundle, tmp_path / "in", "--out", tmp_path / "out")
+    assert done.stdout.splitlines() == [str(tmp_path / f"out/masks/{index}.png") for index in range(4)]
+    assert re.search(r"4 images in \d+\.\d s: \d+\.\d images/s, decoding and writing included", done.stderr)
+
+
+def test_an_engine_of_the_bundle_gives_the_same_and_of_another_is_refused(bundle: Path, tmp_path: Path) -> None:
+    image = saved(tmp_path / "a.png", pixels())
+    build(bundle, "onnxruntime:cpu", tmp_path / "engine")
+    masks = predict(bundle, [image], tmp_path / "out", engine=tmp_path / "engine")
+    assert np.array_equal(read_mask(masks[0]), pixels().argmax(-1))
+    other = write_bundle(tmp_path / "other", loss="another")
+    with pytest.raises(BadInput, match="was built from another bundle"):
+        predict(other, [image], tmp_path / "out2", engine=tmp_path / "engine")
+
+
+def test_only_what_is_trusted_predicts(bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="comes with hardedge[sign]")
+    from hardedge.deploy.signing import read_trust, sign, write_keys
+
+    image = saved(tmp_path / "a.png", pixels())
+    trust = read_trust(write_keys(tmp_path / "key"))
+    build(bundle, "onnxruntime:cpu", tmp_path / "engine")
+    with pytest.raises(BadInput, match="is not signed"):
+        predict(bundle, [image], tmp_path / "out", trust=trust)
+    sign(bundle, tmp_path / "key")
+    # the engine is the bundle's own file: the bundle's signature vouches for it
+    assert predict(bundle, [image], tmp_path / "out", trust=trust, engine=tmp_path / "engine")
 
 
 def test_a_changed_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:

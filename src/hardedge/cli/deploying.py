@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -20,9 +21,10 @@ from hardedge.cli.options import (
     resume_option,
     set_option,
     target_option,
+    trust_options,
     verify_options,
 )
-from hardedge.cli.parts import finish, gates_of, order_of, print_result, recipe_of, targets_of
+from hardedge.cli.parts import finish, gates_of, order_of, print_result, recipe_of, targets_of, trust_of
 
 if TYPE_CHECKING:
     pass
@@ -190,18 +192,39 @@ def bench(
 
 @click.command()
 @click.argument("bundle", type=FOLDER)
-@click.argument("images", type=FOLDER, nargs=-1, required=True)
+@click.argument("inputs", type=FOLDER, nargs=-1, required=True)
 @out_option
-@click.option("--target", default="onnxruntime:cpu", show_default=True, help="onnxruntime:cpu or onnxruntime:cuda.")
+@click.option("--target", help="onnxruntime:cpu (the default) or onnxruntime:cuda.")
+@click.option("--engine", type=FOLDER, help="Run this engine of the bundle instead.")
+@click.option(
+    "--video",
+    type=click.Choice(["overlay", "masks", "both"]),
+    default="overlay",
+    show_default=True,
+    help="What to make of a video: an overlay video, a mask for each frame, or both.",
+)
+@trust_options
 @force_option
-def predict(bundle: Path, images: tuple[Path, ...], out: Path, target: str, force: bool) -> None:
-    """Segment images, given as files or folders.
+def predict(
+    bundle: Path,
+    inputs: tuple[Path, ...],
+    out: Path,
+    target: str | None,
+    engine: Path | None,
+    video: Literal["overlay", "masks", "both"],
+    trust: Path | None,
+    signed_since: datetime | None,
+    force: bool,
+) -> None:
+    """Segment images, folders of images, and videos.
 
-    Writes OUT/masks (palette PNG of class indices) and OUT/overlays.
+    Writes OUT/masks (palette PNG of class indices) and OUT/overlays. Images and frames that cannot be read are left out
+    and named at the end (exit code 2).
 
-    Example: hardedge predict runs/a_bundle photo.jpg more_photos --out segmented
+    Example: hardedge predict runs/a_bundle photo.jpg more_photos drive.mp4 --out segmented
     """
     from hardedge.deploy.predict import predict
 
-    for path in predict(bundle, images, out, target=target, force=force):
+    trusted = trust_of(trust, signed_since)
+    for path in predict(bundle, inputs, out, engine=engine, target=target, trust=trusted, video=video, force=force):
         click.echo(path)

@@ -1,0 +1,103 @@
+"""Images in, masks out: one interface to a bundle or an engine, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from hardedge.contracts import Bundle, Engine, Profile, Task, fitting, load, profiles_in_words
+from hardedge.deploy.runtime import OnnxRuntimeRunner, Runner, open_runner
+from hardedge.deploy.signing import Trust, read_trust
+from hardedge.deploy.soundness import model_path
+from hardedge.deploy.targets import parse_target
+from hardedge.errors import BadInput
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Segmenter:
+    """A loaded network: call it with images uint8 [B, H, W, 3] RGB, it returns masks uint8 [B, H, W] of class indices.
+
+    `task` has the classes, None for an engine, whose manifest has none. Sizes must fit one of `profiles`. Use it in a
+    `with`, or call `close`; not from several threads at once.
+    """
+
+    def __init__(self, runner: Runner, target: str, profiles: tuple[Profile, ...], task: Task | None) -> None:
+        self._runner = runner
+        self.target, self.profiles, self.task = target, profiles, task
+
+    @classmethod
+    def load(
+        cls, source: Path | str, target: str | None = None, *, trust: Path | str | Trust | None = None
+    ) -> Segmenter:
+        """Opens a bundle (in onnxruntime, `onnxruntime:cpu` unless `target` says cuda) or an engine directory.
+
+        With `trust`, the path of a public key, only what its holder signed is loaded. Raises BadInput for an altered
+        or untrusted directory and a target that it is not for, MissingHere when it cannot run on this machine.
+        """
+        directory = Path(source)
+        trusted = read_trust(Path(trust)) if isinstance(trust, Path | str) else trust
+        if (directory / Engine.FILE).is_file():
+            return of_engine(directory, target, trusted)
+        bundle = load(Bundle, directory)
+        if trusted:
+            trusted.require(directory, bundle)
+        return of_bundle(directory, bundle, target)
+
+    def __call__(self, images_BHWC: Pixels) -> Pixels:
+        """The masks of a batch; raises BadInput for another type or shape, or a size that no profile holds."""
+        return self._runner.masks(self._checked(images_BHWC))
+
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+        """The masks of each batch in order; on a GPU a batch is copied while the one before it is computed.
+
+        `batches` is read one ahead of what comes out. Raises as a call does.
+        """
+        return self._runner.stream(map(self._checked, batches))
+
+    def close(self) -> None:
+        self._runner.close()
+
+    def __enter__(self) -> Segmenter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _checked(self, images_BHWC: Pixels) -> Pixels:
+        shape = images_BHWC.shape
+        if images_BHWC.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
+            found = f"{images_BHWC.dtype} {list(shape)}"
+            raise BadInput(f"images: expected uint8 [batch, height, width, 3] in RGB order, got {found}. Convert them.")
+        if fitting(self.profiles, shape[:3]) is None:
+            found = "x".join(map(str, shape[:3]))
+            raise BadInput(
+                f"images of {found} fit no profile: {profiles_in_words(self.profiles)}. Resize or split them."
+            )
+        return images_BHWC
+
+
+def of_bundle(directory: Path, bundle: Bundle, target: str | None) -> Segmenter:
+    """A bundle's network in onnxruntime; raises BadInput for a target whose engines are not in a bundle."""
+    name = target or "onnxruntime:cpu"
+    parsed = parse_target(name)
+    if parsed.backend != "onnxruntime" or parsed.device is None:
+        raise BadInput(
+            f"a bundle is run by onnxruntime, not by {name}. Build an engine with: hardedge deploy, and give that."
+        )
+    runner = OnnxRuntimeRunner(model_path(directory, bundle, "fp32"), parsed.device)
+    return Segmenter(runner, name, bundle.profiles, bundle.task)
+
+
+def of_engine(directory: Path, target: str | None, trust: Trust | None) -> Segmenter:
+    """An engine; raises BadInput when it is for another target than the one that was asked for."""
+    engine = load(Engine, directory)
+    if target is not None and str(parse_target(target)) != engine.target:
+        raise BadInput(f"{directory} is for {engine.target}, not {target}. Leave the target out, or give that engine.")
+    return Segmenter(open_runner(directory, trust), engine.target, engine.profiles, None)

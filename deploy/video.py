@@ -1,0 +1,215 @@
+"""Video files through PyAV: frames in with their times, an overlay video or masks by frame out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hardedge.artefact import write_whole
+from hardedge.contracts import Profile, Task, fitting, profiles_in_words
+from hardedge.data.palette import overlay, palette_image
+from hardedge.errors import missing_extra
+
+Pixels = npt.NDArray[np.uint8]
+VideoOutput = Literal["overlay", "masks", "both"]
+
+VIDEO_SUFFIXES: Final = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".ts")
+# each second of the file is whole by itself: a full disk or a kill costs the last one, not the video
+_CONTAINER: Final = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+_CODECS: Final = ({"libx264": {"preset": "veryfast", "crf": "20"}}, {"mpeg4": {"qscale": "3"}})
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame: its pixels as they are stored, its time in units of `base`, and how a player turns it (degrees)."""
+
+    number: int
+    image_HWC: Pixels
+    time: int
+    base: Fraction
+    rotation: int
+
+
+@dataclass
+class Video:
+    """A video file that was looked at: its size as it is stored, and what of it could not be read, in words."""
+
+    path: Path
+    size: tuple[int, int]
+    rate: Fraction
+    expected: int
+    faults: list[str] = field(default_factory=list)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames in the order in which they are shown.
+
+        One that cannot be decoded, or only with damage, is left out and noted in `faults`; the others keep their times.
+        """
+        number = 0
+        with _av().open(str(self.path)) as container:
+            for decoded in self._decoded(container):
+                if decoded.is_corrupt:
+                    self.faults.append(f"{_at(decoded.time)}: damaged")
+                    continue
+                pixels_HWC = decoded.to_ndarray(format="rgb24")
+                if pixels_HWC.shape[:2] != self.size:
+                    self.faults.append(
+                        f"{_at(decoded.time)}: another size, {pixels_HWC.shape[1]}x{pixels_HWC.shape[0]}"
+                    )
+                    continue
+                base = decoded.time_base or 1 / self.rate
+                time = number if decoded.pts is None else decoded.pts
+                yield Frame(number, pixels_HWC, time, base, decoded.rotation)
+                number += 1
+
+    def _decoded(self, container: Any) -> Iterator[Any]:
+        av = _av()
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        packets = container.demux(stream)
+        while True:
+            packet = None
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                where = packet.pts * packet.time_base if packet is not None and packet.pts is not None else None
+                self.faults.append(f"{_at(where)}: cannot be decoded ({error.strerror})")
+                if packet is None:  # the file itself ends or breaks here
+                    return
+                continue
+            yield from frames
+
+
+def open_video(path: Path) -> Video | str:
+    """A video file after a look at its head; what is wrong with it in words. MissingHere without the extra `video`."""
+    av = _av()
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                return f"{path}: no video in it"
+            stream = container.streams.video[0]
+            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            expected = stream.frames or round(float(rate) * (container.duration or 0) / 1_000_000)
+            return Video(path, (stream.height, stream.width), Fraction(rate), expected)
+    except av.error.FFmpegError as error:
+        return f"{path}: not a video that can be read ({error.strerror})"
+
+
+def size_fault(video: Video, profiles: tuple[Profile, ...]) -> str | None:
+    """Why no profile takes the frames, in words."""
+    height, width = video.size
+    if fitting(profiles, (1, height, width)) is not None:
+        return None
+    return f"{video.path}: 1x{height}x{width}, but the bundle's profiles hold: {profiles_in_words(profiles)}"
+
+
+class VideoWriter:
+    """What comes of one video: OUT/overlays/NAME.mp4, OUT/masks/NAME/NUMBER.png with times.csv, or both."""
+
+    def __init__(self, video: Video, task: Task, out: Path, output: VideoOutput) -> None:
+        self._video, self._task = video, task
+        self._overlay = (
+            OverlayVideo(out / "overlays" / f"{video.path.stem}.mp4", video.rate) if output != "masks" else None
+        )
+        self._folder = out / "masks" / video.path.stem if output != "overlay" else None
+        self._times: Any = None
+        if self._folder:
+            self._folder.mkdir()
+            self._times = (self._folder / "times.csv").open("w", encoding="ascii")
+            self._times.write("frame,seconds\n")
+
+    def write(self, frame: Frame, mask_HW: Pixels) -> None:
+        if self._overlay:
+            self._overlay.add(frame, overlay(frame.image_HWC, mask_HW, self._task))
+        if self._folder:
+            write_whole(self._folder / f"{frame.number:06d}.png", mask_png(mask_HW, self._task))
+            self._times.write(f"{frame.number},{float(frame.time * frame.base):.6f}\n")
+
+    def close(self) -> None:
+        """Finishes the files; what was written before a failure can be played."""
+        if self._times:
+            self._times.close()
+        if self._overlay:
+            self._overlay.close()
+
+
+class OverlayVideo:
+    """An MP4 file of pictures at the times of the frames they belong to, turned as a player would show them."""
+
+    def __init__(self, path: Path, rate: Fraction) -> None:
+        self._path, self._rate = path, rate
+        self._file: Any = None
+        self._container: Any = None
+        self._stream: Any = None
+        self._last = -1
+
+    def add(self, frame: Frame, picture_HWC: Pixels) -> None:
+        upright_HWC = np.rot90(picture_HWC, frame.rotation // 90 % 4)
+        even_HWC = _even(upright_HWC)
+        if self._container is None:
+            self._open(even_HWC.shape, frame.base)
+        picture = _av().VideoFrame.from_ndarray(np.ascontiguousarray(even_HWC), format="rgb24")
+        # strictly later than the one before it, as every container asks; some sources repeat a time
+        self._last = picture.pts = max(frame.time, self._last + 1)
+        picture.time_base = frame.base
+        self._mux(picture)
+
+    def close(self) -> None:
+        if self._container is None:
+            return
+        try:
+            self._mux(None)
+            self._container.close()
+        finally:
+            self._file.close()
+            self._container = None
+
+    def _open(self, shape: Sequence[int], base: Fraction) -> None:
+        av = _av()
+        codec, options = next(item for each in _CODECS for item in each.items() if item[0] in av.codecs_available)
+        # through a file of Python's: a full disk is an OSError with its name, not a flag that nobody reads
+        self._file = self._path.open("wb")
+        self._container = av.open(self._file, "w", format="mp4", options=_CONTAINER)
+        self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
+        self._stream.height, self._stream.width, self._stream.pix_fmt = shape[0], shape[1], "yuv420p"
+        self._stream.codec_context.time_base = base
+
+    def _mux(self, picture: Any) -> None:
+        for packet in self._stream.encode(picture):
+            self._container.mux(packet)
+
+
+def mask_png(mask_HW: Pixels, task: Task) -> bytes:
+    """A mask as a palette PNG of class indices."""
+    content = io.BytesIO()
+    # masks are large even areas: the fastest level is nearly as small, and several times faster
+    palette_image(mask_HW, task).save(content, format="PNG", compress_level=1)
+    return content.getvalue()
+
+
+def _even(image_HWC: Pixels) -> Pixels:
+    """The last row and column repeated where their number is odd: video has half the colour resolution."""
+    height, width, _ = image_HWC.shape
+    return np.pad(image_HWC, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _at(seconds: Any) -> str:
+    return "at an unknown time" if seconds is None else f"at {float(seconds):.3f} s"
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError:
+        raise missing_extra("av", "video") from None
+    return av
