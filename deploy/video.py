@@ -15,15 +15,17 @@ import numpy.typing as npt
 from hardedge.artefact import write_whole
 from hardedge.contracts import Profile, Task, fitting, profiles_in_words
 from hardedge.data.palette import overlay, palette_image
-from hardedge.errors import missing_extra
+from hardedge.errors import MissingHere, missing_extra
 
 Pixels = npt.NDArray[np.uint8]
 VideoOutput = Literal["overlay", "masks", "both"]
 
 VIDEO_SUFFIXES: Final = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".ts")
-# each second of the file is whole by itself: a full disk or a kill costs the last one, not the video
+# each group of frames is whole by itself: a full disk or a kill costs the last one, not the video
 _CONTAINER: Final = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-_CODECS: Final = ({"libx264": {"preset": "veryfast", "crf": "20"}}, {"mpeg4": {"qscale": "3"}})
+# no B-frames: in such files they move all times by what the decoder is behind; a key frame every 50 frames
+_CODEC: Final = "libx264"
+_SETTINGS: Final = {"preset": "veryfast", "crf": "20", "bf": "0", "g": "50"}
 
 
 @dataclass(frozen=True)
@@ -176,11 +178,12 @@ class OverlayVideo:
 
     def _open(self, shape: Sequence[int], base: Fraction) -> None:
         av = _av()
-        codec, options = next(item for each in _CODECS for item in each.items() if item[0] in av.codecs_available)
+        if _CODEC not in av.codecs_available:
+            raise MissingHere(f"this PyAV has no {_CODEC}. Replace it: pip install --force-reinstall av")
         # through a file of Python's: a full disk is an OSError with its name, not a flag that nobody reads
         self._file = self._path.open("wb")
         self._container = av.open(self._file, "w", format="mp4", options=_CONTAINER)
-        self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
+        self._stream = self._container.add_stream(_CODEC, rate=self._rate, options=_SETTINGS)
         self._stream.height, self._stream.width, self._stream.pix_fmt = shape[0], shape[1], "yuv420p"
         self._stream.codec_context.time_base = base
 
