@@ -3,29 +3,48 @@
     python benchmarks/precisions.py OUT [--networks segformer_b0,bisenetv2] [--steps 30]
 
 Each network is trained for a few steps on street scenes drawn at twice their size (512x256), by the street recipe with
-its own loss, then exported in FP16, BF16, INT8 and FP8 with every TensorRT-RTX target. Where a
-precision fails, each is exported alone, and its message is printed. What is finished in OUT is not done again.
+cross-entropy alone, and its FP32 graph is converted to FP16, BF16, INT8 and FP8 on 8 calibration images, as `hardedge
+export` does: every TensorRT-RTX target's engine included, the certificate and the torch reference left out (masks are
+compared with those of the FP32 graph). A precision that fails gives its message. What is finished in OUT is not done
+again.
 """
 
 import argparse
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import onnx
 import torch
 from measure import machine
 from PIL import Image
 
 from hardedge.console import note
-from hardedge.contracts import Bundle, Checkpoint, Conversion, ModelFile, load
+from hardedge.contracts import (
+    Checkpoint,
+    Contract,
+    Conversion,
+    ModelFile,
+    load,
+    read_json,
+    to_json,
+    write_atomically,
+)
+from hardedge.data.folder import open_dataset
+from hardedge.data.palette import save_mask
 from hardedge.data.streets import write_streets
 from hardedge.errors import HardedgeError
-from hardedge.export.export import Precisions, export
+from hardedge.export.graph import onnx_from_network
+from hardedge.export.measured import Reference, session_for
+from hardedge.export.network import pixels_to_mask
+from hardedge.export.precisions import Origin, write_precisions
+from hardedge.export.profile import profile_of
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipes.streets import streets
 from hardedge.train.train import train
 
+OPSET, CALIBRATION = 20, 8
 NETWORKS = "lraspp_mobilenet_v3_large,bisenetv2,segformer_b0,deeplabv3_resnet50,hrnetv2_w18_ocr"
 PRECISIONS = ("fp16", "bf16", "int8", "fp8")
 COLUMNS = (
@@ -37,12 +56,14 @@ IMAGES = {"train": 16, "val": 2, "test": 8}
 
 def doubled_streets(out: Path) -> Path:
     """Street scenes of 512x256: twice as high and wide."""
-    if not (out / "classes.json").is_file():
-        write_streets(out, images=IMAGES, force=True)
+    if not out.is_dir():
+        partial = out.with_name(f"{out.name}.partial")
+        write_streets(partial, images=IMAGES, force=True)
         for folder, method in (("images", Image.Resampling.BILINEAR), ("masks", Image.Resampling.NEAREST)):
-            for path in sorted((out / folder).glob("*.png")):
+            for path in sorted((partial / folder).glob("*.png")):
                 with Image.open(path) as image:
                     image.resize((2 * image.width, 2 * image.height), method).save(path)
+        partial.rename(out)
     return out
 
 
@@ -53,23 +74,53 @@ def trained(network: str, data: Path, out: Path, steps: int) -> Path:
     return out
 
 
-def exported(checkpoint: Path, data: Path, out: Path, precisions: tuple[str, ...]) -> Bundle | str:
-    """The bundle with FP32 and these, or the message why there is none."""
-    if (out / Bundle.FILE).is_file():
-        return load(Bundle, out)
+@dataclass(frozen=True, kw_only=True)
+class Result(Contract):
+    """A network's file of one precision, or the message why there is none."""
+
+    model: ModelFile | None
+    failure: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the precisions of one network are made from and compared with, and the folder of their files."""
+
+    origin: Origin
+    reference: Reference
+    folder: Path
+
+
+def opened(checkpoint: Path, data: Path, out: Path) -> Source:
+    """The checkpoint's FP32 graph in out/model.onnx, its masks of the test split, and the calibration images."""
+    dataset = open_dataset(data)
+    out.mkdir(exist_ok=True)
+    profile = profile_of(dataset)
+    if not (out / "model.onnx").is_file():
+        network = pixels_to_mask(checkpoint, load(Checkpoint, checkpoint))
+        write_atomically(out / "model.onnx", onnx_from_network(network, profile, ("mask",), OPSET).SerializeToString())
+    fp32, ids = onnx.load(out / "model.onnx"), dataset.splits["test"]
+    session, masks = session_for(fp32, "fp32"), out / "masks"
+    masks.mkdir(exist_ok=True)
+    for id in ids:
+        save_mask(session.run(["mask"], {"image": dataset.image(id)[None]})[0][0], dataset.task, masks / f"{id}.png")
+    images = [dataset.image_path(id) for id in dataset.splits["train"][:CALIBRATION]]
+    origin = Origin(fp32=out / "model.onnx", images=images, profile=profile, with_facts=lambda model: model)
+    golden = [dataset.image(id) for id in ids[:4]]
+    return Source(origin, Reference(model=fp32, golden=golden, dataset=dataset, masks=masks, ids=ids), out)
+
+
+def converted(source: Source, precision: str) -> Result:
+    path = source.folder / f"{precision}.json"
+    if path.is_file():
+        return read_json(Result, path)
     try:
-        wanted = Precisions(names=("fp32", *precisions), calibration_images=8)
-        return export(checkpoint, data, out, precisions=wanted, force=True)
+        (model,) = write_precisions(source.origin, (precision,), source.reference, source.folder)
+        result = Result(model=model, failure="")
     except HardedgeError as error:
-        return str(error)
-
-
-def all_or_each(checkpoint: Path, data: Path, out: Path, precisions: tuple[str, ...]) -> dict[str, Bundle | str]:
-    """One export of all precisions; where it fails, one of each, so that the others are seen."""
-    together = exported(checkpoint, data, out, precisions)
-    if isinstance(together, Bundle):
-        return dict.fromkeys(precisions, together)
-    return {name: exported(checkpoint, data, out.with_name(f"{out.name}_{name}"), (name,)) for name in precisions}
+        result = Result(model=None, failure=" ".join(str(error).split()))
+    write_atomically(path, to_json(result).encode())
+    return result
 
 
 def kept(model: ModelFile, conversion: Conversion) -> str:
@@ -85,15 +136,14 @@ def kept(model: ModelFile, conversion: Conversion) -> str:
     return "; ".join(told) or "none"
 
 
-def row(network: str, precision: str, made: Bundle | str) -> str:
-    if isinstance(made, str):
-        return f"| {network} | {precision} | failed: {' '.join(made.split())} |"
-    model = made.model(precision)
+def row(network: str, precision: str, result: Result) -> str:
+    model = result.model
+    if model is None or model.conversion is None:
+        return f"| {network} | {precision} | failed: {result.failure} |"
     conversion = model.conversion
-    assert conversion is not None
     found = conversion.agreement
     share = 100 * conversion.multiply_adds.get(precision, 0) / max(model.census.multiply_adds, 1)
-    engines = ", ".join(one.target.removeprefix("tensorrt-rtx:") for one in conversion.engines if one.status == "built")
+    built = [one.target.removeprefix("tensorrt-rtx:") for one in conversion.engines if one.status == "built"]
     missing = sorted({one.detail for one in conversion.engines if one.status != "built"})
     cells = (
         network,
@@ -102,7 +152,7 @@ def row(network: str, precision: str, made: Bundle | str) -> str:
         kept(model, conversion),
         f"{found.logit_rms:.2g} of {found.logit_largest:.3g}",
         f"{100 * found.pixel_agreement:.2f} %",
-        f"{engines} {'; '.join(missing)}".strip(),
+        f"{', '.join(built)}{' (' + '; '.join(missing) + ')' if missing else ''}",
         f"{conversion.seconds:.0f} s",
     )
     return f"| {' | '.join(cells)} |"
@@ -120,9 +170,9 @@ def main() -> None:
     for network in options.networks.split(","):
         note(network)
         checkpoint = trained(network, data, options.out / network, options.steps)
-        bundles = all_or_each(checkpoint, data, options.out / f"{network}_bundle", tuple(options.precisions.split(",")))
-        for precision, made in bundles.items():
-            print(row(network, precision, made), flush=True)
+        source = opened(checkpoint, data, options.out / f"{network}_files")
+        for precision in options.precisions.split(","):
+            print(row(network, precision, converted(source, precision)), flush=True)
     print(json.dumps(machine(torch.device("cpu"))))
 
 
