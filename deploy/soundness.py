@@ -56,6 +56,7 @@ def named_files(bundle: Bundle) -> Iterator[str]:
     """Every file of the bundle that a later stage opens by a name out of the manifest."""
     yield from (model.path for model in bundle.models)
     yield from (bundle.control,) if bundle.control else ()
+    yield from (bundle.tensor.path,) if bundle.tensor else ()
     yield from (Certificate.FILE, COUNTS)
     yield from (f"reference/masks/{image.id}.png" for image in bundle.reference.images)
     yield from (f"golden/{folder}/{id}.png" for id in bundle.golden for folder in ("images", "masks"))

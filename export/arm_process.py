@@ -9,7 +9,8 @@ import torch
 from hardedge.contracts import Checkpoint, load, parse_json
 from hardedge.errors import HardedgeError
 from hardedge.export.arms import Arm
-from hardedge.export.graph import PixelsToMaskAndHardness, onnx_from_network
+from hardedge.export.form import Form
+from hardedge.export.graph import WithHardness, onnx_from_network, shipped
 from hardedge.export.network import pixels_to_mask
 from hardedge.models import architecture
 
@@ -17,15 +18,21 @@ from hardedge.models import architecture
 def write_arm(arm: Arm, out: Path) -> None:
     """Builds the arm's network from its spec and weights, and writes its canonical ONNX."""
     checkpoint = load(Checkpoint, Path(arm.checkpoint))
-    plain = pixels_to_mask(Path(arm.checkpoint), checkpoint)
-    if arm.kind == "plain":
-        onnx.save(onnx_from_network(plain, arm.form.hull(), ("mask",), arm.form.opset), out)
-        return
-    known = architecture(checkpoint.network.name)
-    assert known is not None, "a network of the user's own has no control"
-    torch.manual_seed(0)
-    control = PixelsToMaskAndHardness(plain, known.tap, known.head(1))
-    onnx.save(onnx_from_network(control, arm.form.hull(), ("mask", "hardness"), arm.form.opset), out)
+    form = arm.form
+    network = pixels_to_mask(Path(arm.checkpoint), checkpoint, form.network_size)
+    module, outputs = shipped(network, form.outputs), form.outputs
+    if arm.kind == "control":
+        known = architecture(checkpoint.network.name)
+        assert known is not None, "a network of the user's own has no control"
+        torch.manual_seed(0)
+        module, outputs = WithHardness(module, tap_path(form, known.tap), known.head(1)), (*outputs, "hardness")
+    onnx.save(onnx_from_network(module, form.hull(), outputs, form.opset), out)
+
+
+def tap_path(form: Form, tap: str) -> str:
+    """The path of the network's tap inside the module that ships."""
+    outer = "pixels_to_mask.network." if len(form.outputs) > 1 else "network."
+    return f"{outer}network.{tap}" if form.network_size else f"{outer}{tap}"
 
 
 if __name__ == "__main__":

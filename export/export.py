@@ -33,7 +33,7 @@ from hardedge.export.arms import Arm, Finished, started
 from hardedge.export.calibration import By, calibration_of, golden_ids, write_calibration
 from hardedge.export.conversion import require_converter
 from hardedge.export.form import Form
-from hardedge.export.graph import PixelsToMask, onnx_from_network, with_facts
+from hardedge.export.graph import Frontend, PixelsToMask, onnx_from_network, shipped, with_facts
 from hardedge.export.identity import compare
 from hardedge.export.measured import Reference, compared_ids
 from hardedge.export.network import pixels_to_mask
@@ -46,6 +46,7 @@ from hardedge.export.reference import (
     write_golden,
     write_reference,
 )
+from hardedge.export.tensor_frontend import write_tensor_model
 from hardedge.export.tiles import Tile
 from hardedge.models import architecture
 
@@ -86,15 +87,19 @@ def export(
     *,
     form: Form | None = None,
     precisions: Precisions = Precisions(),
+    frontend: Frontend = "pixels",
     force: bool = False,
+    keep_failed: bool = False,
 ) -> Bundle:
     """Writes the bundle directory: the network as ONNX, its reference and golden masks, its identity certificate.
 
-    Each other precision is one more ONNX file, converted from the FP32 one, with what was measured of it.
+    Each other precision is one more ONNX file, converted from the FP32 one, with what was measured of it. The frontend
+    `tensor` is one more beside these, for other runtimes.
 
     Raises BadInput when checkpoint or data cannot be used or do not fit each other, when the network cannot be
     exported or converted, when the exported file's masks are not torch's, and when `out` exists (unless `force`);
-    MissingHere when the disk is full, and for other precisions without Model Optimizer. Nothing is left behind then.
+    MissingHere when the disk is full, and for other precisions without Model Optimizer. Nothing is left behind then,
+    or with `keep_failed` what was written before the failure, in OUT.failed.
     """
     require_free(out, force, [checkpoint, data])
     if precisions.converted:
@@ -102,11 +107,11 @@ def export(
     source = open_source(checkpoint, data, form or Form(), precisions)
     with (
         disk_errors(),
-        staged(out, force=force) as directory,
+        staged(out, force=force, keep_failed=keep_failed) as directory,
         started(_arm(source, "plain")) as plain,
         _control(source) as control,
     ):
-        return write_bundle(source, directory, plain, control, precisions.converted)
+        return write_bundle(source, directory, plain, control, precisions.converted, frontend)
 
 
 def open_source(checkpoint: Path, data: Path, form: Form, precisions: Precisions) -> Source:
@@ -122,7 +127,7 @@ def open_source(checkpoint: Path, data: Path, form: Form, precisions: Precisions
         hardness_maps=require_hardness_maps(checkpoint, dataset),
         calibration=_calibration(checkpoint, dataset, precisions, form),
         form=form,
-        network=pixels_to_mask(checkpoint, manifest),
+        network=pixels_to_mask(checkpoint, manifest, form.network_size),
     )
 
 
@@ -155,13 +160,17 @@ def _control(source: Source) -> AbstractContextManager[Finished | None]:
 
 
 def write_bundle(
-    source: Source, directory: Path, plain: Finished, control: Finished | None, precisions: tuple[str, ...]
+    source: Source,
+    directory: Path,
+    plain: Finished,
+    control: Finished | None,
+    precisions: tuple[str, ...],
+    frontend: Frontend,
 ) -> Bundle:
     """Writes every file of the bundle into the directory, its manifest last."""
     seconds: dict[str, float] = {}
     with _timed("onnx", seconds), waiting("ONNX"):
-        canonical = onnx_from_network(source.network, source.form.hull(), ("mask",), source.form.opset)
-        model = with_facts(canonical, source.checkpoint, source.form)
+        model = _shipped_model(source)
         write_atomically(directory / MODEL, model.SerializeToString(deterministic=True))
     with _timed("reference", seconds):
         reference = write_reference(source.network, source.dataset, directory / "reference")
@@ -169,16 +178,21 @@ def write_bundle(
     golden = golden_ids(source.hardness_maps, GOLDEN)
     images = write_golden(golden, source.dataset, directory / "reference" / "masks", directory / "golden")
     with _timed("agreement", seconds), waiting("torch against onnxruntime"):
-        agreement = require_agreement(model, source.network, images)
+        agreement = require_agreement(model, source.network, images, source.form)
+    tensor = None
+    if frontend == "tensor":
+        with _timed("tensor", seconds), waiting("tensor frontend"):
+            facts = partial(with_facts, checkpoint=source.checkpoint, form=source.form)
+            tensor = write_tensor_model(source.network, source.form, facts, images, directory)
     with _timed("certificate", seconds), waiting("identity certificate"):
         certificate = compare(directory / MODEL, plain(), source.form.profiles[0])
     write_atomically(directory / Certificate.FILE, to_json(certificate).encode())
     with _timed("control", seconds), waiting("positive control"):
         if control:
             copyfile(control(), directory / CONTROL)
-    shipped = _model_file(certificate)
+    main = _model_file(certificate)
     with _timed("precisions", seconds):
-        converted = _write_precisions(source, directory, model, images, shipped, precisions)
+        converted = _write_precisions(source, directory, model, images, main, precisions)
     manifest = Bundle(
         schema_id=Bundle.SCHEMA,
         hardedge=hardedge.__version__,
@@ -188,7 +202,7 @@ def write_bundle(
         network=source.checkpoint.network,
         normalisation=source.checkpoint.normalisation,
         profiles=source.form.profiles,
-        models=(shipped, *converted),
+        models=(main, *converted),
         control=CONTROL if control else None,
         reference=reference,
         golden=golden,
@@ -199,8 +213,16 @@ def write_bundle(
         logit_difference=agreement.logit_difference,
         seconds=seconds,
         calibration=source.calibration,
+        network_size=source.form.network_size,
+        tensor=tensor,
     )
     return seal(directory, manifest)
+
+
+def _shipped_model(source: Source) -> onnx.ModelProto:
+    form = source.form
+    module = shipped(source.network, form.outputs)
+    return with_facts(onnx_from_network(module, form.hull(), form.outputs, form.opset), source.checkpoint, form)
 
 
 def _write_precisions(
@@ -208,7 +230,7 @@ def _write_precisions(
     directory: Path,
     model: onnx.ModelProto,
     golden: dict[str, Pixels],
-    shipped: ModelFile,
+    main: ModelFile,
     precisions: tuple[str, ...],
 ) -> tuple[ModelFile, ...]:
     if source.calibration is None:
@@ -224,7 +246,7 @@ def _write_precisions(
         golden=tuple(golden.values()),
         dataset=source.dataset,
         masks=directory / "reference" / "masks",
-        ids=compared_ids(source.dataset.splits["test"], shipped.census.multiply_adds),
+        ids=compared_ids(source.dataset.splits["test"], main.census.multiply_adds),
     )
     return write_precisions(origin, precisions, reference, directory)
 

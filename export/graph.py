@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Any, Literal
 
 import onnx
 import torch
@@ -20,6 +21,7 @@ from hardedge.contracts import Checkpoint, Normalisation, Profile, parse_json
 from hardedge.errors import BadInput
 from hardedge.export.form import Form
 
+Frontend = Literal["pixels", "tensor"]
 AXES = ("batch", "height", "width")
 
 
@@ -47,24 +49,69 @@ class PixelsToMask(nn.Module):
         return mask_of(self.logits(images_BHWC))
 
 
-class PixelsToMaskAndHardness(nn.Module):
-    """The positive control of the latency test: as PixelsToMask, with a branch on the tap as an output of its own.
+class AtNetworkSize(nn.Module):
+    """A network that runs at one size: images are resized to it, bilinear, and logits back to the images' size.
 
-    Returns masks and hardness maps, both uint8 [B, H, W].
+    Without antialiasing, which TensorRT's resize does not have: to less than half the size, pixels are left out.
     """
 
-    def __init__(self, pixels_to_mask: PixelsToMask, tap: str, branch: nn.Module) -> None:
+    def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.network = network
+        self.size = size
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        resized_BChw = F.interpolate(images_BCHW, self.size, mode="bilinear", align_corners=False)
+        logits_BChw = self.network(resized_BChw)
+        return F.interpolate(logits_BChw, images_BCHW.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class PixelsToOutputs(nn.Module):
+    """As PixelsToMask, with more outputs: `logits` float [B, C, H, W], `margin` float [B, H, W], best minus second."""
+
+    def __init__(self, pixels_to_mask: PixelsToMask, outputs: tuple[str, ...]) -> None:
         super().__init__()
         self.pixels_to_mask = pixels_to_mask
+        self.outputs = outputs
+
+    def forward(self, images_BHWC: Tensor) -> tuple[Tensor, ...]:
+        logits_BCHW = self.pixels_to_mask.logits(images_BHWC)
+        found = {"mask": mask_of(logits_BCHW), "logits": logits_BCHW}
+        if "margin" in self.outputs:
+            found["margin"] = margin_of(logits_BCHW)
+        return tuple(found[name] for name in self.outputs)
+
+
+class WithHardness(nn.Module):
+    """The positive control of the latency test: what ships, with a branch on the tap as one more output.
+
+    Returns the outputs that ship and hardness maps, uint8 [B, H, W]. `tap` is a sub-module of `shipped` by its path.
+    """
+
+    def __init__(self, shipped: nn.Module, tap: str, branch: nn.Module) -> None:
+        super().__init__()
+        self.shipped = shipped
         self.tap = tap
         self.branch = branch
 
-    def forward(self, images_BHWC: Tensor) -> tuple[Tensor, Tensor]:
-        with _tapped(self.pixels_to_mask.network.get_submodule(self.tap)) as features:
-            mask_BHW = self.pixels_to_mask(images_BHWC)
+    def forward(self, images_BHWC: Tensor) -> tuple[Tensor, ...]:
+        with _tapped(self.shipped.get_submodule(self.tap)) as features:
+            outputs = self.shipped(images_BHWC)
         hardness_B1hw = self.branch(features[0])
         hardness_B1HW = F.interpolate(hardness_B1hw, size=images_BHWC.shape[1:3], mode="bilinear", align_corners=False)
-        return mask_BHW, (255 * hardness_B1HW[:, 0].sigmoid()).half().to(torch.uint8)
+        hardness_BHW = (255 * hardness_B1HW[:, 0].sigmoid()).half().to(torch.uint8)
+        return (*(outputs if isinstance(outputs, tuple) else (outputs,)), hardness_BHW)
+
+
+def shipped(pixels_to_mask: PixelsToMask, outputs: tuple[str, ...]) -> nn.Module:
+    """The module whose graph ships, with these outputs."""
+    return pixels_to_mask if outputs == ("mask",) else PixelsToOutputs(pixels_to_mask, outputs)
+
+
+def margin_of(logits_BCHW: Tensor) -> Tensor:
+    """How far the top class is ahead of the second, in logits: float [B, H, W]."""
+    top_B2HW = logits_BCHW.topk(2, dim=1).values
+    return top_B2HW[:, 0] - top_B2HW[:, 1]
 
 
 def mask_of(logits_BCHW: Tensor) -> Tensor:
@@ -83,33 +130,63 @@ def _tapped(module: nn.Module) -> Iterator[list[object]]:
         handle.remove()
 
 
-def onnx_from_network(module: nn.Module, profile: Profile, outputs: tuple[str, ...], opset: int) -> onnx.ModelProto:
-    """A pixels-in module as canonical ONNX: input `image`, sizes dynamic within the profile, no metadata.
+def onnx_from_network(
+    module: nn.Module,
+    profile: Profile,
+    outputs: tuple[str, ...],
+    opset: int,
+    frontend: Frontend = "pixels",
+) -> onnx.ModelProto:
+    """A module as canonical ONNX, without metadata: input `image`, sizes dynamic within the profile.
 
-    Raises BadInput when the exporter or onnx's checker refuses it.
+    A height or width that the profile leaves no choice of is fixed. `image` is uint8 [B, H, W, 3], or for the frontend
+    `tensor` float [B, 3, H, W]. Raises BadInput when the exporter or onnx's checker refuses the network.
     """
-    sizes = {axis: Dim(name, min=profile.min[axis], max=profile.max[axis]) for axis, name in enumerate(AXES)}
-    # batch 2, as 1 would be taken for a constant; three different sizes, so that none is taken for another
-    example_BHWC = torch.zeros(2, profile.min[1] + 32, profile.min[2] + 96, 3, dtype=torch.uint8)
     try:
-        with _quietly(), torch.no_grad():
-            program = torch.onnx.export(
-                _traceable(module),
-                (example_BHWC,),
-                dynamo=True,
-                opset_version=opset,
-                input_names=["image"],
-                output_names=list(outputs),
-                dynamic_shapes=(sizes,),
-                external_data=False,
-                verbose=False,
-            )
-            assert program is not None
-            model = canonical(program.model_proto)
+        with quietly(), torch.no_grad():
+            model = canonical(traced(module, profile, outputs, opset, frontend).model_proto)
             onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # whatever the exporter raises for a network it cannot translate
         raise BadInput(_refusal(error)) from error
     return model
+
+
+def traced(
+    module: nn.Module,
+    profile: Profile,
+    outputs: tuple[str, ...],
+    opset: int,
+    frontend: Frontend = "pixels",
+) -> torch.onnx.ONNXProgram:
+    """What onnx_from_network is made of, with torch's own graph and names in it; raises what the exporter raises."""
+    # batch 2, as 1 would be taken for a constant; three different sizes, so that none is taken for another
+    sizes = [max(2, profile.min[0]), profile.min[1] + 32, profile.min[2] + 96]
+    dims: list[Any] = []
+    for axis, name in enumerate(AXES):
+        least, most = profile.min[axis], profile.max[axis]
+        if least == most and name != "batch":
+            sizes[axis] = least
+            dims.append(None)
+        else:
+            dims.append(Dim(name, min=least, max=max(most, sizes[axis])))
+    batch, height, width = sizes
+    if frontend == "tensor":
+        example, shapes = torch.zeros(batch, 3, height, width), (dims[0], None, dims[1], dims[2])
+    else:
+        example, shapes = torch.zeros(batch, height, width, 3, dtype=torch.uint8), (*dims, None)
+    program = torch.onnx.export(
+        _traceable(module),
+        (example,),
+        dynamo=True,
+        opset_version=opset,
+        input_names=["image"],
+        output_names=list(outputs),
+        dynamic_shapes=(dict(enumerate(shapes)),),
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None
+    return program
 
 
 def _traceable(module: nn.Module) -> nn.Module:
@@ -122,12 +199,13 @@ def _traceable(module: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
+    """Without what the exporter says of its own insides."""
     previous = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the exporter's own insides
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(previous)

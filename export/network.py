@@ -7,7 +7,7 @@ from torch import nn
 
 from hardedge.contracts import Checkpoint
 from hardedge.errors import listed
-from hardedge.export.graph import PixelsToMask
+from hardedge.export.graph import AtNetworkSize, PixelsToMask
 from hardedge.models import build_network
 
 SHOWN = 8
@@ -37,6 +37,10 @@ def network_from_checkpoint(directory: Path, checkpoint: Checkpoint) -> nn.Modul
     return network.eval()
 
 
-def pixels_to_mask(directory: Path, checkpoint: Checkpoint) -> PixelsToMask:
-    """The checkpoint's network with its pre- and post-processing, in evaluation mode."""
-    return PixelsToMask(network_from_checkpoint(directory, checkpoint), checkpoint.normalisation).eval()
+def pixels_to_mask(
+    directory: Path, checkpoint: Checkpoint, network_size: tuple[int, int] | None = None
+) -> PixelsToMask:
+    """The checkpoint's network with its pre- and post-processing, at a size of its own if any, in eval mode."""
+    network = network_from_checkpoint(directory, checkpoint)
+    sized = AtNetworkSize(network, network_size) if network_size else network
+    return PixelsToMask(sized, checkpoint.normalisation).eval()

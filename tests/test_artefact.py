@@ -63,3 +63,17 @@ def test_a_file_in_the_way_is_refused(below: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(BadInput, match="is a file"):
         require_free(tmp_path / below, force=True)
+
+
+def test_what_failed_is_kept_on_request_and_never_replaced(tmp_path: Path) -> None:
+    def write_and_fail() -> None:
+        with staged(tmp_path / "bundle", force=False, keep_failed=True) as partial:
+            (partial / "model.onnx").write_text("half")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_and_fail()
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle.failed"]
+    assert (tmp_path / "bundle.failed" / "model.onnx").read_text() == "half"
+    with pytest.raises(BadInput, match=r"bundle.failed exists, kept of an earlier failure"):
+        write_and_fail()

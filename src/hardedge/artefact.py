@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hardedge.console import note
 from hardedge.errors import BadInput, MissingHere
 
 # the top-level names of every artefact: --force replaces a directory only when it holds nothing else
@@ -16,14 +15,14 @@ _OURS = re.compile(
     r"weights\.safetensors|last\.safetensors|training_only\.safetensors|state|hardness|tensorboard|metrics\.jsonl"
     r"|(model|model\.\w+|control)\.onnx(\.data)?|reference|golden|calibration|certificate\.json|model\.plan"
     r"|(checkpoint|bundle|engine|report|edge_network)\.json(\.sig)?|report\.html|junit\.xml|summary\.md|masks|overlays"
-    r"|tuning\.json|pareto\.svg|data|checkpoint|bundle|engines|report|\..*\.partial.*"
+    r"|hard\.(json|html)|tuning\.json|pareto\.svg|data|checkpoint|bundle|engines|report|\..*\.partial.*"
 )
 
 
 # of which it holds at least one: a user's folder may have any of the other names
 _SIGNS = (
     *("checkpoint.json", "bundle.json", "engine.json", "report.json", "edge_network.json", "state/run.json"),
-    *("checkpoint/state/run.json", "data/streets", "engines", "overlays"),
+    *("checkpoint/state/run.json", "data/streets", "engines", "overlays", "hard.json"),
 )
 
 
@@ -83,7 +82,6 @@ def staged(out: Path, *, force: bool | None, keep_failed: bool = False) -> Itera
     except BaseException:
         if keep_failed and any(partial.iterdir()):
             partial.rename(failed)
-            note(f"What was written before the failure: {failed}")
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

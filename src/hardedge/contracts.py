@@ -312,6 +312,18 @@ class Calibration(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TensorModel(Contract):
+    """The ONNX file for other runtimes: normalised RGB, float32 [B, 3, H, W], to logits float32 [B, C, H, W].
+
+    `logit_difference` is the largest one from torch's on the golden images.
+    """
+
+    path: str
+    onnx_digest: str
+    logit_difference: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReferenceImage(Contract):
     """A test image by id, with the sha256 of its image file and its label file as the reference run read them."""
 
@@ -335,7 +347,10 @@ class Reference(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle(Manifest):
-    """An exported network with everything that its verification needs."""
+    """An exported network with everything that its verification needs.
+
+    `network_size` is the (height, width) that images are resized to inside the graph, null where they are not.
+    """
 
     FILE: ClassVar[str] = "bundle.json"
     SCHEMA: ClassVar[str] = "hardedge.bundle/2"
@@ -356,6 +371,8 @@ class Bundle(Manifest):
     logit_difference: float
     seconds: dict[str, float]
     calibration: Calibration | None = None
+    network_size: tuple[int, int] | None = None
+    tensor: TensorModel | None = None
 
     def __post_init__(self) -> None:
         _require_profiles(self.profiles)
@@ -371,7 +388,10 @@ class Bundle(Manifest):
             if model.precision == precision:
                 return model
         known = ", ".join(model.precision for model in self.models)
-        raise BadInput(f"the bundle has no {precision} model. It has: {known}.")
+        cure = (
+            "hardedge tune writes it" if precision == "mixed" else f"hardedge export --precision {precision} writes it"
+        )
+        raise BadInput(f"the bundle has no {precision} model. It has: {known}; {cure}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -839,8 +859,7 @@ def load(kind: type[M], directory: Path) -> M:
     """
     path = directory / kind.FILE
     if not path.is_file():
-        found = "has no" if directory.is_dir() else "does not exist: no"
-        raise BadInput(f"{directory} {found} {kind.FILE}. Create it with: {kind.MADE_BY} ... --out {directory}")
+        raise BadInput(_missing(kind, directory))
     content = path.read_bytes()
     _require_schema(kind, content, path)
     manifest = parse_json(kind, content, str(path))
@@ -850,6 +869,23 @@ def load(kind: type[M], directory: Path) -> M:
     if faults:
         raise listed(f"{directory} is not what {kind.FILE} describes", faults, "Copy or make it again.")
     return manifest
+
+
+def _missing(kind: type[Manifest], directory: Path) -> str:
+    """What is there in place of the manifest, and what was probably meant."""
+    if directory.is_file():
+        meant = directory.parent if (directory.parent / kind.FILE).is_file() else f"the directory that has {kind.FILE}"
+        return f"{directory} is a file. Give {meant}."
+    create = f"Create it with: {kind.MADE_BY} ... --out {directory}"
+    if not directory.is_dir():
+        return f"{directory} does not exist: no {kind.FILE}. {create}"
+    inside = [path.parent for path in sorted(directory.glob(f"*/{kind.FILE}"))]
+    if inside:
+        return f"{directory} has no {kind.FILE}. Did you mean {' or '.join(map(str, inside[:4]))}?"
+    others = [f"{other.FILE} (made by {other.MADE_BY})" for other in Manifest.__subclasses__()]
+    there = [told for told in others if (directory / told.partition(" ")[0]).is_file()]
+    held = f", but {there[0]}" if there else ""
+    return f"{directory} has no {kind.FILE}{held}. {create if not there else f'Give what {kind.MADE_BY} wrote.'}"
 
 
 def _digest_of_manifest(content: bytes) -> str:

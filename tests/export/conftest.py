@@ -138,6 +138,12 @@ def random_network(spec: NetworkSpec) -> nn.Module:
 
 
 @pytest.fixture(scope="session")
+def own_source() -> str:
+    """The module of a user's tiny networks."""
+    return OWN_SOURCE
+
+
+@pytest.fixture(scope="session")
 def make_checkpoint() -> Callable[..., Path]:
     return write_checkpoint
 

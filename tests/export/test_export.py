@@ -12,14 +12,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from hardedge.contracts import Bundle, Certificate, Checkpoint, load, read_json, seal, sha256_of
+from hardedge.contracts import Bundle, Certificate, Checkpoint, Profile, load, read_json, seal, sha256_of
 from hardedge.data.folder import open_dataset, read_image, read_mask
 from hardedge.errors import BadInput
 from hardedge.export.agreement import require_agreement
 from hardedge.export.export import export
+from hardedge.export.form import Form
 from hardedge.export.graph import PixelsToMask
 from hardedge.export.network import pixels_to_mask
 
+FORM = Form(profiles=(Profile(min=(1, 64, 64), opt=(1, 64, 96), max=(4, 1024, 2048)),))
 DECEIVING = "tiny_segmenter:build_deceiving"
 
 
@@ -176,13 +178,16 @@ def test_golden_pairs_and_hardness_are_copies(bundle: Path, checkpoint: Path, da
 def test_disagreement_names_image_and_pixels(bundle: Path, data: Path, network: PixelsToMask) -> None:
     model, dataset = onnx.load(bundle / "model.onnx"), open_dataset(data)
     images = {id: dataset.image(id) for id in dataset.splits["test"][:2]}
-    found = require_agreement(model, network, images)
+    found = require_agreement(model, network, images, FORM)
     assert 0 < found.logit_difference < found.margin_tolerance
     torch.manual_seed(1)
     other = PixelsToMask(network.network, load(Checkpoint, data.parent / "checkpoint").normalisation).eval()
     other.mean_311 = other.mean_311 + 60
-    with pytest.raises(BadInput, match=r"golden image scene006: \d+ of 6144 pixels differ, top-2 margin up to"):
-        require_agreement(model, other, images)
+    wrong = (
+        r"(?s)golden image scene006: \d+ of 6144 pixels differ, top-2 margin up to.*first node that differs: n\d+, Sub"
+    )
+    with pytest.raises(BadInput, match=wrong):
+        require_agreement(model, other, images, FORM)
 
 
 def test_own_network_ships_without_a_control(
@@ -221,6 +226,10 @@ def test_nothing_is_written_when_the_masks_differ(
     with pytest.raises(BadInput, match="does not give the torch network's masks"):
         export(source, data, tmp_path / "bundle")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deceiving", "modules"]
+    with pytest.raises(BadInput, match="its forward does something else while it is traced"):
+        export(source, data, tmp_path / "bundle", keep_failed=True)
+    assert (tmp_path / "bundle.failed" / "model.onnx").is_file()
+    assert not (tmp_path / "bundle.failed" / "bundle.json").exists()
 
 
 def test_other_classes_are_refused_with_both_lists(

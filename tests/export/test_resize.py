@@ -11,9 +11,11 @@ from torch.nn import functional as F
 from hardedge.contracts import Normalisation, Profile
 from hardedge.errors import BadInput
 from hardedge.export.agreement import require_agreement
+from hardedge.export.form import Form
 from hardedge.export.graph import PixelsToMask, onnx_from_network
 
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 160, 160))
+FORM = Form(profiles=(PROFILE,))
 WAYS = [
     pytest.param(*way, marks=pytest.mark.slow if way[1] == "factor" else ())
     for way in itertools.product((False, True), ("size", "factor"), ("up", "down"))
@@ -53,12 +55,12 @@ def test_the_masks_are_torchs_at_even_and_odd_sizes(align_corners: bool, by: str
     rng = np.random.default_rng(0)
     sizes = ((64, 96), (65, 97), (63, 101), (33, 159))
     images = {f"{size}": rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes}
-    agreement = require_agreement(model, network, images)
+    agreement = require_agreement(model, network, images, FORM)
     assert agreement.logit_difference < 1e-4  # of logits about 1; another meaning of corners is a hundred times that
 
 
 def test_a_resize_that_is_not_torchs_is_refused() -> None:
-    """The check can fail: the same graph with the other meaning of corners."""
+    """The check can fail, and names the first node: the same graph with the other meaning of corners."""
     network = PixelsToMask(Resized(False, "size", "up"), Normalisation()).eval()
     model = onnx_from_network(network, PROFILE, ("mask",), opset=20)
     for node in model.graph.node:
@@ -66,5 +68,7 @@ def test_a_resize_that_is_not_torchs_is_refused() -> None:
             if node.op_type == "Resize" and attribute.name == "coordinate_transformation_mode":
                 attribute.s = b"align_corners"
     image_HWC = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    with pytest.raises(BadInput, match="does not give the torch network's masks"):
-        require_agreement(model, network, {"image": image_HWC})
+    with pytest.raises(
+        BadInput, match=r"first node that differs: n\d+, Resize \(upsample_bilinear2d in network\): differs by"
+    ):
+        require_agreement(model, network, {"image": image_HWC}, FORM)

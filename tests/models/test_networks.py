@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
 from hardedge.deploy.engines import rtx_plans
 from hardedge.export.agreement import require_agreement
+from hardedge.export.form import Form
 from hardedge.export.graph import PixelsToMask, onnx_from_network
 from hardedge.models import ARCHITECTURES, build_network
 
@@ -86,7 +87,7 @@ def test_the_exported_mask_is_torchs_and_an_engine_for_sm86_is_built(name: str, 
     rng = np.random.default_rng(0)
     sizes = {"divisible": (64, 96), "odd": (101, 91)}
     images = {label: rng.integers(0, 256, (*size, 3), dtype=np.uint8) for label, size in sizes.items()}
-    require_agreement(model, network, images)
+    require_agreement(model, network, images, Form(profiles=(profile,)))
     with torch.no_grad():
         masks = [network(torch.from_numpy(image_HWC)[None]) for image_HWC in images.values()]
     assert all(len(mask_BHW.unique()) > 1 for mask_BHW in masks), "a mask of one class equals many wrong ones"

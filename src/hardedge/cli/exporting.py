@@ -14,6 +14,7 @@ from hardedge.errors import GateFailed
 
 if TYPE_CHECKING:
     from hardedge.export.calibration import By
+    from hardedge.export.graph import Frontend
 
 
 def graph_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -33,6 +34,25 @@ def graph_options(command: Callable[..., None]) -> Callable[..., None]:
                 multiple=True,
                 metavar="NAME=MIN:TYPICAL:MAX",
                 help="A range of sizes, each BATCHxHEIGHTxWIDTH: small=1x64x64:1x256x256:4x512x512; may be repeated.",
+            ),
+            click.option(
+                "--network-size",
+                metavar="HEIGHTxWIDTH",
+                help="Resize every image to this size inside the graph, and the logits back to the image's.",
+            ),
+            click.option(
+                "--output",
+                "outputs",
+                type=click.Choice(["margin", "logits"]),
+                multiple=True,
+                help="A further output of the graph beside the mask; may be repeated.",
+            ),
+            click.option(
+                "--frontend",
+                type=click.Choice(["pixels", "tensor"]),
+                default="pixels",
+                show_default=True,
+                help="tensor: also write model.tensor.onnx, normalised float32 in, logits out, for other runtimes.",
             ),
             click.option("--opset", type=int, default=20, show_default=True, help="The ONNX opset, 18 to 23."),
         )
@@ -64,6 +84,7 @@ def graph_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="Tiles of so many pixels instead of whole images; whole: never; auto: 512x1024 where images are over 2^20.",
 )
+@click.option("--keep-failed", is_flag=True, help="Keep what was written before a failure, in OUT.failed.")
 @force_option
 @json_option
 def export(
@@ -72,11 +93,15 @@ def export(
     out: Path,
     sizes: tuple[str, ...],
     profiles: tuple[str, ...],
+    network_size: str | None,
+    outputs: tuple[str, ...],
+    frontend: Frontend,
     opset: int,
     precision: str,
     calibrate_by: By,
     calibration_images: int,
     calibration_tile: str,
+    keep_failed: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -95,7 +120,7 @@ def export(
     require_package("onnxscript", "export")
     from hardedge.export.form import form_of
 
-    form = form_of(sizes, profiles, None, (), opset)
+    form = form_of(sizes, profiles, network_size, outputs, opset)
     from hardedge.export.export import Precisions, export
     from hardedge.export.precision_table import described
 
@@ -105,7 +130,16 @@ def export(
         calibration_images=calibration_images,
         calibration_tile=tile,
     )
-    bundle = export(checkpoint, data, out, form=form, precisions=wanted, force=force)
+    bundle = export(
+        checkpoint,
+        data,
+        out,
+        form=form,
+        precisions=wanted,
+        frontend=frontend,
+        force=force,
+        keep_failed=keep_failed,
+    )
     line = f"{out}: test mIoU {bundle.reference.score.miou:.2f} %, {len(bundle.models)} ONNX file(s)"
     print_result(bundle, f"{described(bundle)}\n{line}" if wanted.converted else line, as_json)
 
