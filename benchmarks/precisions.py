@@ -105,7 +105,7 @@ def opened(checkpoint: Path, data: Path, out: Path) -> Source:
     for id in ids:
         save_mask(session.run(["mask"], {"image": dataset.image(id)[None]})[0][0], dataset.task, masks / f"{id}.png")
     images = [dataset.image_path(id) for id in dataset.splits["train"][:CALIBRATION]]
-    origin = Origin(fp32=out / "model.onnx", images=images, profile=profile, with_facts=lambda model: model)
+    origin = Origin(fp32=out / "model.onnx", images=images, profiles=(profile,), with_facts=lambda model: model)
     golden = [dataset.image(id) for id in ids[:4]]
     return Source(origin, Reference(model=fp32, golden=golden, dataset=dataset, masks=masks, ids=ids), out)
 

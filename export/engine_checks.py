@@ -22,31 +22,33 @@ class Refused(Exception):
         self.reason = reason
 
 
-def check_engines(onnx: Path, precision: str, targets: Sequence[str], profile: Profile) -> tuple[EngineCheck, ...]:
+def check_engines(
+    onnx: Path, precision: str, targets: Sequence[str], profiles: Sequence[Profile]
+) -> tuple[EngineCheck, ...]:
     """Builds an engine for each target; raises Refused when the parser names a node that it does not take."""
     if find_spec("tensorrt_rtx") is None:
         absent = "tensorrt_rtx is not installed (pip install 'hardedge[export]')"
         return tuple(EngineCheck(target=target, status="not run here", detail=absent) for target in targets)
     reasons = {target: reason for target in targets if (reason := cannot_hold(target, precision))}
     wanted = [target for target in targets if target not in reasons]
-    reasons |= _refusals(onnx, wanted, profile)
+    reasons |= _refusals(onnx, wanted, profiles)
     return tuple(
         EngineCheck(target=target, status="not built" if target in reasons else "built", detail=reasons.get(target, ""))
         for target in targets
     )
 
 
-def _refusals(onnx: Path, targets: Sequence[str], profile: Profile) -> dict[str, str]:
+def _refusals(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> dict[str, str]:
     """Why each target's engine was not built; one start of the builder where all are."""
     try:
-        rtx_digests(onnx, targets, [profile])
+        rtx_digests(onnx, targets, profiles)
     except BadInput as error:
         named = _NODE.search(str(error))
         if named:
             raise Refused(named[1], first_reason(error)) from error
         if len(targets) == 1:
             return {targets[0]: first_reason(error)}
-        return {target: reason for one in targets for target, reason in _refusals(onnx, [one], profile).items()}
+        return {target: reason for one in targets for target, reason in _refusals(onnx, [one], profiles).items()}
     return {}
 
 

@@ -238,7 +238,7 @@ def _write_precisions(
     origin = Origin(
         fp32=directory / MODEL,
         images=write_calibration(source.calibration, source.dataset, directory / "calibration"),
-        profile=source.form.profiles[0],
+        profiles=source.form.profiles,
         with_facts=partial(with_facts, checkpoint=source.checkpoint, form=source.form),
     )
     reference = Reference(

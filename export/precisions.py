@@ -24,11 +24,11 @@ FALLBACKS = 4  # nodes that a builder may refuse before the precision is given u
 
 @dataclass(frozen=True)
 class Origin:
-    """What is converted: the FP32 file, the calibration images, the profile, and the facts that every file carries."""
+    """What is converted: the FP32 file, the calibration images, the profiles, and the facts that every file carries."""
 
     fp32: Path
     images: list[Path]
-    profile: Profile
+    profiles: tuple[Profile, ...]
     with_facts: Callable[[onnx.ModelProto], onnx.ModelProto]
 
 
@@ -70,7 +70,7 @@ def write_precision(origin: Origin, precision: str, out: Path) -> Made:
         converted = convert(origin.fp32, precision, origin.images, keep=keep)
         write_atomically(path, origin.with_facts(converted.model).SerializeToString(deterministic=True))
         try:
-            engines = check_engines(path, precision, TARGETS, origin.profile)
+            engines = check_engines(path, precision, TARGETS, origin.profiles)
         except Refused as refusal:
             source = converted.sources.get(refusal.node)
             if source is None or source in keep:
@@ -95,7 +95,7 @@ def _require_one(precision: str, engines: tuple[EngineCheck, ...]) -> None:
 
 
 def _described(origin: Origin, precision: str, made: Made, reference: Reference) -> ModelFile:
-    model, size = made.converted.model, origin.profile.opt
+    model, size = made.converted.model, origin.profiles[0].opt
     by_precision = multiply_adds_by_precision(model, size)
     return ModelFile(
         path=path_of(precision),

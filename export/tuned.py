@@ -57,7 +57,7 @@ def _mixed_file(search: Search, tuning: Tuning, directory: Path) -> ModelFile:
             multiply_adds=by_precision,
             kept=tuple(_kept(entry, sources) for entry in tuning.order[: tuning.chosen]),
             agreement=measured(model, LOW, _test_reference(search, directory)),
-            engines=check_engines(path, MIXED, TARGETS, search.bundle.profile),
+            engines=check_engines(path, MIXED, TARGETS, search.bundle.profiles),
             seconds=time.perf_counter() - began,
         ),
     )

@@ -86,7 +86,7 @@ def conversions(typed_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> list[dic
 
 
 def origin(bundle: Path) -> Origin:
-    return Origin(fp32=bundle / "model.onnx", images=[], profile=PROFILE, with_facts=lambda model: model)
+    return Origin(fp32=bundle / "model.onnx", images=[], profiles=(PROFILE,), with_facts=lambda model: model)
 
 
 def test_nodes_that_a_builder_refuses_are_left_out_one_after_another(
