@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.errors import BadInput
-from hardedge.export.keeping import keep_outputs
+from hardedge.export.keeping import described, keep_outputs
 
 SIZE = (1, 16, 24)
 
@@ -57,7 +57,7 @@ def test_the_logits_stay_and_what_only_the_branch_needed_goes(theirs: Path, tmp_
 
 
 def test_outputs_that_are_not_there_and_none_of_several_are_refused(theirs: Path, tmp_path: Path) -> None:
-    listing = r"logits \[b,5,h,w\], hardness \[b,1,h,w\]"
+    listing = r"logits \[b,5,h,w\] of Conv head, hardness \[b,1,h,w\] of Sigmoid sigmoid"
     with pytest.raises(BadInput, match=f"has no output logit. It has: {listing}"):
         keep_outputs(theirs, ("logit",), tmp_path / "plain.onnx", SIZE)
     with pytest.raises(BadInput, match=f"has several outputs: {listing}. Name the logits: --keep NAME"):
@@ -65,4 +65,51 @@ def test_outputs_that_are_not_there_and_none_of_several_are_refused(theirs: Path
     theirs.write_bytes(b"\x08 no")
     with pytest.raises(BadInput, match="is not a valid ONNX file"):
         keep_outputs(theirs, ("logits",), tmp_path / "plain.onnx", SIZE)
+    assert not (tmp_path / "plain.onnx").exists()
+
+
+def changed(path: Path, node: str, operator: str, domain: str = "") -> None:
+    """The file with another operator in a node."""
+    model = onnx.load(path)
+    for one in model.graph.node:
+        if one.name == node:
+            one.op_type, one.domain = operator, domain
+    if domain:
+        model.opset_import.append(helper.make_opsetid(domain, 1))
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize(
+    ("operator", "domain", "said"),
+    [
+        ("Convolve", "", "node head: Convolve of ai.onnx opset 20"),
+        ("NhwcConv", "com.microsoft", "node head: NhwcConv of com.microsoft opset 1"),
+    ],
+)
+def test_operators_that_onnx_does_not_have_are_named_and_nothing_is_written(
+    theirs: Path, tmp_path: Path, operator: str, domain: str, said: str
+) -> None:
+    changed(theirs, "head", operator, domain)
+    with pytest.raises(BadInput) as caught:
+        keep_outputs(theirs, ("logits",), tmp_path / "plain.onnx", SIZE)
+    assert "has operators that ONNX does not have" in str(caught.value)
+    assert said in str(caught.value)
+    assert not (tmp_path / "plain.onnx").exists()
+
+
+def test_unknown_operators_that_are_cut_off_do_not_matter(theirs: Path, tmp_path: Path) -> None:
+    changed(theirs, "sigmoid", "Squash", "theirs.plugins")
+    kept = keep_outputs(theirs, ("logits",), tmp_path / "plain.onnx", SIZE)
+    assert kept.removed_nodes == ("branch", "sigmoid")
+    assert kept.removed_multiply_adds is None
+    assert kept.multiply_adds == 16 * 24 * (8 * 3 * 9 + 5 * 8)
+    assert "unknown multiply-adds at 1x16x24" in described(kept, tmp_path / "plain.onnx")
+
+
+def test_a_size_that_the_graph_does_not_take_is_told_and_nothing_is_written(theirs: Path, tmp_path: Path) -> None:
+    model = onnx.load(theirs)
+    model.graph.node[0].attribute[1].ints[:] = [0, 0, 0, 0]
+    onnx.save(model, theirs)
+    with pytest.raises(BadInput, match="the graph does not run at 1x2x2"):
+        keep_outputs(theirs, ("logits",), tmp_path / "plain.onnx", (1, 2, 2))
     assert not (tmp_path / "plain.onnx").exists()
