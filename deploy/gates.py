@@ -174,8 +174,11 @@ def identity_gate(require: Require, certificate: Certificate) -> Gate:
 
 
 def verdict(certificate: Certificate, parity: Sequence[Parity], gates: Sequence[Gate]) -> Verdict:
-    """`fail` when a gate or a parity fails or levels 0 or 1 differ, `inconclusive` when one was not decided."""
-    levels = (certificate.level0.status, certificate.level1.status)
+    """`fail` when a gate or a parity fails or levels 0 or 1 differ, `inconclusive` when one was not decided.
+
+    A network without a checkpoint has no levels 0 and 1: nothing is claimed of them, unless a gate asks.
+    """
+    levels = () if certificate.level0.plain_digest is None else (certificate.level0.status, certificate.level1.status)
     judged = [*(run.status for run in parity), *(gate.status for gate in gates)]
     if "fail" in judged or "different" in levels or certificate.level0.rtx_engines.status == "different":
         return "fail"

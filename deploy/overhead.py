@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Bundle, Latency, LatencyComparison, Level0, Level2, Overhead, Status
+from hardedge.deploy.arms import Arms
 from hardedge.deploy.equivalence import Equivalence, Times, equivalence
 from hardedge.deploy.runtime import OnnxRuntimeRunner, Pixels, Runner
+from hardedge.deploy.sensors import sensor_for, watched
 
 PAIRS = 10
 FEWEST_PAIRS = 5
@@ -28,27 +30,60 @@ class TooSlow(Exception):
     """The time given does not reach for the fewest session pairs."""
 
 
-def level2(directory: Path, bundle: Bundle, level0: Level0, image_HWC: Pixels, seconds: float) -> Level2:
-    """Latency's part of the certificate; half of `seconds` for the noise floor, half for the positive control.
+def level2(
+    directory: Path,
+    bundle: Bundle,
+    level0: Level0,
+    image_HWC: Pixels,
+    seconds: float,
+    arms: Arms | None = None,
+) -> Level2:
+    """Latency's part of the certificate: the noise floor, the positive control, and the arms where there are both.
 
     Identical digests imply it: both arms are one file, whose run against itself shows the noise floor only. Where they
-    differ, the plain network's file would have to be measured, which the bundle does not hold.
+    differ, the plain network's builds in `arms` are measured against the shipped one's; without them nothing is.
     """
     identical = level0.status == "identical"
-    told = [IMPLIED if identical else "level 0 differs, and the bundle does not hold the plain network to measure"]
-    floor = control = None
+    told = [_why(level0, arms)]
+    floor = control = shipped = None
     model = directory / bundle.model("fp32").path
+    share = seconds / (2 + (arms is not None and arms.plain is not None))
     try:
         if seconds > 0:
-            floor = compare(model, model, image_HWC, seconds / 2, arm="the file against itself")
+            floor = _noise_floor(model, image_HWC, share, arms)
+        if seconds > 0 and arms and arms.plain:
+            shipped = _over_plain(arms, arms.plain, image_HWC, share)
+            told.append(f"the shipped network over the plain one: {shipped.status}")
         if seconds > 0 and bundle.control:
             arm = "the network with the faithful branch as an extra output"
-            control = compare(model, directory / bundle.control, image_HWC, seconds / 2, arm=arm)
+            control = compare(model, directory / bundle.control, image_HWC, share, arm=arm)
         told.append(_control_detail(bundle, control, seconds))
     except TooSlow as error:
         told.append(str(error))
-    status: Status = "implied" if identical else "not run here"
-    return Level2(status=status, detail="; ".join(told), noise_floor=floor, control=control, shipped=None)
+    status: Status = "implied" if identical else shipped.status if shipped else "not run here"
+    return Level2(status=status, detail="; ".join(told), noise_floor=floor, control=control, shipped=shipped)
+
+
+def _why(level0: Level0, arms: Arms | None) -> str:
+    if level0.status == "identical":
+        return IMPLIED
+    if arms and arms.plain:
+        return f"level 0 is {level0.status}: both arms are measured, {arms}"
+    if level0.plain_digest is None:
+        return "no checkpoint, so no plain network to measure (--plain FILE.onnx gives one)"
+    return "level 0 differs, and the bundle does not hold the plain network to measure (--plain FILE.onnx gives it)"
+
+
+def _noise_floor(model: Path, image_HWC: Pixels, seconds: float, arms: Arms | None) -> LatencyComparison:
+    if arms is None:
+        return compare(model, model, image_HWC, seconds, arm="the file against itself")
+    arm = f"the file against itself, {arms}"
+    return compare_runners(arms.first, arms.second, image_HWC[None], seconds, arm=arm, pairs=arms.builds)
+
+
+def _over_plain(arms: Arms, plain: Callable[[], Runner], image_HWC: Pixels, seconds: float) -> LatencyComparison:
+    arm = f"the shipped network over the plain one, {arms}"
+    return compare_runners(plain, arms.first, image_HWC[None], seconds, arm=arm, pairs=arms.builds)
 
 
 def overhead(level2: Level2) -> Overhead:
@@ -71,26 +106,39 @@ def compare(base: Path, other: Path, image_HWC: Pixels, seconds: float, *, arm: 
 
 
 def compare_runners(
-    open_base: Callable[[], Runner], open_other: Callable[[], Runner], images_BHWC: Pixels, seconds: float, *, arm: str
+    open_base: Callable[[], Runner],
+    open_other: Callable[[], Runner],
+    images_BHWC: Pixels,
+    seconds: float,
+    *,
+    arm: str,
+    pairs: int = PAIRS,
 ) -> LatencyComparison:
-    """The equivalence test of any two runners on one batch, within about `seconds`; raises TooSlow as compare."""
-    pairs = paired_times(open_base, open_other, images_BHWC, seconds)
-    result = equivalence(pairs)
+    """The equivalence test of any two runners on one batch, within about `seconds`; raises TooSlow as compare.
+
+    `pairs` sessions an arm: as many as it has builds where these vary, so that every pair is of builds of its own.
+    """
+    measured = paired_times(open_base, open_other, images_BHWC, seconds, pairs)
+    result = equivalence(measured)
     height, width = images_BHWC.shape[1:3]
     return LatencyComparison(
         arm=arm,
         ratio=result.ratio,
         interval=result.interval,
         status=result.status,
-        detail=f"{width}x{height}, {len(pairs)} session pairs, {result.blocks} ABBA blocks{_advice(result)}",
-        sessions=len(pairs),
+        detail=f"{width}x{height}, {len(measured)} session pairs, {result.blocks} ABBA blocks{_advice(result)}",
+        sessions=len(measured),
         blocks=result.blocks,
         blocks_to_decide=result.blocks_to_decide,
     )
 
 
 def paired_times(
-    open_base: Callable[[], Runner], open_other: Callable[[], Runner], images_BHWC: Pixels, seconds: float
+    open_base: Callable[[], Runner],
+    open_other: Callable[[], Runner],
+    images_BHWC: Pixels,
+    seconds: float,
+    most: int = PAIRS,
 ) -> list[Times]:
     """Seconds of ABBA blocks, [blocks, arm, run] a session pair; the arm that is created first alternates.
 
@@ -98,8 +146,8 @@ def paired_times(
     """
     began = time.perf_counter()
     pairs: list[Times] = []
-    while len(pairs) < PAIRS and (now := time.perf_counter()) < began + seconds:
-        share = (began + seconds - now) / (PAIRS - len(pairs))
+    while len(pairs) < most and (now := time.perf_counter()) < began + seconds:
+        share = (began + seconds - now) / (most - len(pairs))
         with _pair(open_base, open_other, base_first=len(pairs) % 2 == 0) as (base, other):
             pairs.append(_blocks(base, other, images_BHWC, until=now + share))
     if len(pairs) < FEWEST_PAIRS:
@@ -145,10 +193,11 @@ def latency(runner: Runner, target: str, precision: str, image_HWC: Pixels, seco
     images_BHWC = image_HWC[None]
     for _ in range(WARM_UP_RUNS):
         runner.masks(images_BHWC)
-    end = time.perf_counter() + seconds
     times: list[float] = []
-    while len(times) < FEWEST_RUNS or time.perf_counter() < end:
-        times.append(1000 * seconds_of(runner, images_BHWC))
+    with watched(sensor_for(target)) as watch:
+        end = time.perf_counter() + seconds
+        while len(times) < FEWEST_RUNS or time.perf_counter() < end:
+            times.append(1000 * seconds_of(runner, images_BHWC))
     p50, p90, p99 = (float(value) for value in np.percentile(times, [50, 90, 99]))
     height, width = image_HWC.shape[:2]
     return Latency(
@@ -160,6 +209,7 @@ def latency(runner: Runner, target: str, precision: str, image_HWC: Pixels, seco
         p90=p90,
         p99=p99,
         samples=tuple(round(value, 4) for value in stored(np.array(times))),
+        sensors=watch.summary(),
     )
 
 

@@ -90,7 +90,7 @@ def predict(
     began, done = time.perf_counter(), 0
     with closing(_segmenter(bundle, source, engine, target, trust)) as segmenter, _kept(out, force) as partial:
         job = Job(segmenter, source.task, partial, video)
-        for _ in tracked(_all_segmented(job, found), "segmenting", found.expected or None):
+        for _ in tracked(all_segmented(job, found), "segmenting", found.expected or None):
             done += 1
         if job.faults and not done:
             raise _unreadable(job.faults, "nothing was written")
@@ -129,12 +129,12 @@ def _kept(out: Path, force: bool) -> Iterator[Path]:
         raise failure
 
 
-def _all_segmented(job: Job, inputs: Inputs) -> Iterator[object]:
+def all_segmented(job: Job, inputs: Inputs) -> Iterator[object]:
     """Everything, one after another as it is written."""
     threads = min(usable_cores(), MOST_THREADS)
     if inputs.images:
         pictures = read_ahead(inputs.images, _read, threads)
-        yield from written(_masked(job, _readable(pictures, job.faults)), _image_writer(job), threads)
+        yield from written(_masked(job, _readable(pictures, job.faults)), image_writer(job), threads)
     for video in inputs.videos:
         yield from _video_segmented(job, video)
 
@@ -174,7 +174,9 @@ def _readable(pictures: Iterable[Picture | str], faults: list[str]) -> Iterator[
             yield picture
 
 
-def _image_writer(job: Job) -> Callable[[tuple[Picture, Pixels]], None]:
+def image_writer(job: Job) -> Callable[[tuple[Picture, Pixels]], None]:
+    """Writes a picture's mask and overlay into the job's folders."""
+
     def write(result: tuple[Picture, Pixels]) -> None:
         picture, mask_HW = result
         name = picture.path.stem

@@ -39,8 +39,14 @@ ACCURACY: Final = {
 
 
 NOT_COMPARED: Final = (
-    "Masks were not compared with the torch reference's: that needs the test images and an engine that runs here."
+    "Masks were not compared with the reference's: that needs the test images and an engine that runs here."
 )
+
+
+def reference_of(report: Report) -> str:
+    """Whose masks the targets' are compared with."""
+    foreign = report.certificate.level0.plain_digest is None
+    return "the file as it was given, in onnxruntime in FP32" if foreign else "the torch reference"
 
 
 def verdict(report: Report) -> Markup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hardedge.contracts import ZERO_DIGEST, ClassInfo, ClassParity, EngineSummary, Latency, Parity, Report
 from hardedge.deploy.heal import in_words
 from hardedge.deploy.report_charts import histogram
-from hardedge.deploy.report_findings import NOT_COMPARED, not_run
+from hardedge.deploy.report_findings import NOT_COMPARED, not_run, reference_of
 from hardedge.deploy.report_markup import (
     Markup,
     badge,
@@ -40,7 +40,7 @@ def parity(report: Report) -> Markup:
         return section("Parity", note(NOT_COMPARED), *rest)
     agreement = ("pixels equal", "near edges", "golden")
     head = ("target", "status", "reference mIoU", "mIoU", "difference [interval]", "margin", *agreement)
-    caption = f"Masks of each target against the torch reference on {report.parity[0].images} test images"
+    caption = f"Masks of each target against {reference_of(report)}, on {report.parity[0].images} test images"
     unit = note(
         f"mIoU in percent; difference in points with its {report.parity[0].interval.confidence:g} % paired bootstrap "
         "interval, whose lower end must lie above −margin. Near edges: pixels equal within 3 px of a class boundary."
@@ -103,7 +103,9 @@ def reference_classes(report: Report) -> Markup:
         (joined([chip(colors[name]) if name in colors else None, name]), number(iou), gauge(iou, None))
         for name, iou in scores.items()
     ]
-    inner = table("IoU in percent, torch reference", ("class", "reference", "IoU, 0 to 100 %"), rows, numeric=(1,))
+    inner = table(
+        f"IoU in percent, {reference_of(report)}", ("class", "reference", "IoU, 0 to 100 %"), rows, numeric=(1,)
+    )
     return tag("div", inner, class_="classes")
 
 

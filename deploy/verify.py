@@ -28,6 +28,7 @@ from hardedge.contracts import (
 )
 from hardedge.data.folder import Dataset, open_dataset, read_mask
 from hardedge.deploy import parity as parities
+from hardedge.deploy.arms import Arms
 from hardedge.deploy.audit import audit_layers, audit_onnx
 from hardedge.deploy.certificate import recertified
 from hardedge.deploy.gates import Gates, judge, verdict
@@ -37,6 +38,7 @@ from hardedge.deploy.markdown import markdown
 from hardedge.deploy.overhead import latency, level2, overhead
 from hardedge.deploy.pinned import pinned
 from hardedge.deploy.runtime import Runner, TensorRTRunner, open_runner
+from hardedge.deploy.signing import Trust
 from hardedge.deploy.soundness import read_model, require_sound
 from hardedge.deploy.stable import StableMaps, stable_maps
 from hardedge.errors import BadInput, MissingHere
@@ -56,6 +58,7 @@ class Inputs:
     bundle: Bundle
     engines: dict[Path, Engine]
     data: Dataset | None
+    trust: Trust | None
 
 
 @dataclass(frozen=True)
@@ -77,37 +80,46 @@ def verify(
     *,
     gates: Gates,
     latency_seconds: float = 30.0,
+    trust: Trust | None = None,
+    arms: Arms | None = None,
     force: bool = False,
 ) -> Report:
     """Checks a bundle and its engines on this machine and writes report.json, report.html, junit.xml, summary.md.
 
     Without `data` only the golden images are replayed, each engine's as a gate, and no verdict is better than
-    inconclusive. Engines for other devices are listed, not run. Raises BadInput for altered or unrelated inputs.
+    inconclusive. Engines for other devices are listed, not run. `arms` are builds that level 2 compares. Raises
+    BadInput for altered or unrelated inputs.
     """
     require_free(out, force, [bundle, *engines, *([data] if data else [])])
-    inputs = _inputs(bundle, engines, data)
+    inputs = _inputs(bundle, engines, data, trust)
     with waiting("certificate"):
         certificate = recertified(bundle, inputs.bundle)
     runs = _run_all(inputs, LATENCY_SHARE * latency_seconds)
     with waiting("latency: noise floor and positive control"):
         image_HWC = parities.golden_image(bundle, inputs.bundle.golden[0])
         seconds = (1 - LATENCY_SHARE) * latency_seconds
-        measured = level2(bundle, inputs.bundle, certificate.level0, image_HWC, seconds)
+        measured = level2(bundle, inputs.bundle, certificate.level0, image_HWC, seconds, arms)
     report = _report(inputs, replace(certificate, level2=measured), runs, gates)
     return _write(report, runs.samples, out, force)
 
 
-def _inputs(directory: Path, engines: Sequence[Path], data: Path | None) -> Inputs:
+def _inputs(directory: Path, engines: Sequence[Path], data: Path | None, trust: Trust | None) -> Inputs:
     bundle = load(Bundle, directory)
+    if trust:
+        trust.require(directory, bundle)
+        trust = trust.vouching(bundle.files.values())
     require_sound(directory, bundle)
     dataset = open_dataset(data) if data else None
     if dataset:
         parities.require_same_data(bundle, dataset)
-    return Inputs(directory, bundle, {path: _engine_of(directory, bundle, path) for path in engines}, dataset)
+    found = {path: _engine_of(directory, bundle, path, trust) for path in engines}
+    return Inputs(directory, bundle, found, dataset, trust)
 
 
-def _engine_of(source: Path, bundle: Bundle, directory: Path) -> Engine:
+def _engine_of(source: Path, bundle: Bundle, directory: Path, trust: Trust | None) -> Engine:
     engine = load(Engine, directory)
+    if trust:
+        trust.require_engine(directory, engine)
     if engine.made_from != bundle.digest:
         raise BadInput(f"{directory} was built from another bundle. Build it again from this one: hardedge deploy")
     if engine.onnx_digest != bundle.model(engine.precision).onnx_digest:
@@ -152,7 +164,7 @@ def _runners(stack: ExitStack, inputs: Inputs) -> list[tuple[Engine, Runner]]:
     runners, missing = [], []
     for directory, engine in inputs.engines.items():
         try:
-            runner = open_runner(directory)
+            runner = open_runner(directory, inputs.trust)
         except MissingHere as error:
             missing.append((engine.target, str(error)))
             continue

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hardedge.artefact import require_free
@@ -16,6 +17,7 @@ from hardedge.data import open_dataset
 from hardedge.errors import BadInput, missing_extra
 
 if TYPE_CHECKING:
+    from hardedge.deploy.foreign import Given
     from hardedge.deploy.gates import Gates
     from hardedge.deploy.plans import Order
     from hardedge.train.recipe import Recipe
@@ -36,6 +38,14 @@ class Plan:
     latency: float
     resume: bool
     force: bool
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the latency test compares beside the defaults: the plain network's ONNX file, and builds an arm."""
+
+    plain: Path | None = None
+    builds: int | None = None
 
 
 def default_targets() -> tuple[str, ...]:
@@ -71,19 +81,34 @@ def deploy(
     gates: Gates,
     latency: float,
     order: Order | None = None,
+    given: Given | None = None,
+    compared: Compared | None = None,
     force: bool,
 ) -> Report:
     """Builds the engines, each a target and a precision, and verifies them: out/{engines,report}.
 
-    Raises the errors of the stages.
+    `bundle` may be an ONNX file that someone else exported, of which `given` tells what the file does not: its bundle
+    is written to out/bundle. Raises the errors of the stages, BadInput for `given` with a bundle.
     """
-    manifest = load(Bundle, bundle)
-    for _, precision in engines:
-        manifest.model(precision)
+    from hardedge.deploy.foreign import Given
+    from hardedge.deploy.foreign_bundle import bundle_of_foreign
+
+    said = given or Given()
+    foreign = bundle.is_file()
+    if not foreign:
+        if said != Given():
+            raise BadInput(f"{bundle} is a bundle: leave out --mean, --std, --input-size and --output.")
+        manifest = load(Bundle, bundle)
+        for _, precision in engines:
+            manifest.model(precision)
     require_free(out, force, [bundle, data])
     if out.exists():
         shutil.rmtree(out)
-    return _build_and_verify(bundle, data, out, engines, gates=gates, latency=latency, order=order)
+    if foreign:
+        note("3/5 bundle: pixels in, mask out, reference masks of the file as it was given")
+        bundle_of_foreign(bundle, data, out / "bundle", said)
+        bundle = out / "bundle"
+    return _build_and_verify(bundle, data, out, engines, gates=gates, latency=latency, order=order, compared=compared)
 
 
 def _prepare(plan: Plan) -> None:
@@ -146,8 +171,11 @@ def _build_and_verify(
     gates: Gates,
     latency: float,
     order: Order | None = None,
+    compared: Compared | None = None,
 ) -> Report:
+    from hardedge.deploy.arms import FEWEST_BUILDS, built_arms
     from hardedge.deploy.engines import build_all
+    from hardedge.deploy.plans import Order
     from hardedge.deploy.verify import verify
 
     paths = {engine: out / "engines" / _directory_name(*engine) for engine in engines}
@@ -157,8 +185,13 @@ def _build_and_verify(
         missing = {target: path for target, path in of_this.items() if not (path / Engine.FILE).exists()}
         build_all(bundle, missing, precision=precision, order=order)
     note("5/5 verify: parity, latency, gates")
-    report = out / "report"
-    return verify(bundle, list(paths.values()), data, report, gates=gates, latency_seconds=latency, force=True)
+    with TemporaryDirectory(prefix="hardedge-") as folder:
+        arms = None
+        if compared and compared != Compared():
+            targets, builds = dict.fromkeys(target for target, _ in engines), compared.builds or FEWEST_BUILDS
+            arms = built_arms(bundle, compared.plain, list(targets), builds, Path(folder), order or Order())
+        report, built = out / "report", list(paths.values())
+        return verify(bundle, built, data, report, gates=gates, latency_seconds=latency, arms=arms, force=True)
 
 
 def _directory_name(target: str, precision: str) -> str:

@@ -1,5 +1,6 @@
 """How timings are taken, with a clock that the runners themselves move; and what follows from them."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 
 from hardedge.contracts import Bundle, Certificate, load, read_json
 from hardedge.deploy import overhead as measured
+from hardedge.deploy.arms import Arms, built_arms
 from hardedge.deploy.overhead import TooSlow, compare, latency, level2, overhead, paired_times, stored
+from hardedge.deploy.plans import Order
 
 IMAGE_HWC = np.zeros((64, 96, 3), np.uint8)
 
@@ -125,7 +128,7 @@ def test_level2_is_implied_by_equal_digests(shared_bundle: Path) -> None:
 def test_the_positive_control_is_put_in_words(
     shared_bundle: Path, monkeypatch: pytest.MonkeyPatch, ratio: float, noise: float, said: str
 ) -> None:
-    def synthetic(open_base: object, open_other: object, image: object, seconds: float) -> list[np.ndarray]:
+    def synthetic(open_base: object, open_other: object, image: object, seconds: float, most: int) -> list[np.ndarray]:
         rng = np.random.default_rng(0)
         pairs = [0.01 * np.exp(rng.normal(0, noise, (20, 2, 2))) for _ in range(8)]
         for times in pairs:
@@ -152,3 +155,80 @@ def test_what_is_too_slow_to_measure_is_said(shared_bundle: Path, monkeypatch: p
     level = level2(shared_bundle, load(Bundle, shared_bundle), issued, IMAGE_HWC, seconds=1)
     assert (level.status, level.noise_floor) == ("implied", None)
     assert level.detail.endswith("40 s needed, 15 s given")
+
+
+class Varying:
+    """A builder whose builds of one file differ: build after build, seconds from a list."""
+
+    def __init__(self, clock: Clock, name: str, seconds: list[float], log: list[str]) -> None:
+        self.clock, self.name, self.log = clock, name, log
+        self.builds = itertools.cycle(seconds)
+
+    def __call__(self) -> Timed:
+        return Timed(self.clock, self.name, next(self.builds), self.log)
+
+
+def arms_of(clock: Clock, shipped: list[float], plain: list[float] | None, log: list[str]) -> Arms:
+    return Arms(
+        target="tensorrt",
+        builds=len(shipped),
+        first=Varying(clock, "A", shipped, log),
+        second=Varying(clock, "B", shipped, log),
+        plain=Varying(clock, "P", plain, log) if plain else None,
+    )
+
+
+EQUAL = [0.0100, 0.0101, 0.0099, 0.0100, 0.01002]
+
+
+@pytest.mark.parametrize(
+    ("plain", "status"),
+    [
+        ([0.008] * 5, "different"),
+        ([0.0100] * 5, "equivalent"),
+        ([0.0099, 0.0104, 0.0096, 0.0103, 0.0101], "inconclusive"),
+    ],
+)
+def test_builds_of_both_arms_decide_where_level_0_does_not(
+    shared_bundle: Path, clock: Clock, plain: list[float], status: str
+) -> None:
+    bundle = replace(load(Bundle, shared_bundle), control=None)
+    issued = replace(read_json(Certificate, shared_bundle / Certificate.FILE).level0, status="different")
+    log: list[str] = []
+    shipped = [0.0100] * 5
+    level = level2(shared_bundle, bundle, issued, IMAGE_HWC, 10, arms_of(clock, shipped, plain, log))
+    assert (level.status, overhead(level).status) == (status, status)
+    assert level.shipped is not None
+    assert level.shipped.arm == "the shipped network over the plain one, 5 builds an arm for tensorrt"
+    # every pair is of builds of its own: the units that the interval is made from
+    assert level.shipped.sessions == 5
+    assert log.count("open P") == 5
+    assert f"over the plain one: {status}" in level.detail
+    if status == "inconclusive":
+        assert level.shipped.blocks_to_decide is not None
+        assert f"about {level.shipped.blocks_to_decide} blocks" in level.shipped.detail
+
+
+def test_builds_of_one_file_show_what_building_alone_does(shared_bundle: Path, clock: Clock) -> None:
+    bundle = replace(load(Bundle, shared_bundle), control=None)
+    issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
+    level = level2(shared_bundle, bundle, issued, IMAGE_HWC, 10, arms_of(clock, EQUAL, None, []))
+    assert level.status == "implied"
+    assert level.noise_floor is not None
+    assert level.noise_floor.arm == "the file against itself, 5 builds an arm for tensorrt"
+    assert (level.noise_floor.sessions, level.shipped) == (5, None)
+
+
+def test_real_sessions_of_another_network_come_out_different(shared_bundle: Path, tmp_path: Path) -> None:
+    """The control network stands in for the shipped one: its extra output costs several times the plain network."""
+    folder = tmp_path / "builds"
+    arms = built_arms(shared_bundle, shared_bundle / "control.onnx", ["onnxruntime:cpu"], 5, folder, Order())
+    assert arms is not None
+    assert arms.target == "onnxruntime:cpu"
+    assert len(list(folder.glob("*/onnxruntime-cpu/*/engine.json"))) == 15
+    bundle = replace(load(Bundle, shared_bundle), control=None)
+    issued = replace(read_json(Certificate, shared_bundle / Certificate.FILE).level0, status="different")
+    level = level2(shared_bundle, bundle, issued, IMAGE_HWC, 4, arms)
+    assert level.shipped is not None
+    assert level.shipped.ratio < 0.85  # a busy machine widens the interval, not the ratio this far
+    assert level.status in ("different", "inconclusive")

@@ -364,7 +364,7 @@ def test_every_status_of_every_level_is_written_out(status: str) -> None:
 def test_what_was_not_run_is_said_with_its_reason() -> None:
     text = Page(html(bare(), [])).text
     for sentence in (
-        "Masks were not compared with the torch reference's",
+        "Masks were not compared with the reference's",
         "tensorrt_rtx is not installed",
         "--latency-seconds 0 was given",
         "No positive control was measured.",

@@ -15,6 +15,7 @@ from hardedge.cli.options import (
     build_options,
     data_option,
     force_option,
+    foreign_options,
     json_option,
     out_option,
     precision_option,
@@ -24,7 +25,17 @@ from hardedge.cli.options import (
     trust_options,
     verify_options,
 )
-from hardedge.cli.parts import finish, gates_of, order_of, print_result, recipe_of, targets_of, trust_of
+from hardedge.cli.parts import (
+    finish,
+    gates_of,
+    given_of,
+    order_of,
+    print_result,
+    recipe_of,
+    require_trusted,
+    targets_of,
+    trust_of,
+)
 
 if TYPE_CHECKING:
     pass
@@ -84,7 +95,11 @@ def run(
 @target_option
 @precision_option("Which of the bundle's ONNX files to build, as a list: fp32,int8,mixed ...")
 @build_options
+@click.option("--builds", type=click.IntRange(min=5), metavar="K", help="Compare K builds an arm in the latency test.")
+@click.option("--plain", type=FOLDER, help="The plain network's ONNX file: what the latency test compares with.")
+@foreign_options
 @verify_options
+@trust_options
 @force_option
 @json_option
 def deploy(
@@ -93,41 +108,48 @@ def deploy(
     out: Path,
     targets: tuple[str, ...],
     precision: str,
-    optimization_level: int | None,
-    workspace: int | None,
-    version_compatible: bool,
-    hardware_compatible: bool,
-    no_heal: bool,
-    cache: Path | None,
+    trust: Path | None,
+    signed_since: datetime | None,
     latency: float,
     force: bool,
     as_json: bool,
-    **gates: Any,
+    builds: int | None,
+    plain: Path | None,
+    **rest: Any,
 ) -> None:
     """Build engines and verify them.
 
-    Reads a bundle, writes OUT/engines and OUT/report. Without --target: all that can be built here.
+    Reads a bundle, or an ONNX file that someone else exported (with --mean and --std, then: docs/deploy.md). Writes
+    OUT/engines and OUT/report. Without --target: all that can be built here.
 
     Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
     """
     from hardedge import pipeline
     from hardedge.deploy.precision import DEPLOYED, engines_to_build, parse_precisions
 
+    require_trusted(bundle, trust, signed_since)
     precisions = parse_precisions(precision, DEPLOYED)
     engines = engines_to_build(targets_of(targets) or pipeline.default_targets(), precisions)
-    order = order_of(optimization_level, workspace, version_compatible, hardware_compatible, no_heal, cache)
+    order, given = order_of(rest), given_of(rest)
     report = pipeline.deploy(
-        bundle, data, out, engines, gates=gates_of(gates), latency=latency, order=order, force=force
+        *(bundle, data, out, engines),
+        gates=gates_of(rest),
+        latency=latency,
+        order=order,
+        given=given,
+        compared=pipeline.Compared(plain, builds),
+        force=force,
     )
     finish(report, out / "report", as_json)
 
 
 @click.command()
 @click.argument("bundle", type=FOLDER)
-@click.argument("engines", type=FOLDER, nargs=-1, required=True)
+@click.argument("engines", type=FOLDER, nargs=-1)
 @click.option("--data", type=FOLDER, help="The data set's folder; without it only the golden images are replayed.")
 @out_option
 @verify_options
+@trust_options
 @force_option
 @json_option
 def verify(
@@ -136,19 +158,31 @@ def verify(
     data: Path | None,
     out: Path,
     latency: float,
+    trust: Path | None,
+    signed_since: datetime | None,
     force: bool,
     as_json: bool,
     **gates: Any,
 ) -> None:
-    """Verify engines that are already built.
+    """Verify a bundle on the device that holds it.
 
-    For the device that holds them; writes the report to OUT.
+    Runs engines that are already built, else builds what this machine can run and throws it away at the end; replays
+    the golden images, compares with the reference where the test images are given, and writes the report to OUT.
 
     Example: hardedge verify runs/a_bundle runs/a_deploy/engines/onnxruntime-cpu --data my_data --out report
     """
+    from hardedge.deploy.on_device import engines_or_own
     from hardedge.deploy.verify import verify
 
-    report = verify(bundle, engines, data, out, gates=gates_of(gates), latency_seconds=latency, force=force)
+    trusted = trust_of(trust, signed_since)
+    with engines_or_own(bundle, engines, out, trusted, force) as (paths, trusted):
+        report = verify(
+            *(bundle, paths, data, out),
+            gates=gates_of(gates),
+            latency_seconds=latency,
+            trust=trusted,
+            force=force,
+        )
     finish(report, out, as_json)
 
 
@@ -159,6 +193,7 @@ def verify(
 @click.option("--time", "seconds", type=Duration(), default="30s", show_default=True, help="How long to measure.")
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images in one run.")
 @build_options
+@trust_options
 @json_option
 def bench(
     bundle: Path,
@@ -166,13 +201,10 @@ def bench(
     precision: str,
     seconds: float,
     batch: int,
-    optimization_level: int | None,
-    workspace: int | None,
-    version_compatible: bool,
-    hardware_compatible: bool,
-    no_heal: bool,
-    cache: Path | None,
+    trust: Path | None,
+    signed_since: datetime | None,
     as_json: bool,
+    **build: Any,
 ) -> None:
     """Time engines on this machine.
 
@@ -184,8 +216,9 @@ def bench(
     from hardedge.deploy import bench as benches
     from hardedge.deploy.precision import DEPLOYED, engines_to_build, parse_precisions
 
+    require_trusted(bundle, trust, signed_since)
     pairs = engines_to_build(targets_of(targets) or ("onnxruntime:cpu",), parse_precisions(precision, DEPLOYED))
-    order = order_of(optimization_level, workspace, version_compatible, hardware_compatible, no_heal, cache)
+    order = order_of(build)
     found = benches.bench(bundle, pairs, seconds=seconds, batch=batch, order=order)
     print_result(found, benches.described(found), as_json)
 

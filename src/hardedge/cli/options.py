@@ -93,6 +93,8 @@ def build_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--workspace", type=click.IntRange(min=1), help="Memory for the builder's choices, in MiB."),
             click.option("--version-compatible", is_flag=True, help="Engines for later TensorRTs of the same major."),
             click.option("--hardware-compatible", is_flag=True, help="Engines for every GPU from Ampere on."),
+            click.option("--strip-weights", is_flag=True, help="Plans without weights; they come from the ONNX file."),
+            click.option("--dla", type=click.IntRange(min=0), metavar="CORE", help="Run on this DLA core (Jetson)."),
             click.option("--no-heal", is_flag=True, help="Fail where a node would have to stay in FP32."),
             click.option("--cache", type=FOLDER, help="A folder where builds and timings are kept and found again."),
         )
@@ -109,3 +111,44 @@ def trust_options(command: Callable[..., None]) -> Callable[..., None]:
         help="With --trust: refuse what was signed before this time (UTC), such as an older release.",
     )(command)
     return click.option("--trust", type=FOLDER, help="Load only what the holder of this public key signed.")(command)
+
+
+class Triple(click.ParamType[tuple[float, float, float]]):
+    """Three numbers, one a channel: R,G,B."""
+
+    name = "r,g,b"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != 3:
+            self.fail(f"{value!r} is not three numbers. Write them as 0.485,0.456,0.406.", param, ctx)
+        return numbers
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """HEIGHTxWIDTH in pixels."""
+
+    name = "heightxwidth"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", str(value))
+        if not match:
+            self.fail(f"{value!r} is no size. Write it as 512x1024, height first.", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What a user says of an ONNX file that someone else exported."""
+    for option in reversed(
+        (
+            click.option("--mean", type=Triple(), help="An ONNX file of others: the mean of its pixels in 0..1."),
+            click.option("--std", type=Triple(), help="The same: their standard deviation."),
+            click.option("--input-size", type=Size(), help="The same: the size that it takes, if not the image's."),
+            click.option("--output", "output_name", help="The same: the output with scores or classes, if of several."),
+        )
+    ):
+        command = option(command)
+    return command

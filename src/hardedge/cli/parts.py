@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hardedge.errors import GateFailed
+from hardedge.errors import BadInput, GateFailed
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from hardedge.contracts import Report
+    from hardedge.deploy.foreign import Given
     from hardedge.deploy.gates import Gates
     from hardedge.deploy.plans import Order
     from hardedge.deploy.signing import Trust
@@ -53,18 +54,27 @@ def gates_of(options: dict[str, Any]) -> Gates:
     return given.over(read_gates(path)) if path else given
 
 
-def order_of(
-    level: int | None, workspace: int | None, versions: bool, hardware: bool, no_heal: bool, cache: Path | None
-) -> Order:
-    """How engines are built, from the build options."""
+def order_of(given: dict[str, Any]) -> Order:
+    """How engines are built, from the build options, which are taken out of those that were given."""
+    from dataclasses import fields
+
     from hardedge.contracts import BuildOptions
     from hardedge.deploy.build_cache import BuildCache
     from hardedge.deploy.plans import Order
 
-    options = BuildOptions(
-        optimization_level=level, workspace=workspace, version_compatible=versions, hardware_compatible=hardware
-    )
-    return Order(options, BuildCache(cache) if cache else None, heal=not no_heal)
+    options = BuildOptions(**{field.name: given.pop(field.name) for field in fields(BuildOptions)})
+    cache = given.pop("cache")
+    return Order(options, BuildCache(cache) if cache else None, heal=not given.pop("no_heal"))
+
+
+def given_of(given: dict[str, Any]) -> Given:
+    """What was said of an ONNX file of others, taken out of the options."""
+    from hardedge.deploy.foreign import Given
+
+    mean, std, size, output = (given.pop(name) for name in ("mean", "std", "input_size", "output_name"))
+    if std and min(std) <= 0:
+        raise BadInput(f"--std {','.join(map(str, std))}: expected numbers above 0.")
+    return Given(mean=mean, std=std, size=size, output=output)
 
 
 def levels_of(certificate: Any) -> list[tuple[int, Any]]:
@@ -89,6 +99,15 @@ def finish(report: Report, out: Path, as_json: bool) -> None:
     undecided = [gate.name for gate in report.gates if gate.status != "pass"]
     if undecided:
         raise GateFailed(f"could not decide {', '.join(undecided)}. The report says why: {out / 'report.html'}")
+
+
+def require_trusted(bundle: Path, public_key: Path | None, since: datetime | None) -> None:
+    """Raises BadInput where somebody is trusted and did not sign this bundle."""
+    from hardedge.contracts import Bundle, load
+
+    trust = trust_of(public_key, since)
+    if trust:
+        trust.require(bundle, load(Bundle, bundle))
 
 
 def trust_of(public_key: Path | None, since: datetime | None) -> Trust | None:

@@ -1,0 +1,271 @@
+"""Networks that others exported: real exports of both exporters to a verified engine, and one message for the rest."""
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from hardedge.contracts import Bundle, Report, load
+from hardedge.deploy.foreign import Given, form_of, pixels_to_mask, read_foreign
+from hardedge.deploy.foreign_bundle import bundle_of_foreign
+from hardedge.deploy.foreign_run import AsGiven, bilinear, confidence_map, prepared
+from hardedge.errors import BadInput
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)], np.float32)  # of the tiny data set
+FLAGS = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
+
+torch = pytest.importorskip("torch")
+
+
+class Nearest(torch.nn.Module):  # type: ignore[misc,name-defined]
+    """Scores of the nearest colour, of normalised images; `stride` as a network's, `classes` more of no use."""
+
+    def __init__(self, stride: int = 1, classes: int = 3, mask: bool = False, more: bool = False) -> None:
+        super().__init__()
+        self.stride, self.mask, self.more = stride, mask, more
+        colors = torch.cat([torch.tensor(COLORS), torch.full((classes - 3, 3), -900.0)])
+        weight = (2 * colors * 255 * torch.tensor(STD))[..., None, None]
+        bias = 2 * (colors * 255 * torch.tensor(MEAN)).sum(1) - (colors**2).sum(1)
+        self.score = torch.nn.Conv2d(3, classes, 1)
+        self.score.weight.data, self.score.bias.data = weight / 1e4, bias / 1e4
+
+    def forward(self, image_BCHW: Any) -> Any:
+        if self.stride > 1:
+            image_BCHW = torch.nn.functional.avg_pool2d(image_BCHW, self.stride)
+        scores_BCHW = self.score(image_BCHW)
+        if self.mask:
+            return scores_BCHW.argmax(1)
+        return (scores_BCHW, scores_BCHW.softmax(1)) if self.more else scores_BCHW
+
+
+def exported(path: Path, module: Any, *, dynamo: bool, size: tuple[int, int] = (64, 96), **options: Any) -> Path:
+    example = torch.zeros(1, 3, *size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporters' own
+        torch.onnx.export(module.eval(), (example,), path, dynamo=dynamo, input_names=["x"], **options)
+    return path
+
+
+@pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
+def test_a_foreign_network_becomes_a_verified_engine(
+    dynamo: bool,
+    shared_data: Path,
+    tmp_path: Path,
+    hardedge: Callable[..., CompletedProcess[str]],
+) -> None:
+    theirs = exported(tmp_path / "theirs.onnx", Nearest(stride=2), dynamo=dynamo, output_names=["logits"])
+    arguments = ("--data", shared_data, "--target", "onnxruntime:cpu", "--latency", "0s", "--max-miou-drop", "0.1")
+    done = hardedge("deploy", theirs, "--out", tmp_path / "out", *FLAGS, *arguments)
+    assert done.returncode == 0, done.stderr
+    report = load(Report, tmp_path / "out/report")
+    assert report.verdict == "pass"
+    assert (report.network.name, report.loss) == ("theirs", "unknown (trained elsewhere)")
+    (parity,) = report.parity
+    assert (parity.status, parity.pixel_agreement, parity.difference) == ("pass", 1.0, 0.0)
+    assert parity.miou > 60
+    assert parity.deciles
+    assert parity.stable is not None
+    levels = report.certificate
+    assert {levels.level0.status, levels.level1.status, levels.level2.status} == {"not run here"}
+    assert "no checkpoint" in levels.level0.detail
+    assert (levels.level0.plain_digest, levels.level1.plain) == (None, None)
+    assert "no checkpoint" in (tmp_path / "out/report/report.html").read_text().lower()
+    assert "no checkpoint" in (tmp_path / "out/report/junit.xml").read_text()
+    assert report.audits[0].multiply_adds == {"fp32": 1.0}
+    again = hardedge("deploy", theirs, "--out", tmp_path / "again", *FLAGS, *arguments, "--require", "level0")
+    assert again.returncode == 1
+    assert "could not decide --require" in again.stderr
+    first, second = ((tmp_path / name / "bundle/model.onnx").read_bytes() for name in ("out", "again"))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("stride", "mask", "size"), [(1, False, None), (1, True, None), (4, False, (32, 48)), (1, False, (48, 64))]
+)
+def test_every_form_gives_the_masks_of_the_file_itself(
+    stride: int, mask: bool, size: tuple[int, int] | None, shared_data: Path, tmp_path: Path
+) -> None:
+    """A network of another size gets resized pixels, and its scores are resized back before the argmax."""
+    module = Nearest(stride, mask=mask)
+    path = exported(tmp_path / "theirs.onnx", module, dynamo=False, size=size or (64, 96), output_names=["found"])
+    bundle = bundle_of_foreign(path, shared_data, tmp_path / "bundle", Given(MEAN, STD))
+    assert bundle.hardness == ("none" if mask else "confidence")
+    assert bundle.reference.score.miou > 50
+    assert bundle.logit_difference < 1e-4
+    assert load(Bundle, tmp_path / "bundle") == bundle
+    assert bundle.profile.min[0] == bundle.profile.max[0] == 1
+
+
+def test_sizes_that_the_file_leaves_open_stay_open(shared_data: Path, tmp_path: Path) -> None:
+    axes = {"x": {0: "b", 2: "h", 3: "w"}, "logits": {0: "b", 2: "h", 3: "w"}}
+    path = exported(tmp_path / "theirs.onnx", Nearest(), dynamo=False, output_names=["logits"], dynamic_axes=axes)
+    bundle = bundle_of_foreign(path, shared_data, tmp_path / "bundle", Given(MEAN, STD))
+    assert bundle.profile.max[0] == 4
+    session = onnxruntime.InferenceSession(tmp_path / "bundle/model.onnx", providers=["CPUExecutionProvider"])
+    (masks_BHW,) = session.run(None, {"image": np.zeros((3, 40, 56, 3), np.uint8)})
+    assert (masks_BHW.shape, masks_BHW.dtype) == ((3, 40, 56), np.uint8)
+
+
+def test_pixels_in_and_mask_out_needs_no_word(
+    shared_data: Path, tmp_path: Path, color_model: Callable[..., onnx.ModelProto]
+) -> None:
+    onnx.save(color_model(COLORS), tmp_path / "theirs.onnx")
+    bundle = bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "bundle", Given())
+    assert bundle.reference.score.miou > 60
+    with pytest.raises(BadInput, match="takes pixels: leave out --mean"):
+        bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "other", Given(MEAN, STD))
+    assert not (tmp_path / "other").exists()
+
+
+def test_weights_beside_the_file_are_read_and_none_elsewhere(tmp_path: Path) -> None:
+    path = exported(tmp_path / "theirs.onnx", Nearest(), dynamo=False, output_names=["logits"])
+    model = onnx.load(path)
+    (tmp_path / "in").mkdir()
+    onnx.save(model, tmp_path / "in/big.onnx", save_as_external_data=True, location="big.data", size_threshold=0)
+    assert [t.raw_data for t in read_foreign(tmp_path / "in/big.onnx").graph.initializer]
+    outside = onnx.load(tmp_path / "in/big.onnx", load_external_data=False)
+    outside.graph.initializer[0].external_data[0].value = "../secret"
+    (tmp_path / "in/bad.onnx").write_bytes(outside.SerializeToString())
+    with pytest.raises(BadInput, match="outside its folder"):
+        read_foreign(tmp_path / "in/bad.onnx")
+
+
+def model_of(kind: int, dims: list[Any], out_kind: int, *outputs: tuple[str, list[Any]], opset: int = 17) -> Any:
+    """A model of these signatures; what is in it does not matter."""
+    image = helper.make_tensor_value_info("x", kind, dims)
+    infos = [helper.make_tensor_value_info(name, out_kind, shape) for name, shape in outputs]
+    weights = [numpy_helper.from_array(np.zeros(1, np.float32), f"w{i}") for i in range(len(outputs))]
+    nodes = [helper.make_node("Identity", [f"w{i}"], [name]) for i, (name, _) in enumerate(outputs)]
+    graph = helper.make_graph(nodes, "g", [image], infos, weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+F, U, I64 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT64
+FLOATS = [1, 3, "h", "w"]
+SCORES = ("logits", [1, 3, "h", "w"])
+NORMALISED = Given(MEAN, STD)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "said"),
+    [
+        (model_of(F, FLOATS, F, ("logits", [1, 21, "h", "w"])), NORMALISED, r"21 classes, the data has 3"),
+        (model_of(F, [1, "h", "w", 3], F, SCORES), NORMALISED, r"x float32 \[1,h,w,3\].*channels last"),
+        (
+            model_of(F, FLOATS, F, ("logits", [1, "h", "w", 3])),
+            NORMALISED,
+            r"channels last, expected scores \[B,3,h,w\]",
+        ),
+        (
+            model_of(F, FLOATS, F, SCORES, ("aux", [1, 3, 9, 9])),
+            NORMALISED,
+            r"several outputs: logits .*aux .*--output",
+        ),
+        (model_of(F, FLOATS, F, SCORES), Given(MEAN, STD, output="logit"), r"no output logit: it has logits"),
+        (model_of(F, FLOATS, F, SCORES), Given(), r"how its pixels are normalised, e.g. ImageNet's --mean"),
+        (model_of(F, [1, 1, "h", "w"], F, SCORES), NORMALISED, r"expected float32 \[B,3,H,W\]"),
+        (model_of(I64, FLOATS, F, SCORES), NORMALISED, r"x int64 .*expected float32 \[B,3,H,W\] or uint8"),
+        (model_of(F, FLOATS, F, ("out", [1, 3])), NORMALISED, r"out float32 \[1,3\]: expected scores"),
+        (model_of(F, FLOATS, I64, ("mask", [1, 2, 3, "h", "w"])), NORMALISED, r"expected classes \[B,H,W\]"),
+        (model_of(F, [1, 3, 8, 8], F, SCORES), Given(MEAN, STD, (9, 9)), r"has its size: leave out --input-size"),
+        (model_of(F, FLOATS, F, SCORES, opset=11), NORMALISED, r"opset 11: export it with opset 13"),
+    ],
+)
+def test_what_is_not_taken_is_one_message_with_the_way_out(model: Any, given: Given, said: str) -> None:
+    with pytest.raises(BadInput, match=said) as caught:
+        form_of(model, given, 3, "theirs.onnx")
+    assert str(caught.value).startswith("theirs.onnx cannot be deployed as it is:")
+    assert "Taken: float [B,3,H,W]" in str(caught.value)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    model = model_of(F, [1, "h", "w", 3], F, SCORES, ("aux", [1, 3, 9, 9]), opset=11)
+    with pytest.raises(BadInput) as caught:
+        form_of(model, Given(), 3, "theirs.onnx")
+    assert len(str(caught.value).splitlines()) == 5
+
+
+def test_several_outputs_and_a_named_one(
+    shared_data: Path, tmp_path: Path, hardedge: Callable[..., CompletedProcess[str]]
+) -> None:
+    names = ["logits", "shares"]
+    path = exported(tmp_path / "theirs.onnx", Nearest(more=True), dynamo=False, output_names=names)
+    arguments = ("--data", shared_data, "--out", tmp_path / "out", "--target", "onnxruntime:cpu", "--latency", "0s")
+    done = hardedge("deploy", path, *arguments, *FLAGS)
+    assert done.returncode == 2
+    assert "several outputs: logits float32 [1,3,64,96], shares float32 [1,3,64,96]" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = hardedge("deploy", path, *arguments, *FLAGS, "--output", "logits", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdict"] == "pass"
+    model = onnx.load(tmp_path / "out/bundle/model.onnx")
+    assert "Softmax" not in {node.op_type for node in model.graph.node}
+
+
+def test_a_size_that_the_file_refuses_names_the_option(shared_data: Path, tmp_path: Path) -> None:
+    path = exported(tmp_path / "theirs.onnx", Nearest(), dynamo=False, output_names=["logits"])
+    model = onnx.load(path)
+    model.graph.node.insert(0, helper.make_node("Reshape", ["x", "fixed"], ["fit"]))
+    model.graph.node[1].input[0] = "fit"
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 3, 50, 50]), "fixed"))
+    for place in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[place].dim_param = f"side {place}"
+    onnx.save(model, path)
+    with pytest.raises(BadInput, match="does not run on scene.*--input-size HEIGHTxWIDTH"):
+        bundle_of_foreign(path, shared_data, tmp_path / "bundle", Given(MEAN, STD))
+
+
+def test_the_reference_resizes_as_torch_does() -> None:
+    values_CHW = np.random.default_rng(0).normal(size=(2, 7, 5)).astype(np.float32)
+    for size in ((14, 10), (3, 4), (7, 9), (1, 1)):
+        expected = torch.nn.functional.interpolate(
+            torch.tensor(values_CHW)[None], size=size, mode="bilinear", align_corners=False
+        )[0].numpy()
+        assert np.abs(bilinear(values_CHW, size) - expected).max() < 1e-6
+
+
+def test_the_reference_normalises_as_torchvision_does() -> None:
+    image_HWC = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    model = model_of(F, FLOATS, F, SCORES)
+    form = form_of(model, NORMALISED, 3, "theirs.onnx")
+    expected = (torch.tensor(image_HWC).permute(2, 0, 1) / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[
+        :, None, None
+    ]
+    assert np.abs(prepared(image_HWC, form)[0] - expected.numpy()).max() < 1e-5
+
+
+def test_confidence_stands_in_for_hardness() -> None:
+    scores_CHW = np.array([[[0.0, 20.0]], [[0.0, 0.0]]], np.float32)
+    assert confidence_map(scores_CHW).tolist() == [[128, 0]]
+
+
+def test_a_mask_of_another_size_or_class_is_refused() -> None:
+    nodes = [helper.make_node("Shape", ["x"], ["s"]), helper.make_node("ConstantOfShape", ["k"], ["mask"])]
+    nodes[1].attribute.append(helper.make_attribute("value", helper.make_tensor("v", I64, [1], [7])))
+    image = helper.make_tensor_value_info("x", F, FLOATS)
+    mask = helper.make_tensor_value_info("mask", I64, ["b", "h", "w"])
+    weights = [numpy_helper.from_array(np.array([1, 4, 6]), "k")]
+    graph = helper.make_graph(nodes, "g", [image], [mask], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    run = AsGiven(model, form_of(model, NORMALISED, 3, "theirs.onnx"), 3, "theirs.onnx")
+    with pytest.raises(BadInput, match="the mask of a is 6x4, the image 8x8"):
+        run(np.zeros((8, 8, 3), np.uint8), "a")
+    with pytest.raises(BadInput, match="the mask of a has class 7, the data 0-2"):
+        run(np.zeros((4, 6, 3), np.uint8), "a")
+
+
+def test_the_graph_is_the_same_bytes_every_time() -> None:
+    path_model = model_of(F, FLOATS, F, SCORES)
+    form = form_of(path_model, NORMALISED, 3, "theirs.onnx")
+    first, second = (pixels_to_mask(path_model, form, True).SerializeToString(deterministic=True) for _ in range(2))
+    assert first == second
+    assert b"around" not in first
