@@ -59,6 +59,8 @@ def unquantised_for(node: onnx.NodeProto, weights: Mapping[str, tuple[int, ...]]
         return UNTOLD
     if node.op_type == "Conv" and precision == "fp8" and math.prod(dims[2:]) > FILTER:
         return f"a filter of more than {FILTER} values, for which Model Optimizer leaves out FP8"
+    if node.op_type == "ConvTranspose" and precision == "fp8":
+        return "Model Optimizer has no FP8 ConvTranspose"
     few = CHANNELS if precision == "fp8" else CHANNELS - 1
     if node.op_type == "Conv" and min(dims[:2]) <= few:
         return f"{few} channels or fewer (in a group, or out), which Model Optimizer leaves out"

@@ -3,15 +3,22 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
-from hardedge.contracts import Bundle
+from hardedge.contracts import Bundle, NetworkSpec, Normalisation, Profile
 from hardedge.deploy.precision import cannot_hold
+from hardedge.deploy.rounded import rounded_form
+from hardedge.export.conversion import convert
 from hardedge.export.export import Precisions, export
+from hardedge.export.graph import PixelsToMask, onnx_from_network, shipped
 from hardedge.export.kept import UNTOLD
 from hardedge.export.legal import findings
+from hardedge.export.measured import session_for
 from hardedge.export.precisions import TARGETS
+from hardedge.models import build_network
 
 LOW = ("fp16", "bf16", "int8", "fp8")
 # the smallest share of the multiply-adds that each precision reached (docs/precision.md has the figures)
@@ -51,3 +58,30 @@ def _check(bundle: Bundle, precision: str, directory: Path, share: float) -> Non
     assert made.agreement.logit_rms < steps[precision] * made.agreement.logit_largest
     unexplained = sum(node.multiply_adds for node in made.kept if node.why == UNTOLD)
     assert unexplained <= (1 - share) * entry.census.multiply_adds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", LOW)
+def test_outputs_beside_the_mask_stay_float(precision: str, own_module: None, tmp_path: Path) -> None:
+    network = build_network(NetworkSpec(name="tiny_segmenter:build", num_classes=3)).eval()
+    outputs = ("mask", "margin", "logits")
+    graph = shipped(PixelsToMask(network, Normalisation()).eval(), outputs)
+    profile = Profile(min=(1, 64, 64), opt=(1, 64, 96), max=(1, 128, 128))
+    onnx.save(onnx_from_network(graph, profile, outputs, 20), tmp_path / "model.onnx")
+    image_HWC = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    Image.fromarray(image_HWC).save(tmp_path / "image.png")
+    model = convert(tmp_path / "model.onnx", precision, [tmp_path / "image.png"]).model
+    kinds = {output.name: output.type.tensor_type.elem_type for output in model.graph.output}
+    assert kinds == {
+        "mask": onnx.TensorProto.UINT8,
+        "margin": onnx.TensorProto.FLOAT,
+        "logits": onnx.TensorProto.FLOAT,
+    }
+    exact, found = (
+        session_for(one, precision).run(["margin", "logits"], {"image": image_HWC[None]})
+        for one in (onnx.load(tmp_path / "model.onnx"), rounded_form(model))
+    )
+    # BF16 and eight bits keep two to three digits of a logit
+    largest = np.abs(exact[1]).max()
+    for one, other in zip(exact, found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=0.05 * largest)

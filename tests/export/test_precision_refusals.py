@@ -145,6 +145,7 @@ def test_an_unknown_node_or_no_engine_at_all_is_told(
         ("Conv", (64, 16, 3, 3), "int8", "does not say why"),
         ("Conv", (64, 32, 7, 7), "fp8", "a filter of more than 32 values"),
         ("Conv", (64, 32, 7, 7), "int8", "does not say why"),
+        ("ConvTranspose", (64, 32, 2, 2), "fp8", "no FP8 ConvTranspose"),
         ("MatMul", (256, 9), "int8", "a matrix with a side below 16"),
         ("MatMul", (256, 16), "int8", "does not say why"),
         ("Conv", (64, 1, 3, 3), "fp16", "does not say why"),
