@@ -27,7 +27,7 @@ docs: .venv/installed ## the pages of docs/ as a site in build/site, every link 
 	$(BIN)/zensical build --strict
 
 bench: .venv/installed ## the measurements behind the figures in the documents
-	for benchmark in hardness_step losses confusion_metric loader training_switches scale end_to_end export_time; do $(BIN)/python benchmarks/$$benchmark.py || exit 1; done
+	for benchmark in hardness_step losses confusion_metric loader training_switches scale end_to_end export_time runtime; do $(BIN)/python benchmarks/$$benchmark.py || exit 1; done
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
