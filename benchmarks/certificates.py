@@ -149,7 +149,7 @@ def converted(shipped: Path, plain: Path, precision: str, folder: Path) -> str:
     for source in (shipped, plain):
         out = folder / source.stem
         out.mkdir(exist_ok=True)
-        write_precision(Origin(source, images, PROFILE, lambda model: model), precision, out)
+        write_precision(Origin(source, images, (PROFILE,), lambda model: model), precision, out)
         arms.append(out / path_of(precision))
     targets = tuple(target for target in RTX_TARGETS if not cannot_hold(target, precision))
     check = compare_engines(arms[0], arms[1], PROFILE, targets)[1]
@@ -185,9 +185,8 @@ def page(rows: Sequence[Row], facts: dict[str, str]) -> str:
         f"{alike} of {len(rows)} cases are identical at both levels. {NUM_CLASSES} classes; multiply-adds at 256x512.",
         f"Measured with {', '.join(f'{key} {value}' for key, value in facts.items())}.",
         "",
-        "| network | branch | its parameters | network's | multiply-adds | digest with the branch | plain "
-        "| level 0 | level 1 | engines |",
-        "|---|---|---:|---:|---:|---|---|---|---|---|",
+        "| network | branch | its parameters | network's | multiply-adds | digest | level 0 | level 1 | engines |",
+        "|---|---|---:|---:|---:|---|---|---|---|",
     ]
     return "\n".join([*lines, *map(line_of, rows), ""])
 
@@ -200,8 +199,7 @@ def line_of(row: Row) -> str:
         f"{row.training_only:,}",
         f"{row.parameters / 1e6:.2f} M",
         f"{row.multiply_adds / 1e9:.2f} G",
-        f"`{row.shipped[:12]}`",
-        f"`{row.plain[:12]}`",
+        " ".join(f"`{digest[:12]}`" for digest in dict.fromkeys((row.shipped, row.plain))),
         row.level0,
         row.level1,
         engines,

@@ -87,11 +87,12 @@ def calibration_candidates(ids: tuple[str, ...]) -> tuple[str, ...]:
 def hardness_map(training: Training, image_HWC: Pixels, label_HW: Pixels) -> Pixels:
     """One image's map, uint8 of its label's shape; `training` is in evaluation mode."""
     outputs = training(network_input(image_HWC, device_of(training)))
-    hardness_HW = _hardness(outputs, label_HW.shape)
+    hardness_HW = hardness_of(outputs, label_HW.shape)
     return (255 * hardness_HW).round().to(torch.uint8).cpu().numpy()
 
 
-def _hardness(outputs: dict[str, Tensor], size: tuple[int, ...]) -> Tensor:
+def hardness_of(outputs: dict[str, Tensor], size: tuple[int, ...]) -> Tensor:
+    """Hardness 0 to 1, float32 [H, W], of the first image: the branch's, or 1 - top probability without one."""
     if "hardness" in outputs:
         return at_size(outputs["hardness"].float(), size).sigmoid()[0, 0]
     return 1 - outputs["logits"].float().softmax(1).amax(1)[0]

@@ -14,14 +14,22 @@ from hardedge.errors import BadInput, MissingHere
 _OURS = re.compile(
     r"weights\.safetensors|last\.safetensors|training_only\.safetensors|state|hardness|tensorboard|metrics\.jsonl"
     r"|(model|model\.\w+|control)\.onnx(\.data)?|reference|golden|calibration|certificate\.json|model\.plan"
-    r"|(checkpoint|bundle|engine|report|edge_network)\.json(\.sig)?|report\.html|junit\.xml|summary\.md|masks|overlays"
+    r"|(checkpoint|bundle|engine|report|edge_network)\.json(\.sig)?|(report|bench)\.html|bench\.json|junit\.xml|summary\.md|masks|overlays"
     r"|hard\.(json|html)|tuning\.json|pareto\.svg|data|checkpoint|bundle|engines|report|\..*\.partial.*"
 )
 
 
 # of which it holds at least one: a user's folder may have any of the other names
 _SIGNS = (
-    *("checkpoint.json", "bundle.json", "engine.json", "report.json", "edge_network.json", "state/run.json"),
+    *(
+        "checkpoint.json",
+        "bundle.json",
+        "engine.json",
+        "report.json",
+        "bench.json",
+        "edge_network.json",
+        "state/run.json",
+    ),
     *("checkpoint/state/run.json", "data/streets", "engines", "overlays", "hard.json"),
 )
 

@@ -15,7 +15,7 @@ from hardedge.cli.data import check, prepare, scenes, scribbles
 from hardedge.cli.deploying import bench, deploy, predict, run, verify
 from hardedge.cli.device import doctor, sign
 from hardedge.cli.exporting import certify, export, keep, tune
-from hardedge.cli.training import edges, models, recipes, strip, train
+from hardedge.cli.training import edges, hard, models, recipes, strip, train
 from hardedge.errors import HardedgeError, ToldElsewhere
 
 __all__ = ["cli", "main"]
@@ -42,6 +42,7 @@ COMMANDS = (
     doctor,
     edges,
     export,
+    hard,
     keep,
     models,
     predict,

@@ -116,6 +116,67 @@ def edges(data: Path, out: Path, steps: int, seed: int, force: bool, as_json: bo
 
 
 @click.command()
+@click.argument("data", type=FOLDER)
+@click.option("--checkpoint", type=FOLDER, required=True, help="The trained network that looks at the images.")
+@out_option
+@click.option(
+    "--split",
+    "splits",
+    type=click.Choice(["train", "val", "test"]),
+    multiple=True,
+    help="Only this split's images. May be given several times.  [default: all]",
+)
+@click.option("--unlabelled", type=FOLDER, help="A folder of images without labels, to rank among the others.")
+@click.option(
+    "--smallest", type=click.IntRange(min=1), default=64, show_default=True, help="Pixels of the smallest region."
+)
+@click.option(
+    "--shown", type=click.IntRange(min=1), default=48, show_default=True, help="How many the page shows of each."
+)
+@force_option
+@json_option
+def hard(
+    data: Path,
+    checkpoint: Path,
+    out: Path,
+    splits: tuple[str, ...],
+    unlabelled: Path | None,
+    smallest: int,
+    shown: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Show what a network finds hard.
+
+    Ranks images by learned hardness (what to label next), and labelled regions by how confidently the network calls
+    them something else (where labels are likely wrong). Writes OUT/hard.html and OUT/hard.json.
+
+    Example: hardedge hard my_data --checkpoint runs/a --out runs/hard --unlabelled new_photographs
+    """
+    require_package("torch", "train")
+    from hardedge.data.folder import SPLITS
+    from hardedge.train.hard import rank
+
+    ranking = rank(
+        data,
+        checkpoint,
+        out,
+        splits=splits or SPLITS,
+        unlabelled=unlabelled,
+        smallest=smallest,
+        shown=shown,
+        force=force,
+    )
+    lines = [f"{image.hardness:.3f}  {image.id} ({image.split or 'no label'})" for image in ranking.images[:5]]
+    doubted = [
+        f"{label.doubt:.3f}  {label.id}: labelled {label.label}, predicted {label.predicted}"
+        for label in ranking.labels[:5]
+    ]
+    text = "\n".join(["hardest images", *lines, "most doubtful labels", *doubted, f"{out}/hard.html shows them"])
+    print_result(ranking, text, as_json)
+
+
+@click.command()
 @click.argument("weights", type=FOLDER)
 @click.option("--network", required=True, help="Its name in `hardedge models`, or package.module:function of your own.")
 @data_option
