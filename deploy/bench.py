@@ -18,10 +18,11 @@ from hardedge.console import note, waiting
 from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, fitting, load, profiles_in_words
 from hardedge.deploy.engines import build
 from hardedge.deploy.machine import gpu_memory, machine, resident_memory
-from hardedge.deploy.overhead import TooSlow, compare_runners
+from hardedge.deploy.overhead import PAIRS, TooSlow, compare_runners
 from hardedge.deploy.parity import golden_image
 from hardedge.deploy.plans import Order
 from hardedge.deploy.runtime import Parts, Pixels, Runner, open_runner
+from hardedge.deploy.sensors import in_words, sensor_for, watched
 from hardedge.deploy.soundness import require_sound
 from hardedge.errors import BadInput, MissingHere
 
@@ -67,7 +68,10 @@ def bench(
         )
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         arms = _arms(bundle, pairs, Path(folder), order or Order())
-        runs = tuple(_timed(arm, images_BHWC, seconds / 2 / len(arms)) for arm in arms)
+        runs = tuple(
+            replace(_timed(arm, images_BHWC, seconds / 2 / len(arms)), miou=miou_of(source, arm.precision))
+            for arm in arms
+        )
         shares = seconds / 2 / max(len(arms) - 1, 1)
         comparisons = [_compared(arms[0], other, images_BHWC, shares) for other in arms[1:]]
     return Bench(
@@ -106,12 +110,15 @@ def _timed(arm: Arm, images_BHWC: Pixels, seconds: float) -> BenchRun:
         for _ in range(WARM_UP_RUNS):
             runner.parts(images_BHWC)
         parts_N3: list[Parts] = []
-        until = time.perf_counter() + seconds
-        while len(parts_N3) < FEWEST_RUNS or time.perf_counter() < until:
-            parts_N3.append(runner.parts(images_BHWC))
+        with watched(sensor_for(arm.target)) as watch:
+            until = time.perf_counter() + seconds
+            while len(parts_N3) < FEWEST_RUNS or time.perf_counter() < until:
+                parts_N3.append(runner.parts(images_BHWC))
         memory = _grown(before, resident_memory())
         gpu = _grown(on_gpu, gpu_memory())
-    return _run(arm, images_BHWC, np.array(parts_N3), memory, gpu)
+    run, sensors = _run(arm, images_BHWC, np.array(parts_N3), memory, gpu), watch.summary()
+    energy = None if sensors.power is None else sensors.power / run.images_per_second
+    return replace(run, energy=energy, sensors=sensors)
 
 
 def _run(
@@ -148,7 +155,10 @@ def _compared(base: Arm, other: Arm, images_BHWC: Pixels, seconds: float) -> Lat
     arm = f"{other} over {base}"
     try:
         with waiting(f"comparing {arm}"):
-            return compare_runners(base.opener(), other.opener(), images_BHWC, seconds, arm=arm)
+            pairs = max(len(base.engines), len(other.engines))
+            # each pair of builds of its own, where they vary
+            most = pairs if pairs > 1 else PAIRS
+            return compare_runners(base.opener(), other.opener(), images_BHWC, seconds, arm=arm, pairs=most)
     except TooSlow as error:
         note(f"{arm}: {error}. Give more --time.")
         return None
@@ -156,7 +166,7 @@ def _compared(base: Arm, other: Arm, images_BHWC: Pixels, seconds: float) -> Lat
 
 def described(found: Bench) -> str:
     """The runs as a table, then the comparisons."""
-    head = ("target", "image", "p50", "p90", "p99", "images/s", "copy in", "compute", "copy out", "memory", "GPU")
+    head = ("target", "image", "p50", "p90", "p99", "images/s", "copy in", "compute", "copy out", "memory", "GPU", "J")
     rows = [head, *(_row(run) for run in found.runs)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -164,7 +174,17 @@ def described(found: Bench) -> str:
         f"{each.arm}: {each.ratio:.3f} [{each.interval.low:.3f}, {each.interval.high:.3f}], {each.status}"
         for each in found.comparisons
     ]
-    return "\n".join([*lines, "Milliseconds; memory in MB that the process and the GPU took for it."])
+    said = dict.fromkeys(f"Energy of {run.target}: {in_words(run.sensors)}" for run in found.runs if run.sensors)
+    units = "Milliseconds; memory in MB that the process and the GPU took for it; J: joules an image, of the device."
+    return "\n".join([*lines, units, *said])
+
+
+def miou_of(bundle: Bundle, precision: str) -> float | None:
+    """The test split's mIoU in percent that export measured of a precision's file; None where it measured none."""
+    if precision == "fp32":
+        return bundle.reference.score.miou
+    conversions = (model.conversion for model in bundle.models if model.precision == precision)
+    return next((conversion.agreement.miou for conversion in conversions if conversion), None)
 
 
 def _row(run: BenchRun) -> tuple[str, ...]:
@@ -172,4 +192,5 @@ def _row(run: BenchRun) -> tuple[str, ...]:
     times = (f"{value:.2f}" for value in (run.p50, run.p90, run.p99))
     parts = (f"{value:.2f}" for value in (run.copy_in, run.compute, run.copy_out))
     memory = ("-" if value is None else f"{value / 1e6:.0f}" for value in (run.memory, run.gpu_memory))
-    return (f"{run.target} {run.precision}", size, *times, f"{run.images_per_second:.1f}", *parts, *memory)
+    energy = "-" if run.energy is None else f"{run.energy:.3f}"
+    return (f"{run.target} {run.precision}", size, *times, f"{run.images_per_second:.1f}", *parts, *memory, energy)

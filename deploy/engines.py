@@ -19,6 +19,7 @@ from hardedge.deploy.plans import Order, Plan, compile_plans
 from hardedge.deploy.soundness import model_path
 from hardedge.deploy.targets import Target, parse_target
 from hardedge.errors import MissingHere
+from hardedge.onnx_files import copy_onnx
 
 WEIGHTS = "model.onnx"  # what a stripped plan gets its weights from
 
@@ -111,10 +112,10 @@ def _save(
 ) -> Engine:
     session = target.backend == "onnxruntime"
     name = "model.onnx" if session else "model.plan"
-    shutil.copyfile(plan.path, directory / name)
+    copy_onnx(plan.path, directory / name) if session else shutil.copyfile(plan.path, directory / name)
     weights = WEIGHTS if options.strip_weights and not session else None
     if weights:
-        shutil.copyfile(plan.onnx or onnx, directory / weights)
+        copy_onnx(plan.onnx or onnx, directory / weights)
     engine = Engine(
         schema_id=Engine.SCHEMA,
         hardedge=hardedge.__version__,

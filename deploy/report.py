@@ -13,6 +13,7 @@ from hardedge.deploy.report_hard_pixels import hard_pixels
 from hardedge.deploy.report_markup import Markup, anchor, facts, joined, number, tag
 from hardedge.deploy.report_pictures import Sample, pictures
 from hardedge.deploy.report_style import CSS
+from hardedge.deploy.report_tradeoffs import tradeoffs
 
 __all__ = ["Sample", "html"]
 
@@ -23,6 +24,7 @@ PARTS: Final = (
     "Classes",
     "Hard and stable pixels",
     "Latency",
+    "Trade-offs",
     "Engines",
     "Precision",
     "Pictures",
@@ -39,6 +41,7 @@ def html(report: Report, samples: Sequence[Sample]) -> str:
         body.classes(report),
         hard_pixels(report),
         body.latency(report),
+        tradeoffs(report),
         body.engines(report),
         body.precision(report),
         pictures(report, samples),

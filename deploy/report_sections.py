@@ -22,6 +22,7 @@ from hardedge.deploy.report_markup import (
     table,
     tag,
 )
+from hardedge.deploy.sensors import in_words as read_as
 
 
 def gates(report: Report) -> Markup:
@@ -129,7 +130,12 @@ def latency(report: Report) -> Markup:
         for each in report.latency
         if each.samples
     ]
-    return section("Latency", times, tag("div", *plots, class_="plots"))
+    sensors = [
+        note(f"{each.target} {each.precision}; power, clock, temperature while it was timed: {read_as(each.sensors)}.")
+        for each in report.latency
+        if each.sensors
+    ]
+    return section("Latency", times, *sensors, tag("div", *plots, class_="plots"))
 
 
 def latency_row(found: Latency) -> tuple[str, ...]:

@@ -89,6 +89,8 @@ figure > figcaption:first-child { margin-bottom: 6px; }
 .chart .bar, .chart .interval { fill: var(--fill); }
 .chart .interval { fill: var(--accent); }
 .chart .dot { fill: var(--page); stroke: var(--accent); stroke-width: 2.5; }
+.chart .beaten { fill: var(--page); stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 3 2; }
+.chart .front { stroke: var(--accent); stroke-width: 1.5; opacity: .5; }
 .chart .arrow { fill: var(--accent); font-size: 16px; }
 .chart .axis, .chart .zero { stroke: var(--line); }
 .chart .zero { stroke: var(--soft); stroke-dasharray: 3 3; }

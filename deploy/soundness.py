@@ -18,6 +18,7 @@ import numpy as np
 from hardedge.contracts import Bundle, Certificate
 from hardedge.errors import BadInput, listed
 from hardedge.metrics import Counts
+from hardedge.onnx_files import is_large, read_onnx
 
 if TYPE_CHECKING:
     import onnx
@@ -63,17 +64,11 @@ def named_files(bundle: Bundle) -> Iterator[str]:
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """An ONNX file; raises BadInput when it cannot be parsed, or keeps its weights in other files."""
-    import onnx
-
+    """An ONNX file; raises BadInput when it cannot be parsed, or keeps weights in any file but its own PATH.data."""
     try:
-        model = onnx.load(path, load_external_data=False)
+        return read_onnx(path)
     except Exception as error:  # protobuf's own, which has no types
         raise BadInput(f"{path} cannot be read as an ONNX file ({error}). Copy the bundle again.") from None
-    outside = [tensor.name for tensor in _tensors(model) if tensor.external_data]
-    if outside:
-        raise BadInput(f"{path}: the weights of {outside[0]} are in another file. {_CURE}")
-    return model
 
 
 def require_sound_model(path: Path) -> None:
@@ -84,7 +79,7 @@ def require_sound_model(path: Path) -> None:
     faults = [f"{_reading(model, tensor)}: {fault}" for tensor in _tensors(model) if (fault := _tensor_fault(tensor))]
     for values, name, rank in ((model.graph.input, "image", 4), (model.graph.output, "mask", 3)):
         faults += _value_faults(list(values), name, rank)
-    faults = faults or _graph_faults(model)
+    faults = faults or _graph_faults(path if is_large(model) else model)
     if faults:
         raise listed(f"{path} is not a network that can be run", faults[:20], _CURE)
 
@@ -132,11 +127,11 @@ def _floats() -> tuple[int, ...]:
     return TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE
 
 
-def _graph_faults(model: onnx.ModelProto) -> list[str]:
+def _graph_faults(model: onnx.ModelProto | Path) -> list[str]:
     import onnx.checker
 
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(model)  # a large one by its path
     except (onnx.checker.ValidationError, UnicodeDecodeError, ValueError, TypeError, RuntimeError) as error:
         return [(str(error).strip() or type(error).__name__).splitlines()[0]]
     return []

@@ -19,6 +19,7 @@ from hardedge.contracts import Bundle, StablePixels
 from hardedge.data.folder import Dataset, Pixels
 from hardedge.deploy.soundness import read_model
 from hardedge.errors import BadInput
+from hardedge.onnx_files import session_of
 
 if TYPE_CHECKING:
     import onnx
@@ -117,7 +118,7 @@ def _logits_session(path: Path) -> Any | None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return session_of(probe, options)
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise BadInput(f"onnxruntime refused {path} with its logits as an output ({error}). Export it again.") from None
 

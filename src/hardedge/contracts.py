@@ -750,7 +750,6 @@ class Report(Manifest):
     machine: dict[str, str]
     created: str
     broken_off: tuple[str, ...] = ()
-    bench: Bench | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,16 +94,16 @@ def test_arms_are_compared_with_the_first(shared_bundle: Path, paced: list[str])
     assert ratio.arm == "tensorrt-rtx:sm86 fp16 over tensorrt-rtx:sm86 fp32"
     assert ratio.ratio == pytest.approx(0.5)
     assert (ratio.interval.low, ratio.interval.high) == pytest.approx((0.5, 0.5))
-    assert (ratio.status, ratio.sessions) == ("different", 10)
+    assert (ratio.status, ratio.sessions) == ("different", 10)  # one build an arm: ten sessions of it
     assert sum(entry.startswith("open") for entry in paced) == sum(entry.startswith("close") for entry in paced)
 
 
 def test_tensorrts_builds_take_turns(shared_bundle: Path, paced: list[str]) -> None:
     bench(shared_bundle, [("tensorrt", "fp32"), ("tensorrt", "fp16")], seconds=40)
     opened = [entry for entry in paced if entry.startswith("open 1-tensorrt-fp16")]
-    # one to see that it opens, one alone, ten pairs over five builds
+    # one to see that it opens, one alone, then five pairs, each of builds of its own
     assert opened[0][-1] == opened[1][-1] == "0"
-    assert [entry[-1] for entry in opened[2:]] == list("0123401234")
+    assert [entry[-1] for entry in opened[2:]] == list("01234")
 
 
 def test_what_is_printed_has_every_figure(shared_bundle: Path, paced: list[str]) -> None:

@@ -192,8 +192,10 @@ def verify(
 @precision_option("Which of the bundle's ONNX files to time, as a list: fp32,int8 ...")
 @click.option("--time", "seconds", type=Duration(), default="30s", show_default=True, help="How long to measure.")
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images in one run.")
+@click.option("--out", type=FOLDER, help="A directory to write, with bench.html and bench.json.")
 @build_options
 @trust_options
+@force_option
 @json_option
 def bench(
     bundle: Path,
@@ -201,25 +203,33 @@ def bench(
     precision: str,
     seconds: float,
     batch: int,
+    out: Path | None,
     trust: Path | None,
     signed_since: datetime | None,
+    force: bool,
     as_json: bool,
     **build: Any,
 ) -> None:
     """Time engines on this machine.
 
-    Percentiles, images per second, copies and memory of each; then each over the first, interleaved, with an interval.
-    Without --target: onnxruntime:cpu.
+    Percentiles, images per second, copies, memory and energy of each; then each over the first, interleaved, with an
+    interval. --out draws mIoU against latency and size. Without --target: onnxruntime:cpu.
 
     Example: hardedge bench runs/a_bundle --target onnxruntime:cpu --precision fp32,int8 --time 1m
     """
+    from hardedge.artefact import require_free
     from hardedge.deploy import bench as benches
+    from hardedge.deploy.bench_page import write_bench
     from hardedge.deploy.precision import DEPLOYED, engines_to_build, parse_precisions
 
     require_trusted(bundle, trust, signed_since)
     pairs = engines_to_build(targets_of(targets) or ("onnxruntime:cpu",), parse_precisions(precision, DEPLOYED))
     order = order_of(build)
+    if out:
+        require_free(out, force, [bundle])
     found = benches.bench(bundle, pairs, seconds=seconds, batch=batch, order=order)
+    if out:
+        write_bench(found, out, force)
     print_result(found, benches.described(found), as_json)
 
 
