@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import onnx
 import torch
 
 from hardedge.contracts import Checkpoint, load, parse_json
@@ -13,6 +12,7 @@ from hardedge.export.form import Form
 from hardedge.export.graph import WithHardness, onnx_from_network, shipped
 from hardedge.export.network import pixels_to_mask
 from hardedge.models import architecture
+from hardedge.onnx_files import write_onnx
 
 
 def write_arm(arm: Arm, out: Path) -> None:
@@ -26,7 +26,7 @@ def write_arm(arm: Arm, out: Path) -> None:
         assert known is not None, "a network of the user's own has no control"
         torch.manual_seed(0)
         module, outputs = WithHardness(module, tap_path(form, known.tap), known.head(1)), (*outputs, "hardness")
-    onnx.save(onnx_from_network(module, form.hull(), outputs, form.opset), out)
+    write_onnx(onnx_from_network(module, form.hull(), outputs, form.opset), out)
 
 
 def tap_path(form: Form, tap: str) -> str:

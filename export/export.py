@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from shutil import copyfile
 from typing import Literal
 
 import onnx
@@ -49,6 +48,7 @@ from hardedge.export.reference import (
 from hardedge.export.tensor_frontend import write_tensor_model
 from hardedge.export.tiles import Tile
 from hardedge.models import architecture
+from hardedge.onnx_files import read_onnx, write_onnx
 
 MODEL, CONTROL = "model.onnx", "control.onnx"
 
@@ -171,7 +171,7 @@ def write_bundle(
     seconds: dict[str, float] = {}
     with _timed("onnx", seconds), waiting("ONNX"):
         model = _shipped_model(source)
-        write_atomically(directory / MODEL, model.SerializeToString(deterministic=True))
+        write_onnx(model, directory / MODEL)
     with _timed("reference", seconds):
         reference = write_reference(source.network, source.dataset, directory / "reference")
     copy_hardness_maps(source.hardness_maps, directory / "reference" / "hardness")
@@ -189,7 +189,7 @@ def write_bundle(
     write_atomically(directory / Certificate.FILE, to_json(certificate).encode())
     with _timed("control", seconds), waiting("positive control"):
         if control:
-            copyfile(control(), directory / CONTROL)
+            write_onnx(read_onnx(control()), directory / CONTROL)
     main = _model_file(certificate)
     with _timed("precisions", seconds):
         converted = _write_precisions(source, directory, model, images, main, precisions)

@@ -20,6 +20,7 @@ from hardedge.canonical import canonical
 from hardedge.contracts import Checkpoint, Normalisation, Profile, parse_json
 from hardedge.errors import BadInput
 from hardedge.export.form import Form
+from hardedge.onnx_files import is_large
 
 Frontend = Literal["pixels", "tensor"]
 AXES = ("batch", "height", "width")
@@ -145,7 +146,8 @@ def onnx_from_network(
     try:
         with quietly(), torch.no_grad():
             model = canonical(traced(module, profile, outputs, opset, frontend).model_proto)
-            onnx.checker.check_model(model, full_check=True)
+            if not is_large(model):  # else its file is checked, when it is read
+                onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # whatever the exporter raises for a network it cannot translate
         raise BadInput(_refusal(error)) from error
     return model

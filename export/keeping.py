@@ -9,8 +9,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.utils import Extractor
 
 from hardedge.canonical import every_node, node_multiply_adds
-from hardedge.contracts import Contract, write_atomically
+from hardedge.contracts import Contract
 from hardedge.errors import BadInput, listed
+from hardedge.onnx_files import write_onnx
 
 SHOWN = 8
 _OTHER_OPERATORS = (
@@ -54,7 +55,7 @@ def keep_outputs(source: Path, names: tuple[str, ...], out: Path, size: tuple[in
         raise BadInput(f"{source} has no output {', '.join(unknown)}. It has: {_listing(model)}.")
     cut = _cut(model, kept, source)
     removed = _difference(model, cut, kept, size)
-    write_atomically(out, cut.SerializeToString(deterministic=True))
+    write_onnx(cut, out)
     return removed
 
 

@@ -3,9 +3,12 @@
 import onnx
 import onnxruntime
 
+from hardedge import onnx_files
+
 
 def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """A model in onnxruntime on the CPU, without its warnings."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session: onnxruntime.InferenceSession = onnx_files.session_of(model, options)
+    return session

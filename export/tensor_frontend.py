@@ -10,13 +10,14 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as V
 
 from hardedge.canonical import onnx_digest
-from hardedge.contracts import TensorModel, write_atomically
+from hardedge.contracts import TensorModel
 from hardedge.data.folder import Pixels
 from hardedge.errors import listed
 from hardedge.export.agreement import RELATIVE_TOLERANCE
 from hardedge.export.form import Form
 from hardedge.export.graph import PixelsToMask, margin_of, onnx_from_network
 from hardedge.export.sessions import session_of
+from hardedge.onnx_files import write_onnx
 
 PATH = "model.tensor.onnx"
 INPUT = "float32 [B, 3, H, W]: RGB in 0..1, minus the normalisation's mean, over its std, channel by channel"
@@ -37,7 +38,7 @@ def write_tensor_model(
     for key, value in (("frontend", "tensor"), ("input", INPUT)):
         model.metadata_props.add(key=key, value=value)
     difference = _require_same(model, network, images)
-    write_atomically(directory / PATH, model.SerializeToString(deterministic=True))
+    write_onnx(model, directory / PATH)
     return TensorModel(path=PATH, onnx_digest=onnx_digest(model), logit_difference=difference)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hardedge.contracts import Census
+from hardedge.onnx_files import copied, is_large, session_of, structure
 
 if TYPE_CHECKING:
     import onnx
@@ -30,11 +31,7 @@ def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     import onnx.inliner
 
-    plain = (
-        onnx.inliner.inline_local_functions(model)
-        if model.functions
-        else onnx.ModelProto.FromString(model.SerializeToString())
-    )
+    plain = onnx.inliner.inline_local_functions(model) if model.functions else copied(model)
     for field in ("metadata_props", "doc_string", "producer_name", "producer_version", "domain", "model_version"):
         plain.ClearField(field)
     plain.opset_import.sort(key=lambda entry: entry.domain)
@@ -44,8 +41,13 @@ def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def onnx_digest(model: onnx.ModelProto) -> str:
-    """The sha256 of the canonical form: equal for graphs that differ in names and metadata only."""
-    return hashlib.sha256(canonical(model).SerializeToString(deterministic=True)).hexdigest()
+    """The sha256 of the canonical form: equal for graphs that differ in names and metadata only.
+
+    Of a model above protobuf's 2 GiB, with each weight's sha256 in place of its bytes.
+    """
+    plain = canonical(model)
+    hashed = structure(plain) if is_large(plain) else plain
+    return hashlib.sha256(hashed.SerializeToString(deterministic=True)).hexdigest()
 
 
 class Names:
@@ -186,7 +188,7 @@ def _shapes(model: onnx.ModelProto, names: list[str], size: tuple[int, int, int]
     import onnxruntime
     from onnx import TensorProto, helper
 
-    probe = type(model).FromString(model.SerializeToString())
+    probe = copied(model)
     del probe.graph.output[:]
     for number, name in enumerate(names):
         probe.graph.node.append(helper.make_node("Shape", [name], [f"shape of {number}"]))
@@ -197,7 +199,7 @@ def _shapes(model: onnx.ModelProto, names: list[str], size: tuple[int, int, int]
     options.log_severity_level = 4
     # beyond it quantisers are moved past a MaxPool, which onnxruntime does not have in FP8
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = session_of(probe, options)
     image = session.get_inputs()[0]
     found = session.run(None, {image.name: np.zeros(_image_shape(image.shape, size), INPUT_TYPES[image.type])})
     return {name: tuple(shape.tolist()) for name, shape in zip(names, found, strict=True)}

@@ -144,6 +144,12 @@ def own_source() -> str:
 
 
 @pytest.fixture(scope="session")
+def small_source() -> str:
+    """The module of the network that conversions are tried on."""
+    return SMALL_SOURCE
+
+
+@pytest.fixture(scope="session")
 def make_checkpoint() -> Callable[..., Path]:
     return write_checkpoint
 
