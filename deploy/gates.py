@@ -144,6 +144,8 @@ def miou_gates(limit: float, parity: Sequence[Parity]) -> list[Gate]:
         low, high = run.interval.low, run.interval.high
         status: Verdict = "pass" if low >= -limit else "fail" if high < -limit else "inconclusive"
         found = f"{run.target} {run.precision}: {run.difference:+.3f} points, 90 % interval [{low:+.3f}, {high:+.3f}]"
+        if run.golden_agreement is None:
+            status, found = "inconclusive", f"{found}, {run.detail}"
         gates.append(Gate(name="--max-miou-drop", limit=said, found=found, status=status))
     return gates
 
@@ -173,14 +175,17 @@ def identity_gate(require: Require, certificate: Certificate) -> Gate:
     return Gate(name="--require", limit=require, found=f"{found} ({detail})", status=status)
 
 
-def verdict(certificate: Certificate, parity: Sequence[Parity], gates: Sequence[Gate]) -> Verdict:
+def verdict(
+    certificate: Certificate, parity: Sequence[Parity], gates: Sequence[Gate], broken_off: Sequence[str] = ()
+) -> Verdict:
     """`fail` when a gate or a parity fails or levels 0 or 1 differ, `inconclusive` when one was not decided.
 
-    A network without a checkpoint has no levels 0 and 1: nothing is claimed of them, unless a gate asks.
+    An engine that failed while it ran leaves it undecided. A network without a checkpoint has no levels 0 and 1:
+    nothing is claimed of them, unless a gate asks.
     """
     levels = () if certificate.level0.plain_digest is None else (certificate.level0.status, certificate.level1.status)
     judged = [*(run.status for run in parity), *(gate.status for gate in gates)]
     if "fail" in judged or "different" in levels or certificate.level0.rtx_engines.status == "different":
         return "fail"
-    undecided = not parity or "inconclusive" in judged or any(status != "identical" for status in levels)
+    undecided = broken_off or not parity or "inconclusive" in judged or any(status != "identical" for status in levels)
     return "inconclusive" if undecided else "pass"

@@ -34,6 +34,8 @@ def _checks(report: Report) -> Iterator[tuple[str, str, str, str]]:
     yield "certificate", "level2", level2.status, level2.detail
     for run in report.parity:
         yield "parity", f"{run.target} {run.precision}", run.status, run.detail
+    for lost in report.broken_off:
+        yield "engines", lost.split(":")[0], "fail", f"broken off: {lost}"
     for gate in report.gates:
         status = "fail" if gate.status == "inconclusive" else gate.status
         yield "gates", f"{gate.name} {gate.limit}", status, f"{gate.status}: {gate.found}"

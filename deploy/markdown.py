@@ -28,6 +28,8 @@ def markdown(report: Report) -> str:
 def _checks(report: Report) -> Iterator[tuple[str, str, str]]:
     for gate in report.gates:
         yield f"gate {gate.name} {gate.limit}", gate.status, gate.found
+    for lost in report.broken_off:
+        yield "broken off while it ran", "fail", lost
     certificate = report.certificate
     yield "identity: ONNX", certificate.level0.status, certificate.level0.detail
     yield "identity: engines", certificate.level0.rtx_engines.status, certificate.level0.rtx_engines.detail

@@ -14,7 +14,7 @@ from hardedge.deploy.deciles import LEVELS, deciles, hardness_counts
 from hardedge.deploy.runtime import Pixels, Runner
 from hardedge.deploy.soundness import reference_counts
 from hardedge.deploy.stable import Mask, StableMaps, counted
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, MissingHere, listed
 from hardedge.metrics import Counts, confusion_counts, iou_per_class
 
 MARGINS = {"fp32": 0.1, "fp16": 0.1, "bf16": 0.1, "int8": 0.5, "fp8": 0.5, "mixed": 0.5}
@@ -34,12 +34,26 @@ def compare(
     """Runs the test split and judges its masks; returns the target's confusion counts int64 [N, C, C] with it.
 
     The data set must have passed require_same_data. Raises BadInput when a mask has another size than its label, or
-    values that are no class.
+    values that are no class. A device that is lost, or memory that runs out, ends it with the images before;
+    MissingHere where there is none.
     """
-    tally = _Tally(task=bundle.task)
+    tally, lost = _Tally(task=bundle.task), None
     for image in tracked(bundle.reference.images, f"parity of {target}"):
-        tally.add(directory, data, runner, image.id, stable.of(image.id) if stable else None)
-    target_NCC, reference_NCC = np.stack(tally.counts), reference_counts(directory, bundle)
+        try:
+            tally.add(directory, data, runner, image.id, stable.of(image.id) if stable else None)
+        except (MissingHere, MemoryError) as error:
+            if not tally.counts:
+                raise
+            lost = f"broken off after {len(tally.counts)} of {len(bundle.reference.images)} images: {error}"
+            break
+    golden = None
+    if lost is None:
+        try:
+            golden = golden_agreement(directory, bundle, runner)
+        except (MissingHere, MemoryError) as error:
+            lost = f"broken off at the golden images: {error}"
+    target_NCC = np.stack(tally.counts)
+    reference_NCC = reference_counts(directory, bundle)[: len(target_NCC)]
     found = difference(reference_NCC, target_NCC, MARGINS[precision])
     shares = _shares(np.sum(tally.agreements, axis=0))
     parity = Parity(
@@ -51,11 +65,11 @@ def compare(
         difference=found.difference,
         interval=found.interval,
         margin=MARGINS[precision],
-        status=found.status,
-        detail=_detail(found, MARGINS[precision]),
+        status="inconclusive" if lost else found.status,
+        detail=lost or _detail(found, MARGINS[precision]),
         pixel_agreement=shares[-2] or 0.0,
         boundary_agreement=1.0 if shares[-1] is None else shares[-1],
-        golden_agreement=golden_agreement(directory, bundle, runner),
+        golden_agreement=golden,
         per_class=_per_class(bundle, reference_NCC, target_NCC, found, shares),
         deciles=deciles(tally.by_hardness),
         stable=counted(tally.stable, stable.logit_error) if stable and tally.stable else None,

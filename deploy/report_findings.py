@@ -67,9 +67,10 @@ def open_points(report: Report) -> list[str]:
     """What made the verdict as it is, as `gates.verdict` counts it; empty for a pass."""
     if report.verdict == "pass":
         return []
+    lost = [f"broken off while it ran: {each}" for each in report.broken_off if report.verdict == "inconclusive"]
     gates = [f"gate {gate.name} ({gate.limit}): {gate.found}" for gate in report.gates if gate.status == report.verdict]
     parities = [f"mIoU on {each.target} {each.precision}" for each in report.parity if each.status == report.verdict]
-    return gates + parities + (different(report) if report.verdict == "fail" else undecided(report))
+    return lost + gates + parities + (different(report) if report.verdict == "fail" else undecided(report))
 
 
 def different(report: Report) -> list[str]:
@@ -95,6 +96,8 @@ def findings(report: Report) -> list[Markup]:
     ]
     if not report.parity:
         rows.insert(2, finding("Accuracy", "not run here", NOT_COMPARED, None))
+    kept = "What was measured before is in the report."
+    rows += [finding("Broken off", "fail", f"{each}.", kept) for each in report.broken_off]
     if unrun := not_run(report):
         sentence = f"Built, but not executed on this machine: {', '.join(unrun)}."
         rows.append(finding("Targets", "not run here", sentence, None))

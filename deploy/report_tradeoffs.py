@@ -12,7 +12,7 @@ from hardedge.deploy.report_charts import tick_values
 from hardedge.deploy.report_markup import Markup, badge, note, number, section, size_of, table, tag
 
 HEIGHT, TOP, BOTTOM = 280, 30, 46  # px
-LEFT, RIGHT = 8.0, 84.0  # percent of the width; names stand to the right of their dots
+LEFT, RIGHT = 8.0, 97.0  # percent of the width
 SMALLEST, LARGEST = 4.0, 14.0  # radii in px: areas go with the engines' bytes
 TITLE: Final = "Trade-offs"
 LEGEND: Final = (
@@ -159,11 +159,14 @@ class Axes:
     def dot(self, point: Point, best: bool, largest: int, name_at: float) -> Markup:
         """The dot with its name beside it, the name in full for who points at it."""
         radius = SMALLEST + (LARGEST - SMALLEST) * (point.bytes / largest) ** 0.5
-        x = f"{self.x(point.latency):.2f}%"
+        place = self.x(point.latency)
+        x, gap = f"{place:.2f}%", radius + 5
+        # names of slow engines stand to the left: to the right they would leave the plot
+        side = {"dx": f"{-gap:.0f}", "text_anchor": "end"} if place > 60 else {"dx": f"{gap:.0f}"}
         words = f"{point.name} · {size_of(point.bytes)}"
         return tag(
             "g",
             tag("title", f"{words}, {number(point.miou, 2, '%')}, {number(point.latency, 2, 'ms')}"),
             tag("circle", cx=x, cy=f"{self.y(point.miou):.1f}", r=f"{radius:.1f}", class_="dot" if best else "beaten"),
-            tag("text", words, x=x, dx=f"{radius + 5:.0f}", y=f"{name_at + 4:.1f}"),
+            tag("text", words, x=x, y=f"{name_at + 4:.1f}", **side),
         )

@@ -35,6 +35,8 @@ Parts = tuple[float, float, float]
 _WITHIN = "Use sizes inside the bundle's profile, and a device with free memory."
 # of TensorRT's bindings, of CUDA, of a plan's libraries; not ours, which are told as they are
 TENSORRT_FAILURES = (RuntimeError, OSError, ValueError, TypeError)
+# what onnxruntime writes of a lost device and of memory that is short: no fault of the images
+_DEVICE = ("CUDA", "CUDNN", "CUBLAS", "Failed to allocate memory", "bad_alloc", "BFCArena")
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -226,6 +228,8 @@ def _not_loaded(onnx: Path, device: str, error: Exception) -> HardedgeError:
 
 
 def _not_run(images_BHWC: Pixels, reason: str) -> HardedgeError:
+    if any(sign in reason for sign in _DEVICE):
+        return MissingHere(f"the device failed ({reason}). Check it with hardedge doctor, free memory, run it again.")
     return BadInput(f"images of {_shape(images_BHWC)} do not run ({reason}). {_WITHIN}")
 
 

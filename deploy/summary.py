@@ -35,6 +35,7 @@ def summary(report: Report, out: Path) -> str:
         f"  engines      {', '.join(engines)}",
         *(f"  healed       {each.target}: {in_words(each.healed)}" for each in report.engines if each.healed),
         *(f"  computes in  {_audit(audit)}" for audit in report.audits if audit.precision != "fp32"),
+        *(f"  broken off   {lost}" for lost in report.broken_off),
         *(f"  gate         {gate.name} {gate.limit}: {gate.status} ({gate.found})" for gate in report.gates),
         "",
         f"Report: {out / 'report.html'}",

@@ -1,11 +1,11 @@
 """The verify stage: every check on a bundle and its engines, and the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -47,6 +47,8 @@ from hardedge.metrics import Counts
 if TYPE_CHECKING:
     from hardedge.deploy.report import Sample
 
+Measured = TypeVar("Measured")
+
 LATENCY_SHARE = 0.2  # of the latency seconds for the engines, the rest for level 2
 
 
@@ -63,13 +65,17 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Runs:
-    """What the engines that run here gave; `replayed` are golden images as gates, where there is no data set."""
+    """What the engines that run here gave; `replayed` are golden images as gates, where there is no data set.
+
+    `broken_off` are engines whose device was lost while they ran, with the reason.
+    """
 
     parity: tuple[Parity, ...]
     latency: tuple[Latency, ...]
     audits: tuple[PrecisionAudit, ...]
     replayed: tuple[Gate, ...]
     samples: "tuple[Sample, ...]"
+    broken_off: tuple[str, ...] = ()
 
 
 def verify(
@@ -98,7 +104,11 @@ def verify(
     with waiting("latency: noise floor and positive control"):
         image_HWC = parities.golden_image(bundle, inputs.bundle.golden[0])
         seconds = (1 - LATENCY_SHARE) * latency_seconds
-        measured = level2(bundle, inputs.bundle, certificate.level0, image_HWC, seconds, arms)
+        try:
+            measured = level2(bundle, inputs.bundle, certificate.level0, image_HWC, seconds, arms)
+        except (MissingHere, MemoryError) as error:
+            measured = replace(certificate.level2, status="not run here", detail=f"broken off: {error}")
+            runs = replace(runs, broken_off=(*runs.broken_off, f"latency test: {error}"))
     report = _report(inputs, replace(certificate, level2=measured), runs, gates)
     return _write(report, runs.samples, out, force)
 
@@ -143,21 +153,54 @@ def _of_bundle(source: Path, bundle: Bundle, directory: Path, engine: Engine) ->
 def _run_all(inputs: Inputs, seconds: float) -> Runs:
     with ExitStack() as stack:
         runners = _runners(stack, inputs)
-        latencies = tuple(_latency(inputs, engine, runner, seconds / len(runners)) for engine, runner in runners)
-        audits = _audits(inputs, {engine.digest: runner for engine, runner in runners})
+        opened = {engine.digest: runner for engine, runner in runners}
+        lost: list[str] = []
+        share = seconds / max(len(runners), 1)
+        latencies = _each(runners, lost, lambda *run: _latency(inputs, run[0], run[1], share))
+        audits = _audits(inputs, opened)
         if inputs.data is None:
-            return Runs((), latencies, audits, tuple(_replay(inputs, *run) for run in runners), ())
+            replayed = _each(runners, lost, lambda *run: _replay(inputs, run[0], run[1]))
+            return Runs((), tuple(latencies), audits, tuple(replayed), (), tuple(lost))
         stable = stable_maps(inputs.directory, inputs.bundle, inputs.data, {engine.precision for engine, _ in runners})
-        compared = [
-            parities.compare(
-                *(inputs.directory, inputs.bundle, inputs.data, runner, engine.target, engine.precision),
-                stable.get(engine.precision),
-            )
-            for engine, runner in runners
-        ]
-        first = stable.get(runners[0][0].precision) if runners else None
-        samples = _samples(inputs, inputs.data, runners[0][1], compared[0][1], first) if compared else ()
-        return Runs(tuple(parity for parity, _ in compared), latencies, audits, (), samples)
+        compared = _each(runners, lost, lambda *run: _compare(inputs, run[0], run[1], stable))
+        lost += [f"{run.target} {run.precision}: {run.detail}" for run, _ in compared if run.golden_agreement is None]
+        samples = _first_samples(inputs, runners, compared, stable)
+        return Runs(tuple(run for run, _ in compared), tuple(latencies), audits, (), samples, tuple(lost))
+
+
+def _each(
+    runners: list[tuple[Engine, Runner]], lost: list[str], measure: Callable[[Engine, Runner], Measured]
+) -> list[Measured]:
+    """What is measured of each engine; one whose device is lost, or whose memory runs out, is left out from then on."""
+    found = []
+    for engine, runner in list(runners):
+        try:
+            found.append(measure(engine, runner))
+        except (MissingHere, MemoryError) as error:
+            runners.remove((engine, runner))
+            lost.append(f"{engine.target} {engine.precision}: {error or 'out of memory'}")
+            note(f"Broken off: {lost[-1]}")
+    return found
+
+
+def _compare(inputs: Inputs, engine: Engine, runner: Runner, stable: Mapping[str, StableMaps]) -> tuple[Parity, Counts]:
+    assert inputs.data is not None
+    maps = stable.get(engine.precision)
+    job = (inputs.directory, inputs.bundle, inputs.data, runner, engine.target, engine.precision)
+    return parities.compare(*job, maps)
+
+
+def _first_samples(
+    inputs: Inputs,
+    runners: list[tuple[Engine, Runner]],
+    compared: list[tuple[Parity, Counts]],
+    stable: Mapping[str, StableMaps],
+) -> "tuple[Sample, ...]":
+    """Images under the first engine that ran to its end."""
+    for (engine, runner), (found, counts_NCC) in zip(runners, compared, strict=True):
+        if inputs.data and found.golden_agreement is not None:
+            return _samples(inputs, inputs.data, runner, counts_NCC, stable.get(engine.precision))
+    return ()
 
 
 def _runners(stack: ExitStack, inputs: Inputs) -> list[tuple[Engine, Runner]]:
@@ -236,7 +279,7 @@ def _report(inputs: Inputs, certificate: Certificate, runs: Runs, gates: Gates) 
         hardedge=hardedge.__version__,
         made_from=bundle.digest,
         files={},
-        verdict=verdict(certificate, runs.parity, judged),
+        verdict=verdict(certificate, runs.parity, judged, runs.broken_off),
         task=bundle.task,
         network=bundle.network,
         loss=bundle.loss,
@@ -253,6 +296,7 @@ def _report(inputs: Inputs, certificate: Certificate, runs: Runs, gates: Gates) 
         data=inputs.data.name if inputs.data else "test images not given",
         machine=machine(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        broken_off=runs.broken_off,
     )
 
 

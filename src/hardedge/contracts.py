@@ -575,7 +575,8 @@ class Parity(Contract):
     """A target's masks against the reference's on the test split; mIoU and differences in percent points.
 
     `interval` is the two-sided 90 % paired bootstrap of (target - reference): its lower end is the one-sided 95 %
-    bound that non-inferiority (above -margin) is judged by.
+    bound that non-inferiority (above -margin) is judged by. Of an engine that failed while it ran, `images` are those
+    before it did, the status is inconclusive, and the golden images were not run (null).
     """
 
     target: str
@@ -590,7 +591,7 @@ class Parity(Contract):
     detail: str
     pixel_agreement: float
     boundary_agreement: float
-    golden_agreement: float
+    golden_agreement: float | None
     per_class: tuple[ClassParity, ...]
     deciles: tuple[HardnessDecile, ...]
     stable: StablePixels | None

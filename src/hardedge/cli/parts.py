@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hardedge.errors import BadInput, GateFailed
+from hardedge.errors import BadInput, GateFailed, MissingHere
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -96,6 +96,9 @@ def finish(report: Report, out: Path, as_json: bool) -> None:
     print_result(report, summary(report, out), as_json)
     if report.verdict == "fail":
         raise GateFailed(f"verification failed. The report says why: {out / 'report.html'}")
+    if report.broken_off:
+        lost = "; ".join(report.broken_off)
+        raise MissingHere(f"broken off while it ran: {lost}. The report has what was measured: {out / 'report.html'}")
     undecided = [gate.name for gate in report.gates if gate.status != "pass"]
     if undecided:
         raise GateFailed(f"could not decide {', '.join(undecided)}. The report says why: {out / 'report.html'}")
