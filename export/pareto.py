@@ -7,7 +7,7 @@ from html import escape
 from hardedge.contracts import Interval
 from hardedge.export.tuning import Step, Tuning
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 400, 70, 30, 34, 76
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 416, 70, 30, 50, 76
 BLUE, GREY, RED = "#36c", "#888", "#c33"
 NO_LATENCY = "share of the multiply-adds in INT8, percent"
 NO_LATENCY_NOTE = "no latency was measured: hardedge tune --latency TARGET, or hardedge deploy on the device"
@@ -59,7 +59,9 @@ def pareto(tuning: Tuning) -> str:
         f'<polyline points="{_points(front(dots), place)}" fill="none" stroke="{BLUE}"/>',
         *(_dot(dot, dot.step.kept == tuning.chosen, place) for dot in dots),
         f'<text x="{LEFT}" y="18">mIoU minus FP32, points, on {tuning.images} images of {escape(tuning.split)} '
-        "(90 % interval); numbers: nodes in FP16; filled: chosen</text>",
+        "(90 % interval)</text>",
+        f'<text x="{LEFT}" y="34" fill="{GREY}">numbers: nodes in FP16; filled: the chosen mixture; '
+        f"dashed: the goal, at most {tuning.goal:g} below</text>",
         _middle(axis.label, HEIGHT - 36, "black"),
         _middle(axis.note, HEIGHT - 14, GREY),
         "</svg>",
@@ -144,8 +146,7 @@ def _level(value: float, place: Place, axis: Axis) -> str:
 
 def _goal(goal: float, place: Place, axis: Axis) -> str:
     _, y = place(axis.low, -goal)
-    line = _line(LEFT, y, WIDTH - RIGHT, y, RED)
-    return f'<g stroke-dasharray="5 4">{line}</g>' + _middle(f"goal: at most {goal:g} below", round(y) - 5, RED)
+    return f'<g stroke-dasharray="5 4">{_line(LEFT, y, WIDTH - RIGHT, y, RED)}</g>'
 
 
 def _tick(value: float, text: str, place: Place, lowest: float) -> str:
