@@ -11,7 +11,7 @@ from hardedge.contracts import BenchRun, Report
 from hardedge.deploy.report_charts import tick_values
 from hardedge.deploy.report_markup import Markup, badge, note, number, section, size_of, table, tag
 
-HEIGHT, TOP, BOTTOM = 280, 30, 46  # px
+HEIGHT, TOP, BOTTOM = 310, 64, 46  # px
 LEFT, RIGHT = 8.0, 97.0  # percent of the width
 SMALLEST, LARGEST = 4.0, 14.0  # radii in px: areas go with the engines' bytes
 TITLE: Final = "Trade-offs"
@@ -107,11 +107,11 @@ def plot(points: Sequence[Point]) -> Markup:
 
 
 def heights_of_names(heights: Sequence[float], apart: float = 15.0) -> list[float]:
-    """Where names stand, from the top: at their dots, moved down where two would lie on each other."""
+    """Where names stand, from the top: above their dots, further up where two would lie on each other."""
     places = list(heights)
-    lowest = float("-inf")
-    for index in sorted(range(len(heights)), key=lambda index: heights[index]):
-        places[index] = lowest = max(heights[index], lowest + apart)
+    highest = float("inf")
+    for index in sorted(range(len(heights)), key=lambda index: -heights[index]):
+        places[index] = highest = min(heights[index] - LARGEST - 4, highest - apart)
     return places
 
 
@@ -160,13 +160,13 @@ class Axes:
         """The dot with its name beside it, the name in full for who points at it."""
         radius = SMALLEST + (LARGEST - SMALLEST) * (point.bytes / largest) ** 0.5
         place = self.x(point.latency)
-        x, gap = f"{place:.2f}%", radius + 5
-        # names of slow engines stand to the left: to the right they would leave the plot
-        side = {"dx": f"{-gap:.0f}", "text_anchor": "end"} if place > 60 else {"dx": f"{gap:.0f}"}
+        x = f"{place:.2f}%"
+        # names of slow engines end at their dots: to the right they would leave the plot
+        side = {"text_anchor": "end" if place > 60 else "start"}
         words = f"{point.name} · {size_of(point.bytes)}"
         return tag(
             "g",
             tag("title", f"{words}, {number(point.miou, 2, '%')}, {number(point.latency, 2, 'ms')}"),
             tag("circle", cx=x, cy=f"{self.y(point.miou):.1f}", r=f"{radius:.1f}", class_="dot" if best else "beaten"),
-            tag("text", words, x=x, y=f"{name_at + 4:.1f}", **side),
+            tag("text", words, x=x, y=f"{name_at:.1f}", **side),
         )

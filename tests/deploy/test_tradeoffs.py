@@ -48,8 +48,8 @@ def test_the_plot_has_every_engine_in_its_place_and_in_words() -> None:
 
 
 def test_names_do_not_lie_on_each_other() -> None:
-    assert heights_of_names([50, 52, 10]) == [50, 65, 10]
-    assert heights_of_names([50, 50, 50]) == [50, 65, 80]
+    assert heights_of_names([150, 152, 10]) == [119, 134, -8]
+    assert heights_of_names([150, 150, 150]) == [132, 117, 102]
 
 
 def test_one_engine_is_no_trade_off() -> None:
