@@ -19,7 +19,7 @@ import hardedge
 from hardedge.canonical import canonical
 from hardedge.contracts import Checkpoint, Normalisation, Profile, parse_json
 from hardedge.errors import BadInput
-from hardedge.export.form import Form
+from hardedge.export.form import OUTPUTS, Form
 from hardedge.onnx_files import is_large
 
 Frontend = Literal["pixels", "tensor"]
@@ -250,7 +250,8 @@ def form_in(model: onnx.ModelProto, name: str) -> Form:
     facts = {entry.key: entry.value for entry in model.metadata_props}
     if "profiles" not in facts:
         raise BadInput(f"{name} names no profiles in its metadata: not written by hardedge export. Export it again.")
-    outputs = json.dumps([value.name for value in model.graph.output])
+    # the plain network has no others: an output that does not belong there must show as a difference
+    outputs = json.dumps([value.name for value in model.graph.output if value.name in ("mask", *OUTPUTS)])
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     told = f'"profiles": {facts["profiles"]}, "network_size": {facts.get("network_size", "null")}'
     return parse_json(Form, f'{{{told}, "outputs": {outputs}, "opset": {opset}}}'.encode(), f"{name}, metadata")

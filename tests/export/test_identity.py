@@ -1,7 +1,8 @@
 """The certificate fails for whatever was changed or left in, though the manifest was hashed again."""
 
+import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,35 @@ def test_engines_differ_by_one_weight(bundle: Path, tmp_path: Path) -> None:
     assert certificate.level0.engines[0].shipped != certificate.level0.engines[0].plain
 
 
+@pytest.mark.parametrize(
+    ("shipped", "plain", "status", "detail"),
+    [
+        ("1111", "2222", "different", "the engines differ for tensorrt-rtx:sm86"),
+        ("1212", "3112", "identical", "among several builds, as one file gives more than one engine"),
+        ("1112", "3333", "inconclusive", "the builder gives other bytes from build to build of one file"),
+        ("1", "1", "identical", "equal byte for byte for 1 targets at 1x64x96"),
+    ],
+)
+def test_a_builder_that_varies_is_asked_again(
+    shipped: str, plain: str, status: str, detail: str, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted builds: TensorRT-RTX gives one of a few engines for some graphs, such as those with several outputs."""
+    builds = {"shipped": itertools.cycle(shipped), "plain": itertools.cycle(plain)}
+    for name in builds:
+        shutil.copyfile(bundle / "model.onnx", tmp_path / f"{name}.onnx")
+
+    def planted(onnx: Path, targets: Sequence[str], **_: object) -> dict[str, str]:
+        return {target: next(builds[onnx.stem]) for target in targets}
+
+    monkeypatch.setattr(identity, "rtx_digests", planted)
+    profile = load(Bundle, bundle).profiles[0]
+    certificate = compare(tmp_path / "shipped.onnx", tmp_path / "plain.onnx", profile, ONE_TARGET)
+    assert certificate.level0.rtx_engines.status == status
+    assert detail in certificate.level0.rtx_engines.detail
+    arms = certificate.level0.engines[0]
+    assert (arms.shipped == arms.plain) == (status == "identical")
+
+
 def test_missing_builder_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> dict[str, str]:
         raise MissingHere("tensorrt_rtx is not installed.")
@@ -119,7 +149,7 @@ def test_what_is_not_ours_is_refused(bundle: Path, checkpoint: Path, tmp_path: P
     (tmp_path / "broken.onnx").write_bytes((bundle / "model.onnx").read_bytes()[:5000])
     with pytest.raises(BadInput, match="broken.onnx is not a valid ONNX file"):
         certify(tmp_path / "broken.onnx", checkpoint)
-    with pytest.raises(BadInput, match="nothing.onnx is not a valid ONNX file"):
+    with pytest.raises(BadInput, match=r"nothing.onnx is no file\. Give the path of an ONNX file"):
         certify(tmp_path / "nothing.onnx", checkpoint)
     onnx.save(canonical(onnx.load(bundle / "model.onnx")), tmp_path / "foreign.onnx")
     with pytest.raises(BadInput, match="names no profiles"):
