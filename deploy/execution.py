@@ -101,7 +101,8 @@ class Slot:
     """One batch at a time: a stream, a context, its buffers, and the graph of the last size that came twice."""
 
     def __init__(self, cuda: Any, engine: Any, outputs: Sequence[str]) -> None:
-        self._stream, self._context = Stream(cuda), new_context(engine)
+        self._context = new_context(engine)
+        self._stream = Stream(cuda)
         # only image and mask are copied; what else comes out has a place to be written to
         names = ("image", *outputs)
         self._memory = {name: Memory(cuda, pinned=name in ("image", "mask")) for name in names}
@@ -161,8 +162,9 @@ class Slot:
     def _prepare(self, shape: tuple[int, ...], place: int) -> None:
         """The context and the buffers for images of another size; nothing is running on the stream."""
         self._forget_graph()
-        self._shape, self._runs = (), 0
-        set_shape(self._context, shape, place if place != self._place else None, self._stream.handle)
+        # nothing of them holds if this fails halfway
+        before, self._shape, self._place, self._runs = self._place, (), None, 0
+        set_shape(self._context, shape, place if place != before else None, self._stream.handle)
         outputs = outputs_at(self._context, [name for name in self._memory if name != "image"])
         sizes = {"image": int(np.prod(shape))} | {name: size for name, (_, size) in outputs.items()}
         self._mask = outputs["mask"][0]

@@ -13,6 +13,7 @@ from hardedge.console import note
 from hardedge.contracts import Bundle, load
 from hardedge.deploy.engines import build
 from hardedge.deploy.machine import compute_capability
+from hardedge.deploy.precision import cannot_hold
 from hardedge.deploy.signing import Trust
 from hardedge.errors import MissingHere
 
@@ -35,16 +36,16 @@ def engines_or_own(
         trust.require(bundle, source)
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         paths = []
-        for target in targets_here():
-            for model in source.models:
-                path = Path(folder) / f"{target.replace(':', '-')}-{model.precision}"
-                try:
-                    engine = build(bundle, target, path, precision=model.precision)
-                except MissingHere as error:
-                    note(f"Not built here: {target} {model.precision}. {error}")
-                    continue
-                paths.append(path)
-                trust = trust.vouching([engine.files[engine.plan]]) if trust else None
+        pairs = [(target, model.precision) for target in targets_here() for model in source.models]
+        for target, precision in (pair for pair in pairs if cannot_hold(*pair) is None):
+            path = Path(folder) / f"{target.replace(':', '-')}-{precision}"
+            try:
+                engine = build(bundle, target, path, precision=precision)
+            except MissingHere as error:
+                note(f"Not built here: {target} {precision}. {error}")
+                continue
+            paths.append(path)
+            trust = trust.vouching([engine.files[engine.plan]]) if trust else None
         yield paths, trust
 
 

@@ -48,7 +48,7 @@ class Runner(Protocol):
         ...
 
     def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
-        """The masks of each batch in order; on a GPU a batch is copied while the one before it is computed."""
+        """The masks of each batch in order; in TensorRT a batch is copied while the one before it is computed."""
         ...
 
     def parts(self, images_BHWC: Pixels) -> Parts:

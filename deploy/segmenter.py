@@ -53,7 +53,7 @@ class Segmenter:
         return self._runner.masks(self._checked(images_BHWC))
 
     def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
-        """The masks of each batch in order; on a GPU a batch is copied while the one before it is computed.
+        """The masks of each batch in order; in TensorRT a batch is copied while the one before it is computed.
 
         `batches` is read one ahead of what comes out. Raises as a call does.
         """

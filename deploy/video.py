@@ -119,30 +119,43 @@ class VideoWriter:
     """What comes of one video: OUT/overlays/NAME.mp4, OUT/masks/NAME/NUMBER.png with times.csv, or both."""
 
     def __init__(self, video: Video, task: Task, out: Path, output: VideoOutput) -> None:
-        self._video, self._task = video, task
-        self._overlay = (
-            OverlayVideo(out / "overlays" / f"{video.path.stem}.mp4", video.rate) if output != "masks" else None
-        )
-        self._folder = out / "masks" / video.path.stem if output != "overlay" else None
-        self._times: Any = None
-        if self._folder:
-            self._folder.mkdir()
-            self._times = (self._folder / "times.csv").open("w", encoding="ascii")
-            self._times.write("frame,seconds\n")
+        name = video.path.stem
+        self._task = task
+        self._overlay = OverlayVideo(out / "overlays" / f"{name}.mp4", video.rate) if output != "masks" else None
+        self._masks = FrameMasks(out / "masks" / name, task) if output != "overlay" else None
 
     def write(self, frame: Frame, mask_HW: Pixels) -> None:
         if self._overlay:
             self._overlay.add(frame, overlay(frame.image_HWC, mask_HW, self._task))
-        if self._folder:
-            write_whole(self._folder / f"{frame.number:06d}.png", mask_png(mask_HW, self._task))
-            self._times.write(f"{frame.number},{float(frame.time * frame.base):.6f}\n")
+        if self._masks:
+            self._masks.add(frame, mask_HW)
 
     def close(self) -> None:
         """Finishes the files; what was written before a failure can be played."""
-        if self._times:
-            self._times.close()
+        if self._masks:
+            self._masks.close()
         if self._overlay:
             self._overlay.close()
+
+
+class FrameMasks:
+    """A folder of one mask a frame, and times.csv with each frame's seconds."""
+
+    def __init__(self, folder: Path, task: Task) -> None:
+        self._folder, self._task = folder, task
+        self._times: Any = None
+
+    def add(self, frame: Frame, mask_HW: Pixels) -> None:
+        if self._times is None:
+            self._folder.mkdir()
+            self._times = (self._folder / "times.csv").open("w", encoding="ascii")
+            self._times.write("frame,seconds\n")
+        write_whole(self._folder / f"{frame.number:06d}.png", mask_png(mask_HW, self._task))
+        self._times.write(f"{frame.number},{float(frame.time * frame.base):.6f}\n")
+
+    def close(self) -> None:
+        if self._times is not None:
+            self._times.close()
 
 
 class OverlayVideo:

@@ -182,6 +182,18 @@ def test_a_failure_of_cuda_is_told_in_its_words(monkeypatch: pytest.MonkeyPatch,
     assert np.array_equal(runner.masks(images(1)), images(1).argmax(-1))
 
 
+def test_a_profile_that_failed_halfway_is_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = planted.plant(monkeypatch, SMALL, LARGE)
+    runner = opened()
+    runner.masks(images(0))
+    gpu.fails = "cudaMalloc"
+    with pytest.raises(MissingHere, match="out of memory"):
+        runner.masks(images(1, 1, 200, 200))
+    gpu.fails = None
+    for size in ((1, 48, 64), (1, 200, 200)):
+        assert np.array_equal(runner.masks(images(2, *size)), images(2, *size).argmax(-1))
+
+
 def test_an_engine_of_other_types_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     planted.plant(monkeypatch, SMALL, kind="DataType.INT32")
     with pytest.raises(BadInput, match=r"'mask': 'INT32'.*both UINT8"):

@@ -162,6 +162,13 @@ def test_unreadable_frames_are_named_and_the_others_keep_their_times(shared_bund
     assert [round(100 * frame.time) for frame in decoded(tmp_path / "out/overlays/damaged.mp4")] == hundredths
 
 
+def test_a_video_without_a_readable_frame_leaves_nothing(shared_bundle: Path, tmp_path: Path) -> None:
+    source = damage_packets(write_video(tmp_path / "drive.avi", codec="mjpeg", count=3), {0, 1, 2})
+    with pytest.raises(BadInput, match=r"(?s)cannot be decoded.*nothing was written"):
+        predict(shared_bundle, [source], tmp_path / "out", video="both")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_file_that_ends_early_gives_what_it_has(shared_bundle: Path, tmp_path: Path) -> None:
     source = write_video(tmp_path / "drive.mkv", count=40)
     cut = tmp_path / "cut.mkv"
