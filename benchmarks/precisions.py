@@ -1,12 +1,12 @@
 """What becomes of each network in every precision: what was reached, kept in FP32, agreed with FP32, and built.
 
-    python benchmarks/precisions.py OUT [--networks segformer_b0,bisenetv2] [--steps 30]
+    python benchmarks/precisions.py OUT [--networks segformer_b0,bisenetv2] [--steps 30] [--targets sm86,sm89]
 
 Each network is trained for a few steps on street scenes drawn at twice their size (512x256), by the street recipe with
-cross-entropy alone, and its FP32 graph is converted to FP16, BF16, INT8 and FP8 on 8 calibration images, as `hardedge
-export` does: every TensorRT-RTX target's engine included, the certificate and the torch reference left out (masks are
-compared with those of the FP32 graph). A precision that fails gives its message. What is finished in OUT is not done
-again.
+cross-entropy alone (--steps 0: random weights with BatchNorm statistics of some images). Its FP32 graph is converted to
+FP16, BF16, INT8 and FP8 on 8 calibration images, as `hardedge export` does: every TensorRT-RTX target's engine
+included, the certificate and the torch reference left out (masks are compared with those of the FP32 graph). A
+precision that fails gives its message. What is finished in OUT is not done again.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from measure import machine
@@ -26,20 +27,24 @@ from hardedge.contracts import (
     Contract,
     Conversion,
     ModelFile,
+    NetworkSpec,
+    Normalisation,
     load,
     read_json,
     to_json,
     write_atomically,
 )
-from hardedge.data.folder import open_dataset
+from hardedge.data.folder import Dataset, open_dataset
 from hardedge.data.palette import save_mask
 from hardedge.data.streets import write_streets
+from hardedge.deploy.targets import RTX_CAPABILITIES
 from hardedge.errors import HardedgeError
-from hardedge.export.graph import onnx_from_network
+from hardedge.export.graph import PixelsToMask, onnx_from_network
 from hardedge.export.measured import Reference, session_for
 from hardedge.export.network import pixels_to_mask
 from hardedge.export.precisions import Origin, write_precisions
 from hardedge.export.profile import profile_of
+from hardedge.models import build_network
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipes.streets import streets
 from hardedge.train.train import train
@@ -91,14 +96,31 @@ class Source:
     folder: Path
 
 
-def opened(checkpoint: Path, data: Path, out: Path) -> Source:
-    """The checkpoint's FP32 graph in out/model.onnx, its masks of the test split, and the calibration images."""
+def random_network(name: str, dataset: Dataset) -> PixelsToMask:
+    """Random weights, with the BatchNorm statistics of four images."""
+    torch.manual_seed(0)
+    network = build_network(NetworkSpec(name=name, num_classes=dataset.task.num_classes)).train()
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = None
+    pixels_BHWC = torch.from_numpy(np.stack([dataset.image(id) for id in dataset.splits["train"][:4]]))
+    with torch.no_grad():
+        PixelsToMask(network, Normalisation()).logits(pixels_BHWC[:, ::2, ::2])
+    return PixelsToMask(network, Normalisation()).eval()
+
+
+def opened(network: str, steps: int, data: Path, out: Path) -> Source:
+    """The network's FP32 graph in out/model.onnx, its masks of the test split, and the calibration images."""
     dataset = open_dataset(data)
     out.mkdir(exist_ok=True)
     profile = profile_of(dataset)
     if not (out / "model.onnx").is_file():
-        network = pixels_to_mask(checkpoint, load(Checkpoint, checkpoint))
-        write_atomically(out / "model.onnx", onnx_from_network(network, profile, ("mask",), OPSET).SerializeToString())
+        module = random_network(network, dataset)
+        if steps:
+            checkpoint = trained(network, data, out / "checkpoint", steps)
+            module = pixels_to_mask(checkpoint, load(Checkpoint, checkpoint))
+        model = onnx_from_network(module, profile, ("mask",), OPSET)
+        write_atomically(out / "model.onnx", model.SerializeToString())
     fp32, ids = onnx.load(out / "model.onnx"), dataset.splits["test"]
     session, masks = session_for(fp32, "fp32"), out / "masks"
     masks.mkdir(exist_ok=True)
@@ -110,12 +132,12 @@ def opened(checkpoint: Path, data: Path, out: Path) -> Source:
     return Source(origin, Reference(model=fp32, golden=golden, dataset=dataset, masks=masks, ids=ids), out)
 
 
-def converted(source: Source, precision: str) -> Result:
+def converted(source: Source, precision: str, targets: tuple[str, ...]) -> Result:
     path = source.folder / f"{precision}.json"
     if path.is_file():
         return read_json(Result, path)
     try:
-        (model,) = write_precisions(source.origin, (precision,), source.reference, source.folder)
+        (model,) = write_precisions(source.origin, (precision,), source.reference, source.folder, targets=targets)
         result = Result(model=model, failure="")
     except HardedgeError as error:
         result = Result(model=None, failure=" ".join(str(error).split()))
@@ -164,15 +186,16 @@ def main() -> None:
     parser.add_argument("--networks", default=NETWORKS)
     parser.add_argument("--precisions", default=",".join(PRECISIONS))
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--targets", default=",".join(RTX_CAPABILITIES))
     options = parser.parse_args()
     data = doubled_streets(options.out / "data")
+    targets = tuple(f"tensorrt-rtx:{name}" for name in options.targets.split(","))
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for network in options.networks.split(","):
         note(network)
-        checkpoint = trained(network, data, options.out / network, options.steps)
-        source = opened(checkpoint, data, options.out / f"{network}_files")
+        source = opened(network, options.steps, data, options.out / network)
         for precision in options.precisions.split(","):
-            print(row(network, precision, converted(source, precision)), flush=True)
+            print(row(network, precision, converted(source, precision, targets)), flush=True)
     print(json.dumps(machine(torch.device("cpu"))))
 
 

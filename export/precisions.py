@@ -42,14 +42,19 @@ class Made:
 
 
 def write_precisions(
-    origin: Origin, precisions: Sequence[str], reference: Reference, out: Path
+    origin: Origin,
+    precisions: Sequence[str],
+    reference: Reference,
+    out: Path,
+    *,
+    targets: Sequence[str] = TARGETS,
 ) -> tuple[ModelFile, ...]:
     """Writes out/model.PRECISION.onnx for each precision; raises BadInput when a check does not pass.
 
     Two are converted and built at a time, each in processes of their own.
     """
     with ThreadPoolExecutor(2) as pool:
-        making = [pool.submit(write_precision, origin, precision, out) for precision in precisions]
+        making = [pool.submit(write_precision, origin, precision, out, targets=targets) for precision in precisions]
         files = []
         for precision, one in zip(precisions, making, strict=True):
             with waiting(f"{precision}: conversion and engines"):
@@ -58,7 +63,7 @@ def write_precisions(
     return tuple(files)
 
 
-def write_precision(origin: Origin, precision: str, out: Path) -> Made:
+def write_precision(origin: Origin, precision: str, out: Path, *, targets: Sequence[str] = TARGETS) -> Made:
     """Writes out/model.PRECISION.onnx, with the nodes in FP32 that TensorRT-RTX refuses, and builds its engines.
 
     Raises BadInput when the converter fails, or when no target's engine can be built.
@@ -70,7 +75,7 @@ def write_precision(origin: Origin, precision: str, out: Path) -> Made:
         converted = convert(origin.fp32, precision, origin.images, keep=keep)
         write_atomically(path, origin.with_facts(converted.model).SerializeToString(deterministic=True))
         try:
-            engines = check_engines(path, precision, TARGETS, origin.profiles)
+            engines = check_engines(path, precision, targets, origin.profiles)
         except Refused as refusal:
             source = converted.sources.get(refusal.node)
             if source is None or source in keep:
