@@ -9,7 +9,7 @@ import numpy.typing as npt
 from hardedge.console import tracked
 from hardedge.contracts import Bundle, ClassParity, Parity, Task
 from hardedge.data.folder import Dataset, read_image, read_mask
-from hardedge.deploy.bootstrap import Difference, difference
+from hardedge.deploy.bootstrap import FEWEST_IMAGES, Difference, difference
 from hardedge.deploy.deciles import LEVELS, deciles, hardness_counts
 from hardedge.deploy.runtime import Pixels, Runner
 from hardedge.deploy.soundness import reference_counts
@@ -66,7 +66,7 @@ def compare(
         interval=found.interval,
         margin=MARGINS[precision],
         status="inconclusive" if lost else found.status,
-        detail=lost or _detail(found, MARGINS[precision]),
+        detail=lost or _detail(found, MARGINS[precision], len(target_NCC)),
         pixel_agreement=shares[-2] or 0.0,
         boundary_agreement=1.0 if shares[-1] is None else shares[-1],
         golden_agreement=golden,
@@ -225,12 +225,29 @@ def _per_class(
     )
 
 
-def _detail(found: Difference, margin: float) -> str:
+def _detail(found: Difference, margin: float, images: int) -> str:
     if found.interval.low == found.interval.high == 0:
         return "the same score on every image"
+    undecided = f"these images do not tell whether the drop is more than {margin} points"
     answers = {
         "pass": f"a drop of more than {margin} points is excluded (one-sided 95 %)",
         "fail": f"the drop is more than {margin} points (one-sided 95 %)",
-        "inconclusive": f"these images do not tell whether the drop is more than {margin} points",
+        "inconclusive": f"{undecided}{_advice(found, margin, images)}",
     }
     return answers[found.status]
+
+
+def _advice(found: Difference, margin: float, images: int) -> str:
+    needed = images_to_decide(found, margin, images)
+    if needed is None:
+        return ": it lies on that margin, so no number of images would"
+    return f"; about {needed} like them would"
+
+
+def images_to_decide(found: Difference, margin: float, images: int) -> int | None:
+    """Images at which the interval, shrinking with their root, would clear the margin; None on the margin itself."""
+    distance = found.difference + margin
+    if abs(distance) < margin / 100:
+        return None
+    reach = found.difference - found.interval.low if distance > 0 else found.interval.high - found.difference
+    return max(images + 1, FEWEST_IMAGES, round(images * (reach / distance) ** 2))

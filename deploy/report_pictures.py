@@ -52,7 +52,8 @@ def pictures(report: Report, samples: Sequence[Sample]) -> Markup:
     if not samples:
         return section("Pictures", note("No image was chosen for this report."))
     shown = (sample_panels(sample, report.task, report.hardness) for sample in samples)
-    return section("Pictures", legend(report.task), ramp_legend(report.hardness), *shown)
+    ramp = ramp_legend(report.hardness) if report.hardness != "none" else None
+    return section("Pictures", legend(report.task), ramp, *shown)
 
 
 def legend(task: Task) -> Markup:

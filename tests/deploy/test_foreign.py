@@ -269,3 +269,26 @@ def test_the_graph_is_the_same_bytes_every_time() -> None:
     first, second = (pixels_to_mask(path_model, form, True).SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
     assert b"around" not in first
+
+
+def test_builds_of_a_foreign_network_are_compared_with_a_plain_one(
+    shared_data: Path,
+    shared_bundle: Path,
+    tmp_path: Path,
+    color_model: Callable[..., onnx.ModelProto],
+    hardedge: Callable[..., CompletedProcess[str]],
+) -> None:
+    """The one given has a branch in it as an extra output, which is taken out: the rest is as fast as the plain one."""
+    onnx.save(color_model(COLORS, branch=True), tmp_path / "theirs.onnx")
+    job = ("--data", shared_data, "--out", tmp_path / "out", "--target", "onnxruntime:cpu", "--latency", "12s")
+    more = ("--output", "mask", "--builds", "5", "--plain", shared_bundle / "model.onnx")
+    done = hardedge("deploy", tmp_path / "theirs.onnx", *job, *more)
+    assert done.returncode == 0, done.stderr
+    level2 = load(Report, tmp_path / "out/report").certificate.level2
+    assert level2.shipped is not None
+    assert level2.shipped.arm == "the shipped network over the plain one, 5 builds an arm for onnxruntime:cpu"
+    assert level2.status == level2.shipped.status
+    assert level2.shipped.sessions == 5
+    assert 0.5 < level2.shipped.ratio < 2  # the branch costs ten times the network
+    assert level2.noise_floor is not None
+    assert level2.noise_floor.arm == "the file against itself, 5 builds an arm for onnxruntime:cpu"

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap, norm, t
 
-from hardedge.deploy.bootstrap import _holm, difference, verdict
-from hardedge.deploy.parity import agreement, boundary_band
+from hardedge.contracts import Interval
+from hardedge.deploy.bootstrap import Difference, _holm, difference, verdict
+from hardedge.deploy.parity import _detail, agreement, boundary_band, images_to_decide
 from hardedge.metrics import mean_iou
 
 
@@ -139,3 +140,18 @@ def test_agreement_counts_by_hand() -> None:
     # class 0: 2 of 3 labelled, class 1: 3 of 4, class 2: absent; all: 5 of 8; band: the 7 labelled pixels
     assert compared.tolist() == [3, 4, 0, 8, 7]
     assert equal.tolist() == [2, 3, 0, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high", "needed"),
+    [(0.0, -0.2, 0.2, 200), (-0.5, -0.9, 0.1, 112), (-0.1, -0.4, 0.2, None), (0.0, -0.1001, 0.1, 51)],
+)
+def test_an_undecided_difference_says_how_many_images_would_decide(
+    change: float, low: float, high: float, needed: int | None
+) -> None:
+    """Twice as near to the margin needs four times the images."""
+    interval = Interval(low=low, high=high, confidence=90)
+    found = Difference(50.0, 50.0 + change, change, interval, "inconclusive", ())
+    assert images_to_decide(found, 0.1, 50) == needed
+    said = _detail(found, 0.1, 50)
+    assert said.endswith(f"about {needed} like them would" if needed else "no number of images would")
