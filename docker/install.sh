@@ -21,7 +21,9 @@ case "$stage" in
 esac
 python -m pip install --no-cache-dir --upgrade pip
 python -m pip install --no-cache-dir "$package"
-if [ "$stage" = device ] && python -c 'import tensorrt' 2>/dev/null; then
+# looked for, not imported: no driver answers while an image is built
+there='import importlib.util, sys; sys.exit(importlib.util.find_spec("tensorrt") is None)'
+if [ "$stage" = device ] && python -c "$there"; then
     # of the CUDA that is here: a newer cuda-python needs a newer driver
     cuda=${CUDA_VERSION:-12}
     python -m pip install --no-cache-dir "cuda-python>=12.6,<$((${cuda%%.*} + 1))"

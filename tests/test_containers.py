@@ -82,6 +82,35 @@ def test_an_unknown_stage_is_refused() -> None:
     assert "Known: edge, device, train, tensorrt" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("stage", "tensorrt", "cuda", "installed"),
+    [
+        ("edge", True, "13.0.2", ["w.whl"]),
+        ("device", False, "13.0.2", ["w.whl[sign,video]"]),
+        ("device", True, "13.0.2", ["w.whl[sign,video]", "cuda-python>=12.6,<14"]),
+        ("device", True, "12.6.11", ["w.whl[sign,video]", "cuda-python>=12.6,<13"]),
+        ("device", True, None, ["w.whl[sign,video]", "cuda-python>=12.6,<13"]),
+        ("train", True, None, ["w.whl[all]"]),
+    ],
+)
+def test_what_each_stage_installs(
+    stage: str, tensorrt: bool, cuda: str | None, installed: list[str], tmp_path: Path
+) -> None:
+    """The script with a `python` that notes what it is asked for, and says whether TensorRT is there."""
+    for name, script in (
+        ("python", f'#!/bin/sh\nif [ "$1" = -c ]; then exit {int(not tensorrt)}; fi\necho "$@" >> {tmp_path}/asked\n'),
+        ("hardedge", "#!/bin/sh\n"),
+    ):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "hardedge-0-py3-none-any.whl").touch()
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"} | ({"CUDA_VERSION": cuda} if cuda else {})
+    command = ["sh", str(ROOT / "docker/install.sh"), stage, str(tmp_path)]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    asked = [line.split()[-1] for line in (tmp_path / "asked").read_text().splitlines() if "--upgrade" not in line]
+    assert [word.replace(f"{tmp_path}/hardedge-0-py3-none-any.whl", "w.whl") for word in asked] == installed
+
+
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an environment made by the edge image's steps, in their order, each as the Dockerfile calls it."""

@@ -49,6 +49,12 @@ def test_the_bare_install_resolves_to_wheels(version: str, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.10", "3.12", "3.13"])
+def test_the_devices_extras_resolve_to_wheels(version: str, tmp_path: Path) -> None:
+    assert {"av", "cryptography"} <= set(_resolved(version, _requirements(version, {"video", "sign"}), tmp_path))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_training_and_export_resolve_to_wheels(version: str, tmp_path: Path) -> None:
     # tensorrt_rtx is a source package that fetches its wheel, so pip cannot resolve it for another Python
