@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from hardedge.contracts import BuildOptions
-from hardedge.deploy import cuda
+from hardedge.contracts import BuildOptions, Bundle, Engine, load, seal
+from hardedge.data.folder import read_mask
+from hardedge.deploy import Segmenter, cuda
+from hardedge.deploy.predict import predict
 from hardedge.deploy.runtime import TensorRTRunner
 from hardedge.errors import BadInput, MissingHere
 
@@ -207,6 +210,54 @@ def test_a_plan_that_does_not_load_is_told_with_tensorrts_words(
     with pytest.raises(MissingHere, match=r"model.plan does not load on this machine \(the plan's magic tag"):
         opened(b"other")
     assert capfd.readouterr() == ("", "")
+
+
+def write_engine(directory: Path, bundle: Path) -> Path:
+    """An engine directory of the bundle, as TensorRT 10.16.1.11 would have left it."""
+    source = load(Bundle, bundle)
+    directory.mkdir()
+    (directory / "model.plan").write_bytes(b"plan")
+    manifest = Engine(
+        schema_id=Engine.SCHEMA,
+        hardedge="0",
+        made_from=source.digest,
+        files={},
+        target="tensorrt",
+        precision="fp32",
+        plan="model.plan",
+        onnx_digest=source.models[0].onnx_digest,
+        builder="tensorrt",
+        builder_version="10.16.1.11",
+        profiles=source.profiles,
+        seconds=1.0,
+    )
+    seal(directory, manifest)
+    return directory
+
+
+def test_predict_streams_a_folder_through_an_engine(
+    shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = planted.plant(monkeypatch, ((1, 32, 32), (1, 64, 96), (2, 128, 192)))
+    engine = write_engine(tmp_path / "engine", shared_bundle)
+    (tmp_path / "in").mkdir()
+    sizes = [(48, 64)] * 6 + [(100, 70)] * 3 + [(48, 64)] * 4
+    for seed, (height, width) in enumerate(sizes):
+        Image.fromarray(images(seed, 1, height, width)[0]).save(tmp_path / "in" / f"{seed:02d}.png")
+    masks = predict(shared_bundle, [tmp_path / "in"], tmp_path / "out", engine=engine)
+    for seed, (height, width) in enumerate(sizes):
+        assert np.array_equal(read_mask(masks[seed]), images(seed, 1, height, width)[0].argmax(-1))
+    assert "cudaGraphLaunch" in gpu.names_called()
+    assert (gpu.memory, gpu.queues) == ({}, {})
+
+
+def test_a_segmenter_of_an_engine(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted.plant(monkeypatch, ((1, 32, 32), (1, 64, 96), (2, 128, 192)))
+    with Segmenter.load(write_engine(tmp_path / "engine", shared_bundle)) as segmenter:
+        assert (segmenter.target, segmenter.task) == ("tensorrt", None)
+        assert np.array_equal(segmenter(images(0, 2)), images(0, 2).argmax(-1))
+        with pytest.raises(BadInput, match="fit no profile"):
+            segmenter(images(0, 3))
 
 
 def test_every_name_of_cuda_is_in_every_recorded_version() -> None:

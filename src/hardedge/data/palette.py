@@ -43,11 +43,12 @@ def colored(mask_HW: Pixels, task: Task) -> Pixels:
 
 def overlay(image_HWC: Pixels, mask_HW: Pixels, task: Task, opacity: float = 0.5) -> Pixels:
     """The class colours over the image, uint8 [H, W, 3] RGB; pixels of no class show the image alone."""
-    # in single precision and in place: this is what a folder of images spends most of its writing on
-    mixed_HWC = image_HWC.astype(np.float32)
-    mixed_HWC *= 1 - opacity
-    mixed_HWC += (palette(task).astype(np.float32) * opacity)[mask_HW]
-    np.rint(mixed_HWC, out=mixed_HWC)
+    # in 256ths, in place: this is what a folder of images spends most of its writing on
+    share = round(256 * opacity)
+    mixed_HWC = image_HWC.astype(np.uint16)
+    mixed_HWC *= np.uint16(256 - share)
+    mixed_HWC += (palette(task).astype(np.uint16) * np.uint16(share) + np.uint16(128))[mask_HW]
+    mixed_HWC >>= np.uint16(8)
     painted_HWC = mixed_HWC.astype(np.uint8)
     foreign_HW = mask_HW >= task.num_classes
     painted_HWC[foreign_HW] = image_HWC[foreign_HW]
