@@ -236,7 +236,7 @@ def onnxruntime_findings(machine: MachineDescription, engine: Engine | None) -> 
         return [Finding(topic="onnxruntime", status="obstacle", found=f"onnxruntime {said}", cure=cure)]
     cuda = "CUDAExecutionProvider" in machine.providers
     found = f"onnxruntime {imported.version}: {'CPU and CUDA' if cuda else 'CPU'}"
-    if engine is not None and engine.target == "onnxruntime:cuda" and not cuda:
+    if engine is not None and engine.target in ("onnxruntime:cuda", "onnxruntime:tensorrt") and not cuda:
         cure = f"pip uninstall -y {' '.join(there) or 'onnxruntime'} && pip install onnxruntime-gpu"
         return [Finding(topic="onnxruntime", status="obstacle", found=f"{found}; the engine needs CUDA", cure=cure)]
     return [Finding(topic="onnxruntime", status="ok", found=found)]

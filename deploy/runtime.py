@@ -4,7 +4,7 @@ import hashlib
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import BuildOptions, Engine, load
+from hardedge.contracts import BuildOptions, Engine, Profile, load
 from hardedge.deploy.execution import Execution
 from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.signing import Trust
@@ -37,7 +37,8 @@ _WITHIN = "Use sizes inside the bundle's profile, and a device with free memory.
 TENSORRT_FAILURES = (RuntimeError, OSError, ValueError, TypeError)
 # what onnxruntime writes of a lost device and of memory that is short: no fault of the images
 _DEVICE = ("CUDA", "CUDNN", "CUBLAS", "Failed to allocate memory", "bad_alloc", "BFCArena")
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_CUDA = "CUDAExecutionProvider"
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": _CUDA, "tensorrt": "TensorrtExecutionProvider"}
 
 
 class Runner(Protocol):
@@ -61,11 +62,15 @@ class Runner(Protocol):
 
 
 class OnnxRuntimeRunner:
-    """An ONNX file in onnxruntime, on `cpu` or `cuda`; other outputs than the mask are computed and dropped."""
+    """An ONNX file in onnxruntime, on `cpu`, `cuda` or `tensorrt`; other outputs than the mask are dropped.
 
-    def __init__(self, onnx: Path, device: str = "cpu") -> None:
+    `profiles` are the sizes for which TensorRT builds, in this process and each time anew: an engine that onnxruntime
+    kept in a folder would be loaded though no manifest has its digest. What TensorRT does not take, CUDA computes.
+    """
+
+    def __init__(self, onnx: Path, device: str = "cpu", profiles: Sequence[Profile] = ()) -> None:
         self._device = device
-        self._session: Any = _session(onnx, device)
+        self._session: Any = _session(onnx, device, profiles)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._mask = self._outputs.index("mask")
 
@@ -164,7 +169,7 @@ def open_runner(engine: Path, trust: Trust | None = None) -> Runner:
     plan = engine / manifest.plan
     if target.backend == "onnxruntime":
         require_sound_model(plan)
-        return OnnxRuntimeRunner(plan, target.device or "cpu")
+        return OnnxRuntimeRunner(plan, target.device or "cpu", manifest.profiles)
     _require_same_device(manifest, target.device)
     _require_same_version(manifest, MODULES[target.backend])
     weights = _weights(engine, manifest)
@@ -194,7 +199,7 @@ def _vouched(engine: Path, name: str, manifest: Engine) -> bytes:
     return content
 
 
-def _session(onnx: Path, device: str) -> Any:
+def _session(onnx: Path, device: str, profiles: Sequence[Profile]) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
@@ -209,7 +214,10 @@ def _session(onnx: Path, device: str) -> Any:
     # else a session's idle threads spin on after a run and slow whatever runs next, a second session most of all
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        session = onnxruntime.InferenceSession(str(onnx), options, providers=[provider])
+        # without fallback: it would print, and go on with another provider
+        session = onnxruntime.InferenceSession(
+            str(onnx), options, providers=_providers(device, profiles), enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise _not_loaded(onnx, device, error) from None
     if session.get_providers()[0] != provider:
@@ -220,10 +228,22 @@ def _session(onnx: Path, device: str) -> Any:
     return session
 
 
+def _providers(device: str, profiles: Sequence[Profile]) -> list[str | tuple[str, dict[str, str]]]:
+    """The providers that a device asks for, in their order; TensorRT's gets the range that holds every profile."""
+    if device != "tensorrt" or not profiles:
+        return [_PROVIDERS[device], *([_CUDA] if device == "tensorrt" else [])]
+    least = [min(lengths) for lengths in zip(*(profile.min for profile in profiles), strict=True)]
+    most = [max(lengths) for lengths in zip(*(profile.max for profile in profiles), strict=True)]
+    sizes = {"min": least, "opt": profiles[0].opt, "max": most}
+    shapes = {name: "x".join(map(str, (*size, 3))) for name, size in sizes.items()}
+    return [(_PROVIDERS[device], {f"trt_profile_{name}_shapes": f"image:{shapes[name]}" for name in shapes}), _CUDA]
+
+
 def _not_loaded(onnx: Path, device: str, error: Exception) -> HardedgeError:
     reason = _first_line(error)
-    if device == "cuda":
-        return MissingHere(f"onnxruntime cannot use CUDA here ({reason}). Check nvidia-smi, or use onnxruntime:cpu.")
+    if device != "cpu":
+        name = {"cuda": "CUDA", "tensorrt": "TensorRT"}[device]
+        return MissingHere(f"onnxruntime cannot use {name} here ({reason}). Check nvidia-smi, or use onnxruntime:cpu.")
     return BadInput(f"onnxruntime refused {onnx} ({reason}). Export it again.")
 
 

@@ -91,7 +91,7 @@ def of_bundle(directory: Path, bundle: Bundle, target: str | None) -> Segmenter:
         raise BadInput(
             f"a bundle is run by onnxruntime, not by {name}. Build an engine with: hardedge deploy, and give that."
         )
-    runner = OnnxRuntimeRunner(model_path(directory, bundle, "fp32"), parsed.device)
+    runner = OnnxRuntimeRunner(model_path(directory, bundle, "fp32"), parsed.device, bundle.profiles)
     return Segmenter(runner, name, bundle.profiles, bundle.task)
 
 

@@ -13,7 +13,10 @@ RTX_CAPABILITIES = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
 
 @dataclass(frozen=True)
 class Target:
-    """A runtime and its device: cpu or cuda for onnxruntime, a compute capability for TensorRT-RTX, none otherwise."""
+    """A runtime and its device.
+
+    cpu, cuda or tensorrt for onnxruntime, a compute capability for TensorRT-RTX, none for TensorRT.
+    """
 
     backend: Backend
     device: str | None = None
@@ -27,6 +30,7 @@ KNOWN = {
     for target in (
         Target("onnxruntime", "cpu"),
         Target("onnxruntime", "cuda"),
+        Target("onnxruntime", "tensorrt"),
         Target("tensorrt"),
         *(Target("tensorrt-rtx", device) for device in RTX_CAPABILITIES),
     )

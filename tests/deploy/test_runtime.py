@@ -4,13 +4,14 @@ import dataclasses
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardedge.contracts import Engine, load, seal
+from hardedge.contracts import Engine, Profile, load, seal
 from hardedge.deploy.engines import build
 from hardedge.deploy.machine import compute_capability, machine
 from hardedge.deploy.runtime import OnnxRuntimeRunner, Runner, open_runner
@@ -64,13 +65,39 @@ def test_a_plan_outside_the_manifest_is_not_loaded(shared_bundle: Path, tmp_path
 
 
 @needs_no_gpu
-def test_cuda_is_never_replaced_by_the_cpu_in_silence(
-    shared_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_a_gpu_is_never_replaced_by_the_cpu_in_silence(
+    device: str, shared_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    build(shared_bundle, "onnxruntime:cuda", tmp_path / "engine")
+    build(shared_bundle, f"onnxruntime:{device}", tmp_path / "engine")
     with pytest.raises(MissingHere, match="onnxruntime:cpu"):
         open_runner(tmp_path / "engine")
     assert capfd.readouterr() == ("", "")
+
+
+def test_tensorrt_in_onnxruntime_builds_for_the_range_of_all_profiles_and_keeps_no_engine(
+    shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    asked: list[Any] = []
+
+    def session(*_: object, providers: Any, **__: object) -> None:
+        asked.extend(providers)
+        raise RuntimeError("planted")
+
+    engine = build(shared_bundle, "onnxruntime:tensorrt", tmp_path / "engine")
+    large = engine.profiles[0]
+    small = Profile(min=(1, 32, 64), opt=(1, 64, 64), max=(2, 64, 64), name="small")
+    seal(tmp_path / "engine", dataclasses.replace(engine, profiles=(small, large)))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider"])
+    with pytest.raises(MissingHere, match=r"cannot use TensorRT here \(planted\)"):
+        open_runner(tmp_path / "engine")
+    assert large == Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
+    shapes = {"min": "image:1x32x32x3", "opt": "image:1x64x64x3", "max": "image:2x128x192x3"}
+    options = {f"trt_profile_{name}_shapes": shape for name, shape in shapes.items()}
+    assert asked == [("TensorrtExecutionProvider", options), "CUDAExecutionProvider"]
 
 
 def test_what_is_no_network_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ def test_every_known_target_parses_to_itself() -> None:
     assert [str(parse_target(name)) for name in KNOWN] == list(KNOWN)
     assert parse_target("tensorrt-rtx:sm86") == Target("tensorrt-rtx", "sm86")
     assert parse_target("tensorrt") == Target("tensorrt")
+    assert parse_target("onnxruntime:tensorrt") == Target("onnxruntime", "tensorrt")
 
 
 def test_a_device_alone_continues_the_runtime_before_it() -> None:

@@ -50,7 +50,7 @@ target_option = click.option(
     "--target",
     "targets",
     multiple=True,
-    help="onnxruntime:cpu, onnxruntime:cuda, tensorrt, tensorrt-rtx:sm86,sm89 ...; may be repeated.",
+    help="onnxruntime:cpu, onnxruntime:cuda, onnxruntime:tensorrt, tensorrt, tensorrt-rtx:sm86,sm89 ...; repeatable.",
 )
 
 
