@@ -95,7 +95,9 @@ def deploy(
 
     said = given or Given()
     foreign = bundle.is_file()
-    if not foreign:
+    if foreign:
+        _require_fp32(bundle, engines)
+    else:
         if said != Given():
             raise BadInput(f"{bundle} is a bundle: leave out --mean, --std, --input-size and --output.")
         manifest = load(Bundle, bundle)
@@ -109,6 +111,15 @@ def deploy(
         bundle_of_foreign(bundle, data, out / "bundle", said)
         bundle = out / "bundle"
     return _build_and_verify(bundle, data, out, engines, gates=gates, latency=latency, order=order, compared=compared)
+
+
+def _require_fp32(onnx: Path, engines: Sequence[tuple[str, str]]) -> None:
+    others = sorted({precision for _, precision in engines} - {"fp32"})
+    if others:
+        raise BadInput(
+            f"--precision {','.join(others)}: {onnx} is built in the types that it has. Leave --precision out; another "
+            "precision is another file, which can be deployed like this one."
+        )
 
 
 def _prepare(plan: Plan) -> None:

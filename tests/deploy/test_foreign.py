@@ -292,3 +292,38 @@ def test_builds_of_a_foreign_network_are_compared_with_a_plain_one(
     assert 0.5 < level2.shipped.ratio < 2  # the branch costs ten times the network
     assert level2.noise_floor is not None
     assert level2.noise_floor.arm == "the file against itself, 5 builds an arm for onnxruntime:cpu"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--precision", "fp16"), "--precision fp16: theirs.onnx is built in the types that it has"),
+        (("--mean", "1,2"), "is not three numbers. Write them as 0.485,0.456,0.406"),
+        (("--mean", "0,0,0", "--std", "1,0,1"), "--std 1.0,0.0,1.0: expected numbers above 0"),
+        (("--input-size", "512"), "is no size. Write it as 512x1024, height first"),
+        (("--builds", "4"), "--builds"),
+        (("--output", "missing"), "no output missing: it has mask uint8 [batch,height,width]"),
+    ],
+)
+def test_wrong_use_is_one_message(
+    arguments: tuple[str, ...],
+    said: str,
+    shared_data: Path,
+    tmp_path: Path,
+    color_model: Callable[..., onnx.ModelProto],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from hardedge.cli import main
+
+    onnx.save(color_model(COLORS), tmp_path / "theirs.onnx")
+    monkeypatch.chdir(tmp_path)
+    job = ["hardedge", "deploy", "theirs.onnx", "--data", str(shared_data), "--out", "out", "--target"]
+    monkeypatch.setattr("sys.argv", [*job, "onnxruntime:cpu", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert said in printed.err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "out") == ["theirs.onnx"]
+    assert not list((tmp_path / "out").glob("*"))
