@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hardedge.console import note, waiting
+from hardedge.console import note
 from hardedge.contracts import Bundle, load, seal
 from hardedge.deploy.engines import build
 from hardedge.deploy.plans import Order
@@ -62,9 +62,8 @@ def built_arms(
 
 def _built(bundle: Path, target: str, numbers: Sequence[int], folder: Path, order: Order) -> list[Path]:
     paths = [folder / target.replace(":", "-") / str(number) for number in numbers]
-    with waiting(f"{len(paths)} builds for {target}"):
-        for number, path in zip(numbers, paths, strict=True):
-            build(bundle, target, path, order=replace(order, build=number))
+    for number, path in zip(numbers, paths, strict=True):
+        build(bundle, target, path, order=replace(order, build=number))
     return paths
 
 

@@ -92,7 +92,7 @@ def not_finite(model: onnx.ModelProto, images: Mapping[str, Pixels]) -> NotFinit
         return None
     session = _session(probe)
     for id, image_HWC in images.items():
-        if not np.isfinite(session.run([PROBE], {"image": image_HWC[None]})[0]).all():
+        if not np.isfinite(_run(session, [PROBE], image_HWC)[0]).all():
             return _located(model, form, id, image_HWC)
     return None
 
@@ -101,7 +101,7 @@ def _located(model: onnx.ModelProto, form: onnx.ModelProto, id: str, image_HWC: 
     types, made_by = element_types(model), producers(model)
     values = [name for name in made_by if types.get(name) in FLOATS]
     session = _session(_with_sums(form, values))
-    sums = session.run([f"finite {number}" for number in range(len(values))], {"image": image_HWC[None]})
+    sums = _run(session, [f"finite {number}" for number in range(len(values))], image_HWC)
     broken = {name: float(total) for name, total in zip(values, sums, strict=True) if not np.isfinite(total)}
     first = next(
         node for node in model.graph.node if broken.keys() & set(node.output) and not broken.keys() & set(node.input)
@@ -129,6 +129,13 @@ def _with_sums(form: onnx.ModelProto, values: list[str]) -> onnx.ModelProto:
         )
         probe.graph.output.append(helper.make_tensor_value_info(f"finite {number}", TensorProto.FLOAT, []))
     return probe
+
+
+def _run(session: Any, outputs: list[str], image_HWC: Pixels) -> list[Any]:
+    try:
+        return list(session.run(outputs, {"image": image_HWC[None]}))
+    except Exception as error:  # onnxruntime's exceptions have no common base
+        raise NotRun(str(error).strip().splitlines()[0]) from None
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -114,6 +114,8 @@ def _input_faults(inputs: list[onnx.ValueInfoProto], given: Given) -> Iterator[s
         yield f"{len(inputs)} inputs ({', '.join(map(_described, inputs))}), expected one, the image"
         return
     kind, dims, said = _kind(inputs[0]), _dims(inputs[0]), _described(inputs[0])
+    if len(dims) == 4 and dims[0] not in (1, None):
+        yield f"input {said}: batches of {dims[0]} only. Export it with a batch of 1, or with any batch"
     if kind == "uint8" and len(dims) == 4 and dims[3] == 3:
         if given.mean or given.std or given.size:
             yield f"input {said} takes pixels: leave out --mean, --std and --input-size"

@@ -38,7 +38,11 @@ TENSORRT_FAILURES = (RuntimeError, OSError, ValueError, TypeError)
 # what onnxruntime writes of a lost device and of memory that is short: no fault of the images
 _DEVICE = ("CUDA", "CUDNN", "CUBLAS", "Failed to allocate memory", "bad_alloc", "BFCArena")
 _CUDA = "CUDAExecutionProvider"
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": _CUDA, "tensorrt": "TensorrtExecutionProvider"}
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": _CUDA,
+    "tensorrt": "TensorrtExecutionProvider",
+}
 
 
 class Runner(Protocol):
@@ -242,8 +246,10 @@ def _providers(device: str, profiles: Sequence[Profile]) -> list[str | tuple[str
 def _not_loaded(onnx: Path, device: str, error: Exception) -> HardedgeError:
     reason = _first_line(error)
     if device != "cpu":
-        name = {"cuda": "CUDA", "tensorrt": "TensorRT"}[device]
-        return MissingHere(f"onnxruntime cannot use {name} here ({reason}). Check nvidia-smi, or use onnxruntime:cpu.")
+        provider = _PROVIDERS[device]
+        return MissingHere(
+            f"onnxruntime cannot use {provider} here ({reason}). See hardedge doctor, or use onnxruntime:cpu."
+        )
     return BadInput(f"onnxruntime refused {onnx} ({reason}). Export it again.")
 
 

@@ -171,3 +171,18 @@ def test_nan_weights_are_refused_with_the_node_that_reads_them(own_bundle: Path,
 def test_the_planted_models_are_what_they_are_said_to_be(color_model: Callable[..., onnx.ModelProto]) -> None:
     assert set(candidates(overflowing()).values()) == {"fp16"}
     assert candidates(color_model(np.eye(3))) == {}
+
+
+def test_what_onnxruntime_does_not_take_is_left_to_the_builder(
+    own_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A file that onnxruntime refuses, or stops on, may be TensorRT's: a note says that nobody looked."""
+    model = overflowing()
+    model.graph.node[6].op_type = "Expand"
+    model.graph.node[6].input.append("too wide")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 3, 7, 9]), "too wide"))
+    with pytest.raises(finite.NotRun):
+        nodes_kept_finite(model, IMAGES, "model.onnx")
+    with_half(own_bundle, model)
+    build(own_bundle, "onnxruntime:cpu", tmp_path / "engine", precision="fp16")
+    assert "infinite values were not looked for" in capfd.readouterr().err

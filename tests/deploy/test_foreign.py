@@ -177,6 +177,7 @@ NORMALISED = Given(MEAN, STD)
         (model_of(F, FLOATS, F, ("out", [1, 3])), NORMALISED, r"out float32 \[1,3\]: expected scores"),
         (model_of(F, FLOATS, I64, ("mask", [1, 2, 3, "h", "w"])), NORMALISED, r"expected classes \[B,H,W\]"),
         (model_of(F, [1, 3, 8, 8], F, SCORES), Given(MEAN, STD, (9, 9)), r"has its size: leave out --input-size"),
+        (model_of(F, [2, 3, "h", "w"], F, SCORES), NORMALISED, r"batches of 2 only. Export it with a batch of 1"),
         (model_of(F, FLOATS, F, SCORES, opset=11), NORMALISED, r"opset 11: export it with opset 13"),
     ],
 )
