@@ -108,15 +108,9 @@ class Deserialiser:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def EngineFromBytes(self, plan: bytes, runtime: None) -> bytes:  # noqa: N802, Polygraphy's name
+    def __call__(self, runtime: object, plan: bytes) -> bytes:
         self.seen.append(hashlib.sha256(plan).hexdigest())
         return plan
-
-    def TrtRunner(self, plan: bytes) -> "Deserialiser":  # noqa: N802, Polygraphy's name
-        return self
-
-    def activate(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -124,7 +118,9 @@ def deserialiser(monkeypatch: pytest.MonkeyPatch) -> Deserialiser:
     """On a machine that could run the engine: the device fits, and loading succeeds."""
     made = Deserialiser()
     monkeypatch.setattr(runtime, "compute_capability", lambda: "sm86")
-    monkeypatch.setattr(runtime, "_polygraphy_trt", lambda rtx: made)
+    monkeypatch.setattr(runtime, "loaded", made)
+    for name in ("runtime_for", "error_logger", "Execution"):
+        monkeypatch.setattr(runtime, name, lambda *_: None)
     return made
 
 
