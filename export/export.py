@@ -48,7 +48,7 @@ from hardedge.export.reference import (
 from hardedge.export.tensor_frontend import write_tensor_model
 from hardedge.export.tiles import Tile
 from hardedge.models import architecture
-from hardedge.onnx_files import read_onnx, write_onnx
+from hardedge.onnx_files import is_large, read_onnx, write_onnx
 
 MODEL, CONTROL = "model.onnx", "control.onnx"
 
@@ -171,6 +171,7 @@ def write_bundle(
     seconds: dict[str, float] = {}
     with _timed("onnx", seconds), waiting("ONNX"):
         model = _shipped_model(source)
+        _require_convertible(model, precisions)
         write_onnx(model, directory / MODEL)
     with _timed("reference", seconds):
         reference = write_reference(source.network, source.dataset, directory / "reference")
@@ -223,6 +224,15 @@ def _shipped_model(source: Source) -> onnx.ModelProto:
     form = source.form
     module = shipped(source.network, form.outputs)
     return with_facts(onnx_from_network(module, form.hull(), form.outputs, form.opset), source.checkpoint, form)
+
+
+def _require_convertible(model: onnx.ModelProto, precisions: tuple[str, ...]) -> None:
+    """Raises BadInput for a network whose file the converter, which reads one file, cannot take."""
+    if precisions and is_large(model):
+        raise BadInput(
+            f"the network's weights do not fit in one ONNX file (protobuf ends at 2 GiB), and {', '.join(precisions)} "
+            "is converted from one. Export it with --precision fp32, or take a smaller network."
+        )
 
 
 def _write_precisions(

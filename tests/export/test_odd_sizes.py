@@ -85,7 +85,7 @@ class Theirs(nn.Module):
         return logits_BCHW
 
 
-KINDS = {"unet": smp.Unet, "deeplabv3": smp.DeepLabV3, "pspnet": smp.PSPNet, "fpn": smp.FPN}
+KINDS = {"deeplabv3": smp.DeepLabV3, "pspnet": smp.PSPNet, "fpn": smp.FPN}
 
 
 @pytest.mark.slow
