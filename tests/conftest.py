@@ -22,6 +22,20 @@ settings.load_profile("hardedge")
 # one thread for tiny tensors, in subprocesses too: threads that wait for each other are slower on busy cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+@functools.cache
+def _no_gpu() -> str | None:
+    from hardedge.deploy.machine import compute_capability
+
+    return "needs an NVIDIA GPU: nvidia-smi names none here" if compute_capability() is None else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    reason = _no_gpu() if item.get_closest_marker("gpu") else None
+    if reason:
+        pytest.skip(reason)
+
+
 CLASSES = [("sky", (70, 130, 180)), ("road", (128, 64, 128)), ("car", (0, 0, 142))]
 
 

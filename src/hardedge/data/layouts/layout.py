@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -69,8 +70,8 @@ def read_layout(layout: Layout, root: Path) -> tuple[Dataset, list[str]]:
     faults = [f"{listing.looked_for[split]}: none" for split in listing.looked_for if not listing.pairs[split]]
     if not faults and not all(pairs.values()):
         faults.append(f"{listing.looked_for['train']}: too few to hold some out for validation")
-    if len(together) < sum(len(of_split) for of_split in pairs.values()):
-        faults.append("an id is in two splits")
+    uses = Counter(id for of_split in pairs.values() for id in of_split)
+    faults += [f"{id}: in {count} splits; an image belongs to one" for id, count in uses.items() if count > 1]
     return dataset, faults + [f"{path.relative_to(root).as_posix()}: missing" for path in _absent(together.values())]
 
 

@@ -1,0 +1,104 @@
+"""docs/adding.md, done: its changes in a copy of the tree, then its commands."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+SECTIONS = dict(part.split("\n", 1) for part in (ROOT / "docs/adding.md").read_text().split("\n## ")[1:])
+BLOCK = re.compile(r"```py\n# (\S+?)(?:, (after|instead of): ([^\n]*))?\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """The files of the tree that the page changes or runs, as copies."""
+    for name in ("models", "train", "export", "deploy", "src", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def apply(section: str, tree: Path) -> None:
+    """Writes the new files of a section, and adds its lines to the others."""
+    for name, how, anchor, content in BLOCK.findall(section):
+        path = tree / name
+        if not how:
+            assert not path.exists(), f"{name} is there already"
+            path.write_text(content)
+            continue
+        lines = path.read_text().splitlines()
+        assert lines.count(anchor) == 1, f"{name} has {lines.count(anchor)} lines: {anchor}"
+        place = lines.index(anchor)
+        lines[place : place + 1] = ([anchor] if how == "after" else []) + content.splitlines()
+        path.write_text("\n".join(lines) + "\n")
+
+
+def command(section: str, tree: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the section's command in the tree, with the tree's own modules."""
+    (line,) = re.findall(r"^    (\S.+)$", re.sub(r"```.*?```", "", section, flags=re.DOTALL), re.MULTILINE)
+    program, *arguments = shlex.split(line)
+    head = {"python": [sys.executable], "hardedge": [sys.executable, "-m", "hardedge"]}[program]
+    return subprocess.run(
+        [*head, *arguments],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree / "src"), "NO_COLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize(("title", "passed"), [("A loss", 15), ("A network", 5)])
+def test_the_tests_run_over_what_was_added(title: str, passed: int, tree: Path) -> None:
+    before = command(SECTIONS[title], tree)
+    assert "no tests ran" in before.stdout or " deselected" in before.stdout
+    assert " passed" not in before.stdout
+    apply(SECTIONS[title], tree)
+    done = command(SECTIONS[title], tree)
+    assert done.returncode == 0, done.stdout
+    found = re.search(r"(\d+) passed", done.stdout)
+    assert found is not None
+    assert int(found[1]) >= passed
+
+
+def test_a_data_set_is_read(tree: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, count in {"train": 8, "test": 2}.items():
+        for folder in ("photos", "labels"):
+            (tree / "gardens" / folder / split).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(rng.integers(0, 256, (32, 48, 3), dtype=np.uint8)).save(
+                tree / f"gardens/photos/{split}/{split}{number}.jpg"
+            )
+            label_HW = rng.integers(0, 3, (32, 48), dtype=np.uint8)
+            Image.fromarray(label_HW).save(tree / f"gardens/labels/{split}/{split}{number}.png")
+    assert "has no classes.json" in command(SECTIONS["A data set"], tree).stdout
+    apply(SECTIONS["A data set"], tree)
+    done = command(SECTIONS["A data set"], tree)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "lawn" in done.stdout
+    assert "path" in done.stdout
+
+
+def test_a_target_is_known_and_says_that_it_is_not_here(tree: Path, finished: Path) -> None:
+    shutil.copytree(finished / "run/bundle", tree / "bundle")
+    assert 'unknown target "onnxruntime:openvino"' in command(SECTIONS["A target"], tree).stderr
+    apply(SECTIONS["A target"], tree)
+    done = command(SECTIONS["A target"], tree)
+    assert done.returncode == 3, done.stderr
+    assert "has no OpenVINOExecutionProvider" in done.stderr
+
+
+def test_the_lines_beside_the_new_code_are_few() -> None:
+    for title, section in SECTIONS.items():
+        lines = [line for _, how, _, content in BLOCK.findall(section) if how for line in content.splitlines()]
+        assert 1 <= len(lines) < 10, title
