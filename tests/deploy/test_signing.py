@@ -155,6 +155,11 @@ def test_an_engines_plan_is_vouched_for_by_a_trusted_bundle_or_by_its_own_signat
     with pytest.raises(BadInput, match="is not signed"):
         trust.require_engine(tmp_path / "engine", engine)
     trust.vouching(load(Bundle, signed).files.values()).require_engine(tmp_path / "engine", engine)
+    # one file beside the bundle's own is enough to ask for a signature
+    (tmp_path / "engine/weights.onnx").write_bytes(b"of a stranger")
+    larger = seal(tmp_path / "engine", engine)
+    with pytest.raises(BadInput, match="is not signed"):
+        trust.vouching(load(Bundle, signed).files.values()).require_engine(tmp_path / "engine", larger)
     sign(tmp_path / "engine", keys / "maker")
     trust.require_engine(tmp_path / "engine", load(Engine, tmp_path / "engine"))
 
