@@ -112,7 +112,8 @@ def _save(
 ) -> Engine:
     session = target.backend == "onnxruntime"
     name = "model.onnx" if session else "model.plan"
-    copy_onnx(plan.path, directory / name) if session else shutil.copyfile(plan.path, directory / name)
+    copied = copy_onnx if session else shutil.copyfile
+    copied(plan.path, directory / name)
     weights = WEIGHTS if options.strip_weights and not session else None
     if weights:
         copy_onnx(plan.onnx or onnx, directory / weights)

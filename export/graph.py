@@ -220,7 +220,7 @@ def _refusal(error: BaseException) -> str:
     return (
         f"the network cannot be exported to ONNX: {first.strip()}\n"
         "Change what its forward does there: no Python branches on tensor values, any height and width. "
-        "The exporter's own report: --debug"
+        "Or fix the size, with --size or --network-size. The exporter's own report: --debug"
     )
 
 
@@ -254,4 +254,7 @@ def form_in(model: onnx.ModelProto, name: str) -> Form:
     outputs = json.dumps([value.name for value in model.graph.output if value.name in ("mask", *OUTPUTS)])
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     told = f'"profiles": {facts["profiles"]}, "network_size": {facts.get("network_size", "null")}'
-    return parse_json(Form, f'{{{told}, "outputs": {outputs}, "opset": {opset}}}'.encode(), f"{name}, metadata")
+    form = parse_json(Form, f'{{{told}, "outputs": {outputs}, "opset": {opset}}}'.encode(), f"{name}, metadata")
+    if not form.profiles:
+        raise BadInput(f"{name} names no profiles in its metadata: not written by hardedge export. Export it again.")
+    return form
