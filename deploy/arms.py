@@ -10,11 +10,12 @@ from pathlib import Path
 
 from hardedge.console import note
 from hardedge.contracts import Bundle, load, seal
-from hardedge.deploy.engines import build
+from hardedge.deploy import engines
 from hardedge.deploy.plans import Order
 from hardedge.deploy.runtime import Runner, open_runner
 from hardedge.deploy.soundness import read_model, require_sound_model
 from hardedge.errors import MissingHere
+from hardedge.onnx_files import copy_onnx
 
 FEWEST_BUILDS = 5  # of an arm: the units that the interval is bootstrapped over
 
@@ -49,26 +50,28 @@ def built_arms(
     others = _with_model(bundle, plain, folder / "plain") if plain else None
     for target in targets:
         try:
-            first = _built(bundle, target, range(builds), folder / "first", order)
-            open_runner(first[0]).close()
+            shipped = _built(bundle, target, 2 * builds, folder / "shipped", order)
+            compared = _built(others, target, builds, folder / "other", order) if others else None
         except MissingHere as error:
             note(f"{builds} builds an arm are not compared for {target}: {error}")
             continue
-        second = _built(bundle, target, range(builds, 2 * builds), folder / "second", order)
-        compared = _built(others, target, range(builds), folder / "other", order) if others else None
-        return Arms(target, builds, _turns(first), _turns(second), _turns(compared) if compared else None)
+        first, second = _turns(shipped[:builds]), _turns(shipped[builds:])
+        return Arms(target, builds, first, second, _turns(compared) if compared else None)
     return None
 
 
-def _built(bundle: Path, target: str, numbers: Sequence[int], folder: Path, order: Order) -> list[Path]:
-    paths = [folder / target.replace(":", "-") / str(number) for number in numbers]
-    for number, path in zip(numbers, paths, strict=True):
-        build(bundle, target, path, order=replace(order, build=number))
+def _built(bundle: Path, target: str, count: int, folder: Path, order: Order) -> list[Path]:
+    paths = [folder / target.replace(":", "-") / str(number) for number in range(count)]
+    made = engines.builds(bundle, target, paths, order=order)
+    next(made)
+    open_runner(paths[0]).close()  # what does not run here is not built again and again
+    for _ in made:
+        pass
     return paths
 
 
-def _turns(engines: Sequence[Path]) -> Open:
-    turns = itertools.cycle(engines)
+def _turns(paths: Sequence[Path]) -> Open:
+    turns = itertools.cycle(paths)
     return lambda: open_runner(next(turns))
 
 
@@ -79,7 +82,7 @@ def _with_model(directory: Path, onnx: Path, out: Path) -> Path:
     require_sound_model(onnx)
     bundle, model = load(Bundle, directory), read_model(onnx)
     out.mkdir(parents=True)
-    shutil.copyfile(onnx, out / "model.onnx")
+    copy_onnx(onnx, out / "model.onnx")
     shutil.copytree(directory / "golden", out / "golden")
     counted = census(model, bundle.profile.opt)
     file = replace(bundle.model("fp32"), path="model.onnx", onnx_digest=onnx_digest(model), census=counted)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hardedge.console import note, waiting
 from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, fitting, load, profiles_in_words
-from hardedge.deploy.engines import build
+from hardedge.deploy.engines import builds
 from hardedge.deploy.machine import gpu_memory, machine, resident_memory
 from hardedge.deploy.overhead import PAIRS, TooSlow, compare_runners
 from hardedge.deploy.parity import golden_image
@@ -44,8 +44,8 @@ class Arm:
 
     def opener(self) -> Callable[[], Runner]:
         """Opens the builds in turn, a new session each time."""
-        builds = itertools.cycle(self.engines)
-        return lambda: open_runner(next(builds))
+        turns = itertools.cycle(self.engines)
+        return lambda: open_runner(next(turns))
 
 
 def bench(
@@ -90,8 +90,8 @@ def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, order: O
         count = BUILDS if target == "tensorrt" else 1
         paths = [folder / f"{len(arms)}-{target.replace(':', '-')}-{precision}-{number}" for number in range(count)]
         try:
-            for number, path in enumerate(paths):
-                build(bundle, target, path, precision=precision, order=replace(order, build=number))
+            for _ in builds(bundle, target, paths, precision=precision, order=order):
+                pass
             open_runner(paths[0]).close()
         except MissingHere as error:
             missing.append(f"{target} {precision}: {error}")

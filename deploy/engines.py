@@ -4,8 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -54,15 +53,51 @@ def build_all(
     outs = {parse_target(name): out for name, out in directories.items()}
     for out in outs.values():
         require_free(out, force)
-    source = load(Bundle, bundle)
-    shipped = model_path(bundle, source, precision)
+    with _network(bundle, precision, order) as network:
+        return _engines(network, outs, order, force)
+
+
+def builds(
+    bundle: Path, target: str, outs: Sequence[Path], *, precision: str = "fp32", order: Order | None = None
+) -> Iterator[Engine]:
+    """As build, once for each directory, each when it is asked for: TensorRT's builds of one file differ.
+
+    They are numbered from 0, so that a cache keeps each. The file is looked at for infinite values once.
+    """
+    order = order or Order()
+    with _network(bundle, precision, order) as network:
+        for number, out in enumerate(outs):
+            require_free(out, False)
+            (engine,) = _engines(network, {parse_target(target): out}, replace(order, build=number), False)
+            yield engine
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A bundle's ONNX file as builders get it; `healed` are the nodes in FP32 that keep its values finite."""
+
+    bundle: Bundle
+    precision: str
+    onnx: Path
+    healed: tuple[HealedNode, ...]
+
+
+@contextmanager
+def _network(directory: Path, precision: str, order: Order) -> Iterator[_Network]:
+    bundle = load(Bundle, directory)
+    shipped = model_path(directory, bundle, precision)
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
+        onnx, healed = finite_file(directory, bundle, shipped, Path(folder), order)
+        yield _Network(bundle, precision, onnx, healed)
+
+
+def _engines(network: _Network, outs: Mapping[Target, Path], order: Order, force: bool) -> tuple[Engine, ...]:
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder, ExitStack() as stack:
-        onnx, healed = finite_file(bundle, source, shipped, Path(folder), order)
         with waiting(f"building for {', '.join(map(str, outs))}") as tell:
-            plans = _plans(onnx, tuple(outs), source.profiles, Path(folder), replace(order, tell=tell))
+            order = replace(order, tell=tell)
+            plans = _plans(network.onnx, tuple(outs), network.bundle.profiles, Path(folder), order)
         staging = {target: stack.enter_context(staged(out, force=force)) for target, out in outs.items()}
-        made = partial(_save, source, precision, order.options, healed, onnx)
-        return tuple(made(target, plans[target], staging[target]) for target in outs)
+        return tuple(_save(network, order.options, target, plans[target], staging[target]) for target in outs)
 
 
 def rtx_plans(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> dict[str, bytes]:
@@ -100,38 +135,30 @@ def _plans(
     return plans
 
 
-def _save(
-    bundle: Bundle,
-    precision: str,
-    options: BuildOptions,
-    healed: tuple[HealedNode, ...],
-    onnx: Path,
-    target: Target,
-    plan: Plan,
-    directory: Path,
-) -> Engine:
+def _save(network: _Network, options: BuildOptions, target: Target, plan: Plan, directory: Path) -> Engine:
+    bundle = network.bundle
     session = target.backend == "onnxruntime"
     name = "model.onnx" if session else "model.plan"
     copied = copy_onnx if session else shutil.copyfile
     copied(plan.path, directory / name)
     weights = WEIGHTS if options.strip_weights and not session else None
     if weights:
-        copy_onnx(plan.onnx or onnx, directory / weights)
+        copy_onnx(plan.onnx or network.onnx, directory / weights)
     engine = Engine(
         schema_id=Engine.SCHEMA,
         hardedge=hardedge.__version__,
         made_from=bundle.digest,
         files={},
         target=str(target),
-        precision=precision,
+        precision=network.precision,
         plan=name,
-        onnx_digest=bundle.model(precision).onnx_digest,
+        onnx_digest=bundle.model(network.precision).onnx_digest,
         builder=plan.builder,
         builder_version=plan.builder_version,
         profiles=bundle.profiles,
         seconds=plan.seconds,
         options=BuildOptions() if session else options,
-        healed=(*healed, *plan.healed),
+        healed=(*network.healed, *plan.healed),
         weights=weights,
     )
     return seal(directory, engine)

@@ -169,7 +169,7 @@ def _refusal(builder: str, onnx: Path, done: Ended) -> HardedgeError:
         return MissingHere(
             f"{builder} ran out of memory while it built {onnx}:\n{reasons}\n"
             "Free memory, or give it less to do: --workspace MIB, --optimization-level 0, a smaller profile. "
-            "What was built before is kept."
+            "A cache (--cache) keeps what was built before."
         )
     if builder == "tensorrt" and any("CUDA" in line for line in errors):
         return MissingHere(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from hardedge.artefact import require_free
+from hardedge.artefact import require_free, staged
 from hardedge.console import note
 from hardedge.contracts import Bundle, Checkpoint, Engine, Report, load
 from hardedge.data import open_dataset
@@ -88,29 +89,53 @@ def deploy(
     """Builds the engines, each a target and a precision, and verifies them: out/{engines,report}.
 
     `bundle` may be an ONNX file that someone else exported, of which `given` tells what the file does not: its bundle
-    is written to out/bundle. Raises the errors of the stages, BadInput for `given` with a bundle.
+    is written to out/bundle. With `force` an old `out` is replaced when the new one is finished, whatever its verdict.
+    Raises the errors of the stages, BadInput for `given` with a bundle.
     """
     from hardedge.deploy.foreign import Given
     from hardedge.deploy.foreign_bundle import bundle_of_foreign
+    from hardedge.deploy.soundness import require_sound_model
 
     said = given or Given()
     foreign = bundle.is_file()
     if foreign:
         _require_fp32(bundle, engines)
+    elif said != Given():
+        raise BadInput(f"{bundle} is a bundle: leave out --mean, --std, --input-size and --output.")
     else:
-        if said != Given():
-            raise BadInput(f"{bundle} is a bundle: leave out --mean, --std, --input-size and --output.")
-        manifest = load(Bundle, bundle)
-        for _, precision in engines:
-            manifest.model(precision)
-    require_free(out, force, [bundle, data])
-    if out.exists():
-        shutil.rmtree(out)
-    if foreign:
-        note("3/5 bundle: pixels in, mask out, reference masks of the file as it was given")
-        bundle_of_foreign(bundle, data, out / "bundle", said)
-        bundle = out / "bundle"
-    return _build_and_verify(bundle, data, out, engines, gates=gates, latency=latency, order=order, compared=compared)
+        _require_buildable(bundle, data, engines)
+    plain = compared.plain if compared else None
+    if plain:
+        require_sound_model(plain)
+    require_free(out, force, [bundle, data, *([plain] if plain else [])])
+    with _written(out) as folder:
+        if foreign:
+            note("3/5 bundle: pixels in, mask out, reference masks of the file as it was given")
+            bundle_of_foreign(bundle, data, folder / "bundle", said)
+            bundle = folder / "bundle"
+        return _build_and_verify(
+            bundle, data, folder, engines, gates=gates, latency=latency, order=order, compared=compared
+        )
+
+
+@contextmanager
+def _written(out: Path) -> Iterator[Path]:
+    """Where `out` is written: there, so that a failure keeps what is finished; beside an old one until all is."""
+    if not out.exists():
+        yield out
+        return
+    with staged(out, force=True) as folder:
+        yield folder
+
+
+def _require_buildable(bundle: Path, data: Path, engines: Sequence[tuple[str, str]]) -> None:
+    """What verify would find after the builds, which may take hours, is found before them."""
+    from hardedge.deploy.parity import require_same_data
+
+    manifest = load(Bundle, bundle)
+    for _, precision in engines:
+        manifest.model(precision)
+    require_same_data(manifest, open_dataset(data))
 
 
 def _require_fp32(onnx: Path, engines: Sequence[tuple[str, str]]) -> None:
@@ -194,7 +219,8 @@ def _build_and_verify(
         of_this = {target: path for (target, its_own), path in paths.items() if its_own == precision}
         note(f"4/5 build {precision}: {', '.join(of_this)}")
         missing = {target: path for target, path in of_this.items() if not (path / Engine.FILE).exists()}
-        build_all(bundle, missing, precision=precision, order=order)
+        if missing:
+            build_all(bundle, missing, precision=precision, order=order)
     note("5/5 verify: parity, latency, gates")
     with TemporaryDirectory(prefix="hardedge-") as folder:
         arms = None

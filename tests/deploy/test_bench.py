@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -72,14 +72,16 @@ def paced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         parts = (0.001, 0.008, 0.001) if "fp16" in path.name else (0.002, 0.016, 0.002)
         return Paced(clock, parts, log, path.name)
 
-    def built(bundle: Path, target: str, out: Path, **options: object) -> None:
-        out.mkdir()
-        (out / "model.plan").write_bytes(b"1234")
+    def built(bundle: Path, target: str, outs: list[Path], **options: object) -> Iterator[None]:
+        for out in outs:
+            out.mkdir()
+            (out / "model.plan").write_bytes(b"1234")
+            yield
 
     monkeypatch.setattr(benches, "time", clock)
     monkeypatch.setattr(overhead, "time", clock)
     monkeypatch.setattr(benches, "open_runner", open_paced)
-    monkeypatch.setattr(benches, "build", built)
+    monkeypatch.setattr(benches, "builds", built)
     return log
 
 
