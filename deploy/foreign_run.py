@@ -54,14 +54,21 @@ class AsGiven:
             (found,) = self._session.run([self._form.output], {self._form.input: prepared(image_HWC, self._form)})
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise BadInput(
-                f"{self._name} does not run on {id}, {width}x{height} ({_first_line(error)}). "
-                "Give the size that it takes: --input-size HEIGHTxWIDTH"
+                f"{self._name} does not run on {id}, {width}x{height} ({_first_line(error)}). {self._cure()}"
             ) from None
         if not self._form.scores:
             return Result(self._classes_of(found, height, width, id), None, False)
         if found.shape[1] != self._classes:
-            raise BadInput(f"{self._name}: {found.shape[1]} classes, the data has {self._classes}.")
+            raise BadInput(
+                f"{self._name}: {found.shape[1]} classes, the data has {self._classes}. "
+                "Give the data that it was trained for."
+            )
         scores_CHW = np.asarray(found[0], np.float32)
+        if not np.isfinite(scores_CHW).all():
+            raise BadInput(
+                f"{self._name}: its scores of {id} are not finite (NaN or infinite). "
+                "Look at --mean, --std and its weights, and export it again."
+            )
         resized = scores_CHW.shape[1:] != (height, width)
         if resized:
             scores_CHW = bilinear(scores_CHW, (height, width))
@@ -76,10 +83,19 @@ class AsGiven:
                 "Masks cannot be resized as scores can: name the scores with --output, or export another size."
             )
         if classes_HW.min() < 0 or classes_HW.max() >= self._classes:
+            wrong = classes_HW.min() if classes_HW.min() < 0 else classes_HW.max()
             raise BadInput(
-                f"{self._name}: the mask of {id} has class {classes_HW.max()}, the data 0-{self._classes - 1}."
+                f"{self._name}: the mask of {id} has class {wrong}, the data 0-{self._classes - 1}. "
+                "Give the data that it was trained for, or name its scores with --output."
             )
         return np.asarray(classes_HW, np.uint8)
+
+    def _cure(self) -> str:
+        if self._form.pixels:
+            return (
+                "A file that takes pixels must take every image's size: export it with open sizes, or resize the data."
+            )
+        return "Give the size that it takes: --input-size HEIGHTxWIDTH"
 
 
 def prepared(image_HWC: Pixels, form: Form) -> npt.NDArray[Any]:

@@ -264,6 +264,46 @@ def test_a_mask_of_another_size_or_class_is_refused() -> None:
         run(np.zeros((4, 6, 3), np.uint8), "a")
 
 
+def small_model(nodes: list[onnx.NodeProto], image: onnx.ValueInfoProto, found: onnx.ValueInfoProto) -> onnx.ModelProto:
+    weights = [numpy_helper.from_array(np.array(-1.0, np.float32), "minus one")]
+    graph = helper.make_graph(nodes, "g", [image], [found], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_scores_that_are_no_numbers_are_refused_before_anything_is_written(shared_data: Path, tmp_path: Path) -> None:
+    """An argmax would make masks of them, and every later difference would be NaN."""
+    nodes = [helper.make_node("Abs", ["x"], ["p"]), helper.make_node("Sub", ["minus one", "p"], ["n"])]
+    nodes.append(helper.make_node("Log", ["n"], ["scores"]))
+    value = helper.make_tensor_value_info
+    onnx.save(small_model(nodes, value("x", F, FLOATS), value("scores", F, FLOATS)), tmp_path / "theirs.onnx")
+    with pytest.raises(BadInput, match=r"theirs.onnx: its scores of \w+ are not finite \(NaN or infinite\)"):
+        bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "bundle", NORMALISED)
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs.onnx"]
+
+
+def test_negative_classes_are_named() -> None:
+    nodes = [helper.make_node("ArgMax", ["x"], ["a"], axis=1, keepdims=0)]
+    nodes += [helper.make_node("Cast", ["minus one"], ["i"], to=I64), helper.make_node("Add", ["a", "i"], ["mask"])]
+    value = helper.make_tensor_value_info
+    model = small_model(nodes, value("x", F, FLOATS), value("mask", I64, ["b", "h", "w"]))
+    run = AsGiven(model, form_of(model, NORMALISED, 3, "theirs.onnx"), 3, "theirs.onnx")
+    red_HWC = np.broadcast_to(np.array([255, 0, 0], np.uint8), (4, 6, 3))  # its first channel is the largest
+    with pytest.raises(BadInput, match=r"the mask of a has class -1, the data 0-2\. Give the data"):
+        run(red_HWC, "a")
+
+
+def test_a_file_of_pixels_of_one_size_is_not_sent_to_an_option_that_it_refuses() -> None:
+    nodes = [helper.make_node("Cast", ["x"], ["f"], to=F)]
+    nodes.append(helper.make_node("Transpose", ["f"], ["scores"], perm=[0, 3, 1, 2]))
+    value = helper.make_tensor_value_info
+    model = small_model(nodes, value("x", TensorProto.UINT8, [1, 4, 6, 3]), value("scores", F, [1, 3, 4, 6]))
+    run = AsGiven(model, form_of(model, Given(), 3, "theirs.onnx"), 3, "theirs.onnx")
+    assert run(np.zeros((4, 6, 3), np.uint8), "a").mask_HW.shape == (4, 6)
+    with pytest.raises(BadInput, match=r"does not run on a, 8x8 .* A file that takes pixels must take every") as caught:
+        run(np.zeros((8, 8, 3), np.uint8), "a")
+    assert "--input-size" not in str(caught.value)
+
+
 def test_the_graph_is_the_same_bytes_every_time() -> None:
     path_model = model_of(F, FLOATS, F, SCORES)
     form = form_of(path_model, NORMALISED, 3, "theirs.onnx")
@@ -300,6 +340,7 @@ def test_builds_of_a_foreign_network_are_compared_with_a_plain_one(
     [
         (("--precision", "fp16"), "--precision fp16: theirs.onnx is built in the types that it has"),
         (("--mean", "1,2"), "is not three numbers. Write them as 0.485,0.456,0.406"),
+        (("--mean", "nan,0,0"), "is not three numbers"),
         (("--mean", "0,0,0", "--std", "1,0,1"), "--std 1.0,0.0,1.0: expected numbers above 0"),
         (("--input-size", "512"), "is no size. Write it as 512x1024, height first"),
         (("--builds", "4"), "--builds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -123,7 +124,7 @@ class Triple(click.ParamType[tuple[float, float, float]]):
             numbers = tuple(float(part) for part in str(value).split(","))
         except ValueError:
             numbers = ()
-        if len(numbers) != 3:
+        if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
             self.fail(f"{value!r} is not three numbers. Write them as 0.485,0.456,0.406.", param, ctx)
         return numbers
 
