@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from hardedge.contracts import Certificate, Gate, Overhead, Parity, PrecisionAudit, Verdict
+from hardedge.deploy.bootstrap import FEWEST_IMAGES
 from hardedge.errors import BadInput, listed
 
 Require = Literal["level0", "level0-engines"]
@@ -134,7 +135,7 @@ def precision_gates(text: str, audits: Sequence[PrecisionAudit]) -> list[Gate]:
 
 
 def miou_gates(limit: float, parity: Sequence[Parity]) -> list[Gate]:
-    """One gate a target that ran: the interval's lower end must not lie below -limit."""
+    """One gate a target that ran: the interval's lower end must not lie below -limit; few images decide nothing."""
     said = f"at most {limit:g} points"
     if not parity:
         found = "not measured: no engine was run on the test images"
@@ -144,6 +145,8 @@ def miou_gates(limit: float, parity: Sequence[Parity]) -> list[Gate]:
         low, high = run.interval.low, run.interval.high
         status: Verdict = "pass" if low >= -limit else "fail" if high < -limit else "inconclusive"
         found = f"{run.target} {run.precision}: {run.difference:+.3f} points, 90 % interval [{low:+.3f}, {high:+.3f}]"
+        if run.images < FEWEST_IMAGES and (low, high) != (0, 0):
+            status, found = "inconclusive", f"{found}, of {run.images} images: {FEWEST_IMAGES} at least decide"
         if run.golden_agreement is None:
             status, found = "inconclusive", f"{found}, {run.detail}"
         gates.append(Gate(name="--max-miou-drop", limit=said, found=found, status=status))

@@ -66,6 +66,19 @@ def test_each_target_has_its_gate_and_none_is_undecided(certificate: Certificate
     assert (gate.status, gate.found[:12]) == ("inconclusive", "not measured")
 
 
+@pytest.mark.parametrize(
+    ("images", "low", "status"), [(4, -0.05, "inconclusive"), (4, 0.0, "pass"), (5, -0.05, "pass")]
+)
+def test_an_interval_of_few_images_passes_no_gate(
+    images: int, low: float, status: str, certificate: Certificate
+) -> None:
+    """As parity's own verdict: fewer than five images that are not equal decide nothing."""
+    few = replace(parity(low, 0.0), images=images)
+    (gate,) = judge(Gates(max_miou_drop=0.1), certificate, [few], overhead(None, None))
+    assert gate.status == status
+    assert ("of 4 images: 5 at least decide" in gate.found) == (status == "inconclusive")
+
+
 def test_level0_satisfies_the_overhead_gate(certificate: Certificate) -> None:
     (gate,) = judge(Gates(max_overhead=0.0), certificate, [], overhead(0.5, 1.5))
     assert gate.status == "pass"
