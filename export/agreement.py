@@ -123,7 +123,7 @@ def _tiled(image_HWC: Pixels, size: tuple[int, int, int]) -> Pixels:
 
 def _compare(sessions: _Sessions, network: PixelsToMask, name: str, images_BHWC: Pixels) -> _Found:
     images_BHWC = np.array(images_BHWC, order="C")  # torch takes writable arrays only
-    logits_BCHW = _torch_logits(network, name, images_BHWC)
+    logits_BCHW = torch_logits(network, name, images_BHWC)
     margin_BHW, mask_BHW = margin_of(logits_BCHW).numpy(), mask_of(logits_BCHW).numpy()
     outputs = [output.name for output in sessions.shipped.get_outputs()]
     shipped = dict(zip(outputs, _run(sessions.shipped, outputs, name, images_BHWC), strict=True))
@@ -141,7 +141,11 @@ def _compare(sessions: _Sessions, network: PixelsToMask, name: str, images_BHWC:
     )
 
 
-def _torch_logits(network: PixelsToMask, name: str, images_BHWC: Pixels) -> torch.Tensor:
+def torch_logits(network: PixelsToMask, name: str, images_BHWC: Pixels) -> torch.Tensor:
+    """The torch network's float logits [B, C, H, W] of images [B, H, W, 3]; `name` is what a message calls them.
+
+    Raises BadInput when the network does not take their size, or gives logits of another one.
+    """
     batch, height, width, _ = images_BHWC.shape
     try:
         with torch.inference_mode():

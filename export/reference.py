@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from hardedge.console import tracked
@@ -12,7 +11,8 @@ from hardedge.contracts import Reference, ReferenceImage
 from hardedge.data.folder import Dataset, Pixels
 from hardedge.data.palette import save_mask
 from hardedge.errors import BadInput, listed
-from hardedge.export.graph import PixelsToMask
+from hardedge.export.agreement import torch_logits
+from hardedge.export.graph import PixelsToMask, mask_of
 from hardedge.metrics import confusion_counts, score_of
 
 SPLIT = "test"
@@ -22,13 +22,14 @@ GOLDEN = 8
 def write_reference(network: PixelsToMask, dataset: Dataset, out: Path) -> Reference:
     """Runs the network over the test split, an image at a time; writes out/masks/ID.png and out/confusion.npz.
 
-    Raises BadInput for an image or label that cannot be used, and when no pixel of the split is labelled.
+    Raises BadInput for an image or label that cannot be used, when the network does not take an image's size, and when
+    no pixel of the split is labelled.
     """
     (out / "masks").mkdir(parents=True)
     images, counts = [], []
     for id in tracked(dataset.splits[SPLIT], "reference masks"):
         image_HWC, label_HW = dataset.pair(id)
-        mask_HW = mask_from(network, image_HWC)
+        mask_HW = mask_from(network, f"test image {id}", image_HWC)
         save_mask(mask_HW, dataset.task, out / "masks" / f"{id}.png")
         counts.append(confusion_counts(mask_HW, label_HW, dataset.task.num_classes, dataset.task.ignore_index))
         image_sha256, label_sha256 = dataset.fingerprint(id)
@@ -42,10 +43,9 @@ def write_reference(network: PixelsToMask, dataset: Dataset, out: Path) -> Refer
     return Reference(split=SPLIT, images=tuple(images), score=score_of(counts_NCC.sum(0), dataset.task))
 
 
-def mask_from(network: PixelsToMask, image_HWC: Pixels) -> Pixels:
-    """The torch network's mask of one image, uint8 [H, W]."""
-    with torch.inference_mode():
-        mask_HW: Pixels = network(torch.from_numpy(image_HWC.copy())[None])[0].numpy()
+def mask_from(network: PixelsToMask, name: str, image_HWC: Pixels) -> Pixels:
+    """The torch network's mask of one image, uint8 [H, W]; raises BadInput when it does not take the image's size."""
+    mask_HW: Pixels = mask_of(torch_logits(network, name, image_HWC.copy()[None]))[0].numpy()
     return mask_HW
 
 

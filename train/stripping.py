@@ -69,7 +69,7 @@ def strip(
     kept, removed = dropped(source.tensors, drop, weights)
     spec = NetworkSpec(name=network, num_classes=dataset.task.num_classes)
     training = attach(build_network(spec), spec, ())
-    load_strictly(training.model, _without(kept, prefix), f"{weights}, after --drop,", network)
+    load_strictly(training.model, _without(kept, prefix, weights), f"{weights}, after --drop,", network)
     training.to("cuda" if torch.cuda.is_available() else "cpu")
     with disk_errors(), staged(out, force=force) as directory:
         score = validate(training.model, dataset)
@@ -123,7 +123,16 @@ def dropped(
     return kept, tuple(removed)
 
 
-def _without(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _without(tensors: Mapping[str, Tensor], prefix: str, source: Path) -> dict[str, Tensor]:
+    """The tensors under the network's own names; raises BadInput with every name that the prefix does not begin."""
+    others = [name for name in tensors if not name.startswith(prefix)]
+    if others:
+        more = [f"and {len(others) - SHOWN} more"] if len(others) > SHOWN else []
+        raise listed(
+            f"--prefix {prefix}: {len(others)} of {len(tensors)} names in {source} do not begin with it",
+            others[:SHOWN] + more,
+            "Correct it, or --drop what was for training.",
+        )
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
 

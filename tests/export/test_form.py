@@ -10,14 +10,16 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from hardedge.cli import exporting
 from hardedge.contracts import Bundle, Normalisation, Profile, load
-from hardedge.data.folder import read_mask
-from hardedge.deploy.engines import build
+from hardedge.data.folder import open_dataset, read_mask
+from hardedge.deploy.engines import build, rtx_digests
 from hardedge.deploy.gates import Gates
 from hardedge.deploy.predict import predict
 from hardedge.deploy.verify import verify
@@ -28,7 +30,9 @@ from hardedge.export.arms import Arm
 from hardedge.export.export import export
 from hardedge.export.form import OPSETS, Form, form_of
 from hardedge.export.graph import AtNetworkSize, PixelsToMask, form_in, onnx_from_network, shipped
+from hardedge.export.reference import write_reference
 from hardedge.export.sessions import session_of
+from hardedge.onnx_files import write_onnx
 
 RANGE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(4, 256, 256))
 
@@ -135,6 +139,31 @@ def test_a_network_of_even_sizes_is_refused_for_a_range_and_ships_at_sizes_that_
         assert 0 < found.logit_difference < found.margin_tolerance
 
 
+class Picky(Small):
+    """Looks at sizes in eager mode alone, as segmentation-models-pytorch does: tracing does not see it."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        if not torch.compiler.is_exporting() and images_BCHW.shape[-1] % 32:
+            raise ValueError("a width of multiples of 32 only")
+        return super().forward(images_BCHW)
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [(Halving(), r"its logits are \[1, 5, 66, 98\]"), (Picky(), "ValueError: a width of multiples of 32 only")],
+)
+def test_a_test_image_of_a_size_that_the_network_does_not_take_is_named(
+    network: nn.Module, said: str, make_tiny_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    dataset = open_dataset(make_tiny_dataset(tmp_path / "odd"))
+    first = dataset.splits["test"][0]
+    for path in (dataset.image_path(first), dataset.mask_path(first)):
+        with Image.open(path) as image:
+            image.resize((97, 65), Image.Resampling.NEAREST).save(path)
+    with pytest.raises(BadInput, match=rf"does not take test image {first}, 1x65x97 .*{said}\n.*--network-size"):
+        write_reference(PixelsToMask(network, Normalisation()).eval(), dataset, tmp_path / "reference")
+
+
 @pytest.mark.parametrize("opset", OPSETS)
 def test_every_opset_gives_torchs_masks(opset: int) -> None:
     form = Form(profiles=(RANGE,), outputs=("mask", "margin"), opset=opset)
@@ -142,6 +171,17 @@ def test_every_opset_gives_torchs_masks(opset: int) -> None:
     assert [entry.version for entry in model.opset_import if entry.domain == ""] == [opset]
     found = require_agreement(model, network, {"image": images(1, 64, 96)[0]}, form)
     assert 0 < found.logit_difference < found.margin_tolerance
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx comes with hardedge[export] on x86-64")
+@pytest.mark.parametrize("opset", OPSETS)
+def test_every_opset_is_built_by_tensorrt_rtx(opset: int, tmp_path: Path) -> None:
+    """With every part that the frontends add: casts, a resize to a network size and back, TopK, ArgMax."""
+    form = Form(profiles=(RANGE,), outputs=("mask", "margin", "logits"), network_size=(48, 80), opset=opset)
+    write_onnx(made(Small(), form)[1], tmp_path / "model.onnx")
+    digests = rtx_digests(tmp_path / "model.onnx", ["tensorrt-rtx:sm86"], form.profiles)
+    assert [len(digest) for digest in digests.values()] == [64]
 
 
 @pytest.mark.parametrize(
@@ -205,6 +245,16 @@ def test_the_bundle_tells_its_form(formed: Path) -> None:
     assert json.loads(facts["normalisation"])["std"] == [0.229, 0.224, 0.225]
     assert facts["input"].startswith("float32 [B, 3, H, W]: RGB in 0..1")
     assert form_in(onnx.load(formed / "model.onnx"), "model.onnx") == FORMED
+
+
+def test_the_command_names_every_file_that_it_wrote(
+    formed: Path, checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = load(Bundle, formed)
+    monkeypatch.setattr("hardedge.export.export.export", lambda *_, **__: manifest)
+    arguments = [str(checkpoint), "--data", str(data), "--out", str(tmp_path / "out"), "--frontend", "tensor"]
+    done = CliRunner().invoke(exporting.export, arguments, catch_exceptions=False)
+    assert done.output.rstrip().endswith("%, model.onnx, model.tensor.onnx")
 
 
 def test_the_pixels_graph_is_torchvisions_normalisation_the_tensor_graph_and_an_argmax(formed: Path) -> None:

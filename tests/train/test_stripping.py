@@ -108,6 +108,25 @@ def test_what_does_not_fit_is_named_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_prefix_is_taken_off_and_must_stand_before_every_name(
+    released: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    """A file with the averaged weights beside the last ones must not become a mixture of both."""
+    theirs = torch.load(released, weights_only=True)["state_dict"]
+    plain = {name: value for name, value in theirs.items() if name.startswith(("backbone", "decode_head"))}
+    torch.save({f"module.{name}": value for name, value in plain.items()}, tmp_path / "wrapped.pth")
+    strip(tmp_path / "wrapped.pth", "released_layout:Plain", tiny_dataset, tmp_path / "out", prefix="module.")
+    ours = load_file(tmp_path / "out/weights.safetensors")
+    assert set(ours) == set(plain)
+    assert all(torch.equal(ours[name], plain[name]) for name in ours)
+    first = next(iter(plain))
+    both = {f"module.{name}": value for name, value in plain.items()} | {first: torch.zeros(1)}
+    torch.save(both, tmp_path / "both.pth")
+    with pytest.raises(BadInput, match=rf"1 of {len(both)} names in .*both.pth do not begin with it:\n  {first}"):
+        strip(tmp_path / "both.pth", "released_layout:Plain", tiny_dataset, tmp_path / "again", prefix="module.")
+    assert not (tmp_path / "again").exists()
+
+
 def test_the_command_lists_what_it_removed(
     hardedge: Program, released: Path, tiny_dataset: Path, tmp_path: Path
 ) -> None:

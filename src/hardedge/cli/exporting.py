@@ -140,7 +140,8 @@ def export(
         force=force,
         keep_failed=keep_failed,
     )
-    line = f"{out}: test mIoU {bundle.reference.score.miou:.2f} %, {len(bundle.models)} ONNX file(s)"
+    files = [*(model.path for model in bundle.models), *([bundle.tensor.path] if bundle.tensor else [])]
+    line = f"{out}: test mIoU {bundle.reference.score.miou:.2f} %, {', '.join(files)}"
     print_result(bundle, f"{described(bundle)}\n{line}" if wanted.converted else line, as_json)
 
 
