@@ -117,10 +117,20 @@ def header_faults(image: Image, profiles: tuple[Profile, ...]) -> list[str]:
     faults = []
     if image.mode not in MODES:
         faults.append(f"mode {image.mode}, expected 8 bits per channel")
+    elif is_deep(image):
+        faults.append(f"mode {image.mode} of 16 bits per channel, expected 8")
     if fitting(profiles, (1, image.height, image.width)) is None:
         known = profiles_in_words(profiles)
         faults.append(f"1x{image.height}x{image.width}, but the bundle's profiles hold: {known}")
     return faults
+
+
+def is_deep(image: Image) -> bool:
+    """Whether a file, not yet decoded, has colours of 16 bits: Pillow has no mode for them and keeps the upper 8."""
+    # a tile ends with its decoder's arguments: the form of the bytes in the file (RGB;16B), alone or as the first
+    tiles = getattr(image, "tile", ())  # of opened files, not of Image
+    forms = (tile[3] if isinstance(tile[3], str) else next(iter(tile[3] or ()), "") for tile in tiles)
+    return any(";16" in str(form) for form in forms)
 
 
 def is_rotated(image: Image) -> bool:

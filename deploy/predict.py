@@ -87,14 +87,15 @@ def predict(
     if trust:
         trust.require(bundle, source)
     found = usable_inputs(inputs, source.profiles)
-    began, done = time.perf_counter(), 0
+    done = 0
     with closing(_segmenter(bundle, source, engine, target, trust)) as segmenter, _kept(out, force) as partial:
         job = Job(segmenter, source.task, partial, video)
+        began = time.perf_counter()
         for _ in tracked(all_segmented(job, found), "segmenting", found.expected or None):
             done += 1
         if job.faults and not done:
             raise _unreadable(job.faults, "nothing was written")
-    seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began
     note(f"{done} images in {seconds:.1f} s: {done / seconds:.1f} images/s, decoding and writing included")
     if job.faults:
         raise _unreadable(job.faults, f"the other {done} are in {out}")

@@ -5,8 +5,10 @@ import functools
 import os
 import re
 import resource
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,6 +150,41 @@ def test_every_unusable_image_is_named_before_any_work(bundle: Path, tmp_path: P
     assert "large.png: 1x64x257, but" in message
     assert "text.jpg: not an image in a known format" in message
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("name", "kind", "channels"), [("png", 2, 3), ("png", 6, 4), ("png", 4, 2), ("tif", 0, 3)])
+def test_sixteen_bits_of_colour_are_refused(bundle: Path, tmp_path: Path, name: str, kind: int, channels: int) -> None:
+    """Pillow opens them as RGB and keeps the upper 8 bits: 12 bits of a camera would be nearly black."""
+    values = np.random.default_rng(0).integers(0, 4096, (48, 64, channels)).astype(">u2")
+    deep = tmp_path / f"deep.{name}"
+    deep.write_bytes(deep_png(values, kind) if name == "png" else deep_tiff(values))
+    with Image.open(deep) as opened:
+        assert opened.mode in ("RGB", "RGBA", "LA")
+    with pytest.raises(BadInput, match=rf"deep\.{name}: mode \w+ of 16 bits per channel, expected 8"):
+        predict(bundle, [deep], tmp_path / "out")
+
+
+def deep_png(values_HWC: np.ndarray, kind: int) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow cannot write."""
+    height, width = values_HWC.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in values_HWC)
+    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+def deep_tiff(values_HWC: np.ndarray) -> bytes:
+    """An uncompressed TIFF of 16 bits a channel in one strip: its pixels, then the three depths, then the tags."""
+    height, width = values_HWC.shape[:2]
+    pixels_at, depths_at = 8, 8 + values_HWC.nbytes
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, depths_at), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [(273, 4, 1, pixels_at), (277, 3, 1, 3), (278, 4, 1, height), (279, 4, 1, values_HWC.nbytes)]
+    listed = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = b"II*\0" + struct.pack("<I", depths_at + 6)
+    depths = struct.pack("<HHH", 16, 16, 16)
+    return head + values_HWC.astype("<u2").tobytes() + depths + struct.pack("<H", len(tags)) + listed + bytes(4)
 
 
 def test_a_folder_that_is_wrong_as_a_whole_is_told_briefly(bundle: Path, tmp_path: Path) -> None:
