@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -131,11 +132,13 @@ class VideoWriter:
             self._masks.add(frame, mask_HW)
 
     def close(self) -> None:
-        """Finishes the files; what was written before a failure can be played."""
-        if self._masks:
-            self._masks.close()
-        if self._overlay:
-            self._overlay.close()
+        """Finishes the files, each whatever becomes of the other; what was written before a failure can be played."""
+        try:
+            if self._masks:
+                self._masks.close()
+        finally:
+            if self._overlay:
+                self._overlay.close()
 
 
 class FrameMasks:
@@ -167,6 +170,7 @@ class OverlayVideo:
         self._container: Any = None
         self._stream: Any = None
         self._last = -1
+        self._failed = False
 
     def add(self, frame: Frame, picture_HWC: Pixels) -> None:
         upright_HWC = np.rot90(picture_HWC, frame.rotation // 90 % 4)
@@ -180,14 +184,18 @@ class OverlayVideo:
         self._mux(picture)
 
     def close(self) -> None:
+        """Finishes the file; after a failed write it stays as it is, and no second failure hides the first."""
         if self._container is None:
             return
+        again = (_av().error.FFmpegError, OSError) if self._failed else ()
         try:
-            self._mux(None)
-            self._container.close()
+            with suppress(*again):
+                self._mux(None)
+                self._container.close()
         finally:
-            self._file.close()
             self._container = None
+            with suppress(*again):
+                self._file.close()
 
     def _open(self, shape: Sequence[int], base: Fraction) -> None:
         av = _av()
@@ -201,8 +209,12 @@ class OverlayVideo:
         self._stream.codec_context.time_base = base
 
     def _mux(self, picture: Any) -> None:
-        for packet in self._stream.encode(picture):
-            self._container.mux(packet)
+        try:
+            for packet in self._stream.encode(picture):
+                self._container.mux(packet)
+        except BaseException:
+            self._failed = True
+            raise
 
 
 def mask_png(mask_HW: Pixels, task: Task) -> bytes:

@@ -17,7 +17,7 @@ import pytest
 from hardedge.contracts import Bundle, load
 from hardedge.data.folder import read_mask
 from hardedge.deploy.predict import predict
-from hardedge.deploy.video import Video, open_video
+from hardedge.deploy.video import FrameMasks, Video, open_video
 from hardedge.errors import BadInput, MissingHere
 
 av: Any = pytest.importorskip("av", reason="comes with hardedge[video]")
@@ -232,6 +232,22 @@ def test_a_full_disk_leaves_a_video_that_plays(shared_bundle: Path, tmp_path: Pa
         except av.error.FFmpegError:
             pass  # the fragment that the disk cut
     assert 25 <= played < 300
+
+
+def test_an_overlay_plays_though_the_masks_could_not_be_finished(
+    shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = FrameMasks.close
+
+    def full(masks: FrameMasks) -> None:
+        finish(masks)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FrameMasks, "close", full)
+    source = write_video(tmp_path / "drive.mp4", count=12)
+    with pytest.raises(OSError, match="No space left"):
+        predict(shared_bundle, [source], tmp_path / "out", video="both")
+    assert len(decoded(tmp_path / "out/overlays/drive.mp4")) == 12
 
 
 def test_without_the_extra_the_command_is_told(
