@@ -27,7 +27,8 @@ class Execution:
     """
 
     def __init__(self, engine: Any, builder: str) -> None:
-        self._engine, self._cuda = engine, cuda_runtime()
+        self._engine: Any = engine
+        self._cuda = cuda_runtime()
         tensors = tensors_of(engine, builder)
         if tensors.get("image") != (True, "UINT8") or tensors.get("mask") != (False, "UINT8"):
             found = {name: kind for name, (_, kind) in tensors.items()}
@@ -74,9 +75,11 @@ class Execution:
         return self._alone is not None and self._alone.graph is not None
 
     def close(self) -> None:
+        """Frees the buffers and gives the engine up: its weights are freed with the last context of an open stream."""
         if self._alone is not None:
             self._alone.close()
             self._alone = None
+        self._engine = None
 
     def _slot(self) -> Slot:
         if self._alone is None:

@@ -137,8 +137,11 @@ class TensorRTRunner:
             return self._execution.masks(images_BHWC)
 
     def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
-        with self._told("the images do not run", _WITHIN):
-            yield from self._execution.stream(batches)
+        try:
+            with self._told("the images do not run", _WITHIN):
+                yield from self._execution.stream(_of_the_caller(batches))
+        except _CallersError as failed:
+            raise failed.error from failed.error.__cause__
 
     def parts(self, images_BHWC: Pixels) -> Parts:
         with self._told(f"images of {_shape(images_BHWC)} do not run", _WITHIN):
@@ -146,6 +149,7 @@ class TensorRTRunner:
 
     def close(self) -> None:
         self._execution.close()
+        self._engine = None
 
     @contextmanager
     def _told(self, problem: str, cure: str) -> Iterator[None]:
@@ -156,6 +160,20 @@ class TensorRTRunner:
         except TENSORRT_FAILURES as error:
             reasons = "; ".join(dict.fromkeys((*self._errors, str(error))))
             raise MissingHere(f"{problem} ({reasons}). {cure}") from error
+
+
+class _CallersError(Exception):
+    """What the caller's own batches raised: no failure of TensorRT, and told as it is."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _of_the_caller(batches: Iterable[Pixels]) -> Iterator[Pixels]:
+    try:
+        yield from batches
+    except TENSORRT_FAILURES as error:
+        raise _CallersError(error) from error
 
 
 def open_runner(engine: Path, trust: Trust | None = None) -> Runner:

@@ -27,7 +27,7 @@ class Segmenter:
     """
 
     def __init__(self, runner: Runner, target: str, profiles: tuple[Profile, ...], task: Task | None) -> None:
-        self._runner = runner
+        self._runner, self._closed = runner, False
         self.target, self.profiles, self.task = target, profiles, task
 
     @classmethod
@@ -60,6 +60,8 @@ class Segmenter:
         return self._runner.stream(map(self._checked, batches))
 
     def close(self) -> None:
+        """Frees what the network holds; it takes no images any more."""
+        self._closed = True
         self._runner.close()
 
     def __enter__(self) -> Segmenter:
@@ -71,6 +73,8 @@ class Segmenter:
         self.close()
 
     def _checked(self, images_BHWC: Pixels) -> Pixels:
+        if self._closed:
+            raise BadInput(f"this Segmenter ({self.target}) was closed. Load it again.")
         shape = images_BHWC.shape
         if images_BHWC.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
             found = f"{images_BHWC.dtype} {list(shape)}"

@@ -1,11 +1,13 @@
 """TensorRT's runtime against a planted GPU: the masks, the order of the calls, and that every name is a real one."""
 
 import ast
+import gc
 import importlib.util
 import json
 import re
 import subprocess
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +133,37 @@ def test_a_stream_that_is_given_up_leaves_the_runner_whole(monkeypatch: pytest.M
     assert (gpu.memory, gpu.queues) == ({}, {})
     assert np.array_equal(runner.masks(images(9)), images(9).argmax(-1))
     assert [mask.shape for mask in runner.stream([images(1), images(2)])] == [(1, 48, 64)] * 2
+    runner.close()
+
+
+@pytest.mark.parametrize("error", [ValueError("the caller's"), OSError(5, "Input/output error"), RuntimeError("own")])
+def test_what_the_callers_batches_raise_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    gpu = planted.plant(monkeypatch, SMALL)
+    runner = opened()
+
+    def batches() -> Iterator[np.ndarray]:
+        yield from (images(seed) for seed in range(3))
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        list(runner.stream(batches()))
+    assert caught.value is error
+    assert (gpu.memory, gpu.queues) == ({}, {})
+    gpu.fails = "cudaStreamSynchronize"
+    with pytest.raises(MissingHere, match="the images do not run"):
+        list(runner.stream([images(0)]))
+
+
+def test_a_closed_runner_holds_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT keeps a network's weights on the GPU for as long as somebody holds its engine."""
+    planted.plant(monkeypatch, SMALL)
+    runner = opened()
+    runner.masks(images(0))
+    engine = weakref.ref(runner._engine)
+    assert engine() is not None
+    runner.close()
+    gc.collect()
+    assert engine() is None
     runner.close()
 
 

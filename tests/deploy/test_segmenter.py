@@ -74,6 +74,16 @@ def test_what_does_not_fit_is_refused(segmenter: Segmenter, wrong: np.ndarray, s
         list(segmenter.stream([wrong]))
 
 
+def test_a_closed_one_says_so(shared_bundle: Path) -> None:
+    with Segmenter.load(shared_bundle) as loaded:
+        loaded(images(0))
+    with pytest.raises(BadInput, match=r"this Segmenter \(onnxruntime:cpu\) was closed"):
+        loaded(images(0))
+    with pytest.raises(BadInput, match="was closed"):
+        list(loaded.stream([images(0)]))
+    loaded.close()
+
+
 def test_targets_that_do_not_fit_are_refused(shared_bundle: Path, shared_engine: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="a bundle is run by onnxruntime, not by tensorrt"):
         Segmenter.load(shared_bundle, "tensorrt")
