@@ -137,15 +137,22 @@ def write_keys(path: Path) -> Path:
     there = [str(each) for each in (path, public) if each.exists()]
     if there:
         raise BadInput(f"{' and '.join(there)} exists, and a key is never replaced. Give another name.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BadInput(f"{path.parent} is no folder: no key can be written into it. Give another name.") from None
     key = Ed25519PrivateKey.generate()
     secret = key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, forms.NoEncryption())
     # created with its mode: not readable by others for a moment
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
     shown = key.public_key().public_bytes(forms.Encoding.PEM, forms.PublicFormat.SubjectPublicKeyInfo)
-    write_atomically(public, shown)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secret)
+        write_atomically(public, shown)
+    except BaseException:
+        path.unlink()  # half a pair would be in the way of the next one
+        raise
     return public
 
 

@@ -179,6 +179,22 @@ def test_keys_are_private_and_never_replaced(keys: Path) -> None:
     assert (keys / "maker").read_bytes() == before
 
 
+def test_where_no_key_can_be_written_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="file is no folder"):
+        write_keys(tmp_path / "file" / "maker")
+    with pytest.raises(BadInput, match="maker is no folder|file/x is no folder"):
+        write_keys(tmp_path / "file" / "x" / "maker")
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hardedge.deploy.signing.write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_keys(tmp_path / "maker")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [(None, "cannot be read"), (b"", "no public key"), (b"\x00" * 200, "no public key"), ("maker", "is a private key")],
