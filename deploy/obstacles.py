@@ -213,7 +213,15 @@ def capability_findings(machine: MachineDescription, engine: Engine | None) -> l
         found = f"the engine was built for {wanted}, this GPU is {sm}"
         cure = f"{_BUILD} {_target_for(sm)}"
         return [Finding(topic="compute capability", status="obstacle", found=found, cure=cure)]
-    return [Finding(topic="compute capability", status="ok", found=here)]
+    return [Finding(topic="compute capability", status="ok", found=here), *_built_elsewhere(engine)]
+
+
+def _built_elsewhere(engine: Engine | None) -> list[Finding]:
+    """What cannot be known of TensorRT's own plans: the target does not name the GPU, nor does the manifest."""
+    if engine is None or engine.target != "tensorrt" or engine.options.hardware_compatible:
+        return []
+    found = "the engine does not say on which GPU it was built, and TensorRT loads it on the same capability alone"
+    return [Finding(topic="compute capability", status="note", found=found, cure=f"{_BUILD} tensorrt")]
 
 
 def _target_for(sm: str) -> str:
@@ -238,6 +246,8 @@ def onnxruntime_findings(machine: MachineDescription, engine: Engine | None) -> 
     found = f"onnxruntime {imported.version}: {'CPU and CUDA' if cuda else 'CPU'}"
     if engine is not None and engine.target in ("onnxruntime:cuda", "onnxruntime:tensorrt") and not cuda:
         cure = f"pip uninstall -y {' '.join(there) or 'onnxruntime'} && pip install onnxruntime-gpu"
+        if _jetpack(machine) == "6":  # PyPI has no onnxruntime-gpu for its Python and CUDA; its own TensorRT is there
+            cure = f"{_BUILD} tensorrt"
         return [Finding(topic="onnxruntime", status="obstacle", found=f"{found}; the engine needs CUDA", cure=cure)]
     return [Finding(topic="onnxruntime", status="ok", found=found)]
 

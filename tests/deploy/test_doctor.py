@@ -116,7 +116,8 @@ BUILD = "hardedge deploy BUNDLE --data DATA --out DIR --target"
         (
             "orin_jetpack6",
             engine("onnxruntime:cuda"),
-            [("onnxruntime", "pip uninstall -y onnxruntime && pip install onnxruntime-gpu")],
+            # no onnxruntime-gpu on PyPI for JetPack 6: uninstalling the other would leave none
+            [("onnxruntime", f"{BUILD} tensorrt")],
         ),
         (
             "h100",
@@ -131,6 +132,14 @@ BUILD = "hardedge deploy BUNDLE --data DATA --out DIR --target"
 )
 def test_what_an_engine_needs(name: str, wanted: Engine, expected: list[tuple[str, str]]) -> None:
     assert sorted(obstacles(name, wanted)) == sorted(expected)
+
+
+def test_an_engine_without_its_gpus_name_is_noted_unless_every_gpu_runs_it() -> None:
+    said = [each.found for each in diagnose(machine("t4"), engine("tensorrt")).findings if each.status == "note"]
+    assert any("does not say on which GPU it was built" in found for found in said)
+    compatible = dataclasses.replace(engine("tensorrt"), options=BuildOptions(hardware_compatible=True))
+    for other in (compatible, engine("onnxruntime:cuda"), engine("tensorrt-rtx:sm75"), None):
+        assert not any("on which GPU" in each.found for each in diagnose(machine("t4"), other).findings)
 
 
 def test_the_text_names_found_and_cure_and_ends_with_the_count() -> None:
