@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -813,13 +814,24 @@ def read_json(kind: type[T], path: Path) -> T:
 
 def parse_json(kind: type[T], content: bytes, name: str) -> T:
     """As read_json, from bytes; `name` is what the messages call them."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_json(content, strict=True)
+        found: T = _adapter(kind).validate_json(content, strict=True)
     except ValidationError as error:
         faults = [f"{_key(fault['loc'])}: {fault['msg']}, got {_short(fault['input'])}" for fault in error.errors()]
-    raise listed(f"{name} is not a valid {kind.__name__.lower()}", faults, "Make it again with this version.")
+        raise listed(
+            f"{name} is not a valid {kind.__name__.lower()}", faults, "Make it again with this version."
+        ) from None
+    return found
+
+
+@functools.cache
+def _adapter(kind: type) -> Any:
+    """pydantic's reader of a contract, which takes some 20 ms to make."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def _key(location: tuple[int | str, ...]) -> str:
@@ -834,9 +846,8 @@ def _short(value: Any) -> str:
 
 def json_schema(kind: type) -> dict[str, Json]:
     """The JSON Schema of a contract."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind).json_schema()
+    schema: dict[str, Json] = _adapter(kind).json_schema()
+    return schema
 
 
 def seal(directory: Path, manifest: M) -> M:
