@@ -8,10 +8,11 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.utils import Extractor
 
+from hardedge.artefact import disk_errors, require_free
 from hardedge.canonical import every_node, node_multiply_adds
 from hardedge.contracts import Contract
 from hardedge.errors import BadInput, listed
-from hardedge.onnx_files import write_onnx
+from hardedge.onnx_files import is_large, write_onnx
 
 SHOWN = 8
 _OTHER_OPERATORS = (
@@ -43,19 +44,20 @@ def keep_outputs(source: Path, names: tuple[str, ...], out: Path, size: tuple[in
 
     Without names the graph must have one output. Raises BadInput when the file is not valid ONNX, has no such output,
     or has several and none is named, with those there are; when what is kept has operators that ONNX does not have, or
-    does not run at `size`; and when `out` exists.
+    does not run at `size`; for weights above 2 GiB; and when `out` exists. MissingHere when the disk is full.
     """
-    if out.exists():
-        raise BadInput(f"{out} exists. Give another --out.")
+    require_free(out, None)
     model = _read(source)
-    kept = names or _only_output(model, source)
+    kept = tuple(dict.fromkeys(names)) or _only_output(model, source)
     there = [value.name for value in model.graph.output]
     unknown = [name for name in kept if name not in there]
     if unknown:
         raise BadInput(f"{source} has no output {', '.join(unknown)}. It has: {_listing(model)}.")
     cut = _cut(model, kept, source)
     removed = _difference(model, cut, kept, size)
-    write_onnx(cut, out)
+    with disk_errors():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_onnx(cut, out)
     return removed
 
 
@@ -88,6 +90,11 @@ def _cut(model: onnx.ModelProto, outputs: tuple[str, ...], source: Path) -> onnx
     inputs = [value.name for value in model.graph.input if value.name not in weights]
     cut: onnx.ModelProto = Extractor(model).extract_model(inputs, list(outputs))
     cut.metadata_props.extend(model.metadata_props)
+    if is_large(cut):
+        raise BadInput(
+            f"what is kept of {source} has weights above 2 GiB, which onnx's checker does not take in one piece. "
+            "Leave the other outputs out where the file is made."
+        )
     unknown = unknown_operators(cut)
     if unknown:
         raise listed(f"{source} has operators that ONNX does not have", unknown[:SHOWN], _OTHER_OPERATORS)

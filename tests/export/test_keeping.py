@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from hardedge import onnx_files
 from hardedge.errors import BadInput
 from hardedge.export.keeping import described, keep_outputs
 
@@ -64,6 +65,25 @@ def test_outputs_that_are_not_there_and_none_of_several_are_refused(theirs: Path
         keep_outputs(theirs, (), tmp_path / "plain.onnx", SIZE)
     theirs.write_bytes(b"\x08 no")
     with pytest.raises(BadInput, match="is not a valid ONNX file"):
+        keep_outputs(theirs, ("logits",), tmp_path / "plain.onnx", SIZE)
+    assert not (tmp_path / "plain.onnx").exists()
+
+
+def test_folders_are_made_an_output_named_twice_is_one_and_no_file_is_replaced(theirs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder" / "plain.onnx"
+    assert keep_outputs(theirs, ("logits", "logits"), out, SIZE).outputs == ("logits",)
+    assert [value.name for value in onnx.load(out).graph.output] == ["logits"]
+    with pytest.raises(BadInput, match=r"plain\.onnx exists\. Remove it first"):
+        keep_outputs(theirs, ("logits",), out, SIZE)
+    with pytest.raises(BadInput, match=r"theirs\.onnx is a file: nothing can be written below it"):
+        keep_outputs(theirs, ("logits",), theirs / "plain.onnx", SIZE)
+
+
+def test_weights_that_onnx_cannot_check_are_refused(
+    theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_files, "LARGEST", 100)
+    with pytest.raises(BadInput, match=r"what is kept of .*theirs\.onnx has weights above 2 GiB"):
         keep_outputs(theirs, ("logits",), tmp_path / "plain.onnx", SIZE)
     assert not (tmp_path / "plain.onnx").exists()
 
