@@ -5,8 +5,9 @@ A diagnosis is a pure function of a machine's description, so it is tested on ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from hardedge.contracts import Bundle, Contract, Engine, load
 from hardedge.deploy.description import MachineDescription
@@ -19,7 +20,18 @@ from hardedge.deploy.obstacles import (
     onnxruntime_findings,
     tensorrt_findings,
 )
+from hardedge.deploy.targets import parse_target
 from hardedge.errors import BadInput
+
+_TENSORRT: Final = {"tensorrt", "tensorrt-rtx", "cuda-python", "compute capability"}
+# what an engine of that target, or of all of that backend's, runs without
+UNCONCERNED: Final = {
+    "onnxruntime:cpu": {"gpu", "driver", "jetpack", "cuda", *_TENSORRT},
+    "onnxruntime:cuda": _TENSORRT,
+    "onnxruntime:tensorrt": {"tensorrt-rtx", "cuda-python"},
+    "tensorrt": {"tensorrt-rtx"},
+    "tensorrt-rtx": {"tensorrt"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +57,16 @@ def diagnose(machine: MachineDescription, engine: Engine | None = None) -> Diagn
         *onnxruntime_findings(machine, engine),
         *extra_findings(machine),
     ]
-    return Diagnosis(engine=engine.target if engine else None, findings=tuple(findings), machine=machine)
+    told = tuple(_for_engine(finding, engine) for finding in findings)
+    return Diagnosis(engine=engine.target if engine else None, findings=told, machine=machine)
+
+
+def _for_engine(finding: Finding, engine: Engine | None) -> Finding:
+    """An obstacle that keeps other engines from running, not this one, is a note."""
+    if engine is None or finding.status != "obstacle":
+        return finding
+    without = UNCONCERNED.get(engine.target) or UNCONCERNED[parse_target(engine.target).backend]
+    return replace(finding, status="note") if finding.topic in without else finding
 
 
 def engine_in(directory: Path | None) -> Engine | None:

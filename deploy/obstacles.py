@@ -127,7 +127,8 @@ def tensorrt_findings(machine: MachineDescription, engine: Engine | None) -> lis
         needed = engine is not None and parse_target(engine.target).backend == backend
         imported = machine.imports.get(module)
         if imported is None:
-            findings += _absent(machine, module, needed)
+            # onnxruntime's provider loads TensorRT's libraries
+            findings += _absent(machine, module, needed or _provides(module, engine))
         elif imported.error:
             cure = _cure_of_import(machine, module)
             found = f"{module} is installed and does not load: {imported.error}"
@@ -136,6 +137,10 @@ def tensorrt_findings(machine: MachineDescription, engine: Engine | None) -> lis
             findings.append(_version_finding(machine, backend, str(imported.version), engine if needed else None))
             findings += _bindings(machine, module, needed)
     return findings
+
+
+def _provides(module: str, engine: Engine | None) -> bool:
+    return module == "tensorrt" and engine is not None and engine.target == "onnxruntime:tensorrt"
 
 
 def _absent(machine: MachineDescription, module: str, needed: bool) -> list[Finding]:

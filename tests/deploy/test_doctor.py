@@ -24,6 +24,7 @@ from hardedge.errors import BadInput
 Program = Callable[..., subprocess.CompletedProcess[str]]
 MACHINES = {path.stem: path for path in sorted((Path(__file__).parent / "machines").glob("*.json"))}
 SIZE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
+ONE_ONNXRUNTIME = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
 DRIVER = "sudo apt-get install nvidia-driver-580 && sudo reboot"
 
 
@@ -68,7 +69,7 @@ def obstacles(name: str, wanted: Engine | None = None) -> list[tuple[str, str | 
         ("mismatch", [("driver", "sudo reboot")]),
         (
             "two_onnxruntimes",
-            [("onnxruntime", "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu")],
+            [("onnxruntime", ONE_ONNXRUNTIME)],
         ),
         (
             "orin_pip_tensorrt",
@@ -108,6 +109,14 @@ BUILD = "hardedge deploy BUNDLE --data DATA --out DIR --target"
         ("rtx4090", engine("tensorrt-rtx:sm86", "1.7.1.116"), [("compute capability", f"{BUILD} tensorrt-rtx:sm89")]),
         ("t4", engine("tensorrt-rtx:sm75", "1.7.1.116"), [("tensorrt-rtx", "pip install tensorrt_rtx")]),
         ("no_gpu", engine("onnxruntime:cpu"), []),
+        # what keeps TensorRT from running does not keep onnxruntime
+        ("h100", engine("onnxruntime:cpu"), []),
+        ("old_driver", engine("onnxruntime:cpu"), []),
+        ("mismatch", engine("onnxruntime:cpu"), []),
+        ("gtx1080", engine("onnxruntime:cuda"), []),
+        ("h100", engine("onnxruntime:tensorrt"), []),
+        ("old_driver", engine("onnxruntime:cuda"), [("cuda", DRIVER)]),
+        ("two_onnxruntimes", engine("onnxruntime:cpu"), [("onnxruntime", ONE_ONNXRUNTIME)]),
         (
             "no_gpu",
             engine("tensorrt"),
@@ -140,6 +149,14 @@ def test_an_engine_without_its_gpus_name_is_noted_unless_every_gpu_runs_it() -> 
     compatible = dataclasses.replace(engine("tensorrt"), options=BuildOptions(hardware_compatible=True))
     for other in (compatible, engine("onnxruntime:cuda"), engine("tensorrt-rtx:sm75"), None):
         assert not any("on which GPU" in each.found for each in diagnose(machine("t4"), other).findings)
+
+
+def test_tensorrt_inside_onnxruntime_needs_tensorrt() -> None:
+    t4 = machine("t4")
+    without = dataclasses.replace(t4, imports={"onnxruntime": t4.imports["onnxruntime"]})
+    found = diagnose(without, engine("onnxruntime:tensorrt")).obstacles
+    assert [(each.topic, each.cure) for each in found] == [("tensorrt", "pip install 'hardedge[tensorrt]'")]
+    assert not diagnose(without, engine("onnxruntime:cuda")).obstacles
 
 
 def test_the_text_names_found_and_cure_and_ends_with_the_count() -> None:
