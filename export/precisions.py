@@ -56,10 +56,14 @@ def write_precisions(
     with ThreadPoolExecutor(2) as pool:
         making = [pool.submit(write_precision, origin, precision, out, targets=targets) for precision in precisions]
         files = []
-        for precision, one in zip(precisions, making, strict=True):
-            with waiting(f"{precision}: conversion and engines"):
-                made = one.result()
-            files.append(_described(origin, precision, made, reference))
+        try:
+            for precision, one in zip(precisions, making, strict=True):
+                with waiting(f"{precision}: conversion and engines"):
+                    made = one.result()
+                files.append(_described(origin, precision, made, reference))
+        finally:
+            for one in making:  # after a failure those that wait are minutes for nothing
+                one.cancel()
     return tuple(files)
 
 

@@ -1,6 +1,8 @@
 """A conversion that TensorRT does not take: one message with the node, why, and what to do."""
 
+import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -8,12 +10,14 @@ import pytest
 from onnx import helper, numpy_helper
 
 from hardedge.contracts import EngineCheck, Profile
+from hardedge.data.folder import Dataset
 from hardedge.errors import BadInput
 from hardedge.export import precisions
 from hardedge.export.conversion import Converted, convert
 from hardedge.export.engine_checks import Refused
 from hardedge.export.kept import kept_nodes, unquantised_for
 from hardedge.export.legal import require_legal
+from hardedge.export.measured import Reference
 from hardedge.export.precisions import Origin
 
 PROFILE = Profile(min=(1, 64, 96), opt=(1, 64, 96), max=(1, 64, 96))
@@ -156,3 +160,23 @@ def test_what_model_optimizer_leaves_out_is_read_from_the_weights(
 ) -> None:
     node = helper.make_node(operator, ["x", "w"], ["y"])
     assert why in unquantised_for(node, {"w": dims}, precision)
+
+
+def test_after_a_failure_the_precisions_that_wait_are_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two are made at a time: the third may begin before the failure of the first is seen, the fourth never does."""
+    begun = []
+
+    def failing(_origin: Origin, precision: str, _out: Path, **_: object) -> None:
+        begun.append(precision)
+        if precision != "fp16":
+            time.sleep(1)  # until the failure is seen
+        raise BadInput(f"{precision}: no")
+
+    monkeypatch.setattr(precisions, "write_precision", failing)
+    source = Origin(fp32=tmp_path / "model.onnx", images=[], profiles=(PROFILE,), with_facts=lambda model: model)
+    reference = Reference(onnx.ModelProto(), (), cast(Dataset, None), tmp_path, ())
+    with pytest.raises(BadInput, match="fp16: no"):
+        precisions.write_precisions(source, ("fp16", "bf16", "int8", "fp8"), reference, tmp_path)
+    assert "fp8" not in begun
