@@ -816,8 +816,9 @@ def parse_json(kind: type[T], content: bytes, name: str) -> T:
     """As read_json, from bytes; `name` is what the messages call them."""
     from pydantic import ValidationError
 
+    hashable: Any = kind  # which mypy does not see of a type variable
     try:
-        found: T = _adapter(kind).validate_json(content, strict=True)
+        found: T = _adapter(hashable).validate_json(content, strict=True)
     except ValidationError as error:
         faults = [f"{_key(fault['loc'])}: {fault['msg']}, got {_short(fault['input'])}" for fault in error.errors()]
         raise listed(

@@ -41,12 +41,17 @@ def rtx_engine(tmp_path_factory: pytest.TempPathFactory, shared_bundle: Path) ->
 
 
 def damaged_copies(directory: Path, scratch: Path, damages: Iterator[tuple[str, Damage]]) -> Iterator[tuple[str, Path]]:
-    for number, (name, damage) in enumerate(damages):
-        copy = scratch / str(number) / directory.name
-        shutil.copytree(directory, copy, copy_function=os.link)  # a damage replaces files, never writes into them
+    """One copy, mended after each damage: to copy and remove a folder a thousand times takes a slow disk minutes."""
+    copy = scratch / directory.name
+    shutil.copytree(directory, copy, copy_function=os.link)  # a damage replaces files, never writes into them
+    files = [path.relative_to(directory) for path in directory.rglob("*") if path.is_file()]
+    for name, damage in damages:
         damage(copy)
         yield name, copy
-        shutil.rmtree(scratch / str(number))
+        for file in files:
+            if not (copy / file).exists() or not (copy / file).samefile(directory / file):
+                (copy / file).unlink(missing_ok=True)
+                os.link(directory / file, copy / file)
 
 
 def random_damages(directory: Path, each: int, seed: int) -> Iterator[tuple[str, Damage]]:
