@@ -243,6 +243,15 @@ def test_other_classes_are_refused_with_both_lists(
         export(checkpoint, other, tmp_path / "bundle")
 
 
+def test_data_of_one_class_is_refused(checkpoint: Path, make_tiny_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    """There is no second-best class, and no margin."""
+    other = make_tiny_dataset(tmp_path / "other")
+    classes = json.loads((other / "classes.json").read_text())
+    (other / "classes.json").write_text(json.dumps(classes | {"classes": classes["classes"][:1]}))
+    with pytest.raises(BadInput, match=r"classes\.json: needs 2 to 255 classes"):
+        export(checkpoint, other, tmp_path / "bundle")
+
+
 def test_other_images_are_refused(checkpoint: Path, make_tiny_dataset: Callable[..., Path], tmp_path: Path) -> None:
     other = make_tiny_dataset(tmp_path / "other", train=20)
     with pytest.raises(BadInput, match=r"trained on other data than .*\n  hardness/test/scene022.png: missing"):
