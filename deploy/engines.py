@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hardedge
 from hardedge.artefact import require_free, staged
-from hardedge.console import waiting
+from hardedge.console import note, waiting
 from hardedge.contracts import BuildOptions, Bundle, Engine, HealedNode, Profile, load, seal, sha256_of
 from hardedge.deploy.finite_files import finite_file
 from hardedge.deploy.healed_plans import compile_or_heal
@@ -53,6 +53,9 @@ def build_all(
     outs = {parse_target(name): out for name, out in directories.items()}
     for out in outs.values():
         require_free(out, force)
+    sessions = [str(target) for target in outs if target.backend == "onnxruntime"]
+    if sessions and order.options != BuildOptions():
+        note(f"{', '.join(sessions)}: built without the options, which are TensorRT's.")
     with _network(bundle, precision, order) as network:
         return _engines(network, outs, order, force)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from hardedge.contracts import Bundle, Engine, Profile, load, sha256_of
+from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, load, sha256_of
 from hardedge.deploy.engines import build, build_all, rtx_digests, rtx_plans
-from hardedge.deploy.plans import builder_errors
+from hardedge.deploy.plans import Order, builder_errors
 from hardedge.errors import BadInput, MissingHere
 
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
@@ -28,6 +28,15 @@ def test_an_onnxruntime_engine_is_the_onnx_file(shared_bundle: Path, tmp_path: P
     assert engine.files == {"model.onnx": bundle.files["model.onnx"]}
     assert (engine.made_from, engine.onnx_digest) == (bundle.digest, bundle.models[0].onnx_digest)
     assert engine.builder == "onnxruntime"
+
+
+def test_options_that_a_session_does_not_have_are_told(
+    shared_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    order = Order(BuildOptions(dla=0))
+    engine = build(shared_bundle, "onnxruntime:cpu", tmp_path / "engine", order=order)
+    assert engine.options == BuildOptions()
+    assert "onnxruntime:cpu: built without the options, which are TensorRT's" in capfd.readouterr().err
 
 
 @needs_rtx

@@ -81,11 +81,21 @@ def test_a_foreign_network_becomes_a_verified_engine(
     assert "no checkpoint" in (tmp_path / "out/report/report.html").read_text().lower()
     assert "no checkpoint" in (tmp_path / "out/report/junit.xml").read_text()
     assert report.audits[0].multiply_adds == {"fp32": 1.0}
-    again = hardedge("deploy", theirs, "--out", tmp_path / "again", *FLAGS, *arguments, "--require", "level0")
-    assert again.returncode == 1
-    assert "could not decide --require" in again.stderr
-    first, second = ((tmp_path / name / "bundle/model.onnx").read_bytes() for name in ("out", "again"))
-    assert first == second
+
+
+def test_what_a_gate_asks_of_a_network_without_a_checkpoint_fails(
+    shared_data: Path,
+    tmp_path: Path,
+    color_model: Callable[..., onnx.ModelProto],
+    hardedge: Callable[..., CompletedProcess[str]],
+) -> None:
+    onnx.save(color_model(COLORS), tmp_path / "theirs.onnx")
+    arguments = ("--data", shared_data, "--target", "onnxruntime:cpu", "--latency", "0s", "--require", "level0")
+    done = hardedge("deploy", tmp_path / "theirs.onnx", "--out", tmp_path / "out", *arguments)
+    assert done.returncode == 1
+    assert "could not decide --require" in done.stderr
+    again = bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "again", Given())
+    assert again.files["model.onnx"] == load(Bundle, tmp_path / "out/bundle").files["model.onnx"]
 
 
 @pytest.mark.parametrize(
