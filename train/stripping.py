@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from hardedge import __version__
 from hardedge.artefact import disk_errors, require_free, staged
-from hardedge.contracts import Checkpoint, Contract, NetworkSpec, seal, write_atomically
-from hardedge.data.folder import open_dataset
+from hardedge.contracts import Checkpoint, Contract, NetworkSpec, SegmentationScore, seal, write_atomically
+from hardedge.data.folder import Dataset, open_dataset
 from hardedge.errors import BadInput, listed
 from hardedge.models import build_network
 from hardedge.models.pretrained import weights_from_file
@@ -75,30 +75,36 @@ def strip(
         score = validate(training.model, dataset)
         _write(training, directory)
         write_hardness_maps(training, dataset, directory / "hardness")
-        manifest = Checkpoint(
-            schema_id=Checkpoint.SCHEMA,
-            hardedge=__version__,
-            made_from=None,
-            files={},
-            task=dataset.task,
-            network=spec,
-            normalisation=NORMALISATION,
-            recipe={},
-            inputs={"weights": source.digest},
-            loss="not known: trained elsewhere",
-            branches=(),
-            seed=0,
-            steps=0,
-            best_step=0,
-            validation=score,
-            batchnorm_reestimated=False,
-            hardness=hardness_source(training),
-            data=dataset.name,
-            data_digest=dataset.digest(),
-            torch=torch.__version__,
-            seconds=0.0,
-        )
+        manifest = _manifest(training, dataset, spec, source.digest, score)
         return Stripped(checkpoint=seal(directory, manifest), removed=removed)
+
+
+def _manifest(
+    training: Training, dataset: Dataset, spec: NetworkSpec, weights_digest: str, score: SegmentationScore
+) -> Checkpoint:
+    return Checkpoint(
+        schema_id=Checkpoint.SCHEMA,
+        hardedge=__version__,
+        made_from=None,
+        files={},
+        task=dataset.task,
+        network=spec,
+        normalisation=NORMALISATION,
+        recipe={},
+        inputs={"weights": weights_digest},
+        loss="not known: trained elsewhere",
+        branches=(),
+        seed=0,
+        steps=0,
+        best_step=0,
+        validation=score,
+        batchnorm_reestimated=False,
+        hardness=hardness_source(training),
+        data=dataset.name,
+        data_digest=dataset.digest(),
+        torch=torch.__version__,
+        seconds=0.0,
+    )
 
 
 def dropped(
