@@ -75,7 +75,8 @@ def test_names_that_lead_outside_are_refused(engine: Path) -> None:
 
 
 def _rehash(path: Path) -> None:
-    from hardedge.contracts import ZERO_DIGEST, _digest_of_manifest
+    from hardedge.contracts import ZERO_DIGEST
+    from hardedge.contracts.files import _digest_of_manifest
 
     content = path.read_bytes()
     old = json.loads(content)["digest"].encode()

@@ -1,0 +1,89 @@
+"""What every contract is, and the manifest at the head of every artefact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+Json: TypeAlias = object  # any JSON value
+Status = Literal["identical", "equivalent", "implied", "different", "inconclusive", "not run here"]
+Verdict = Literal["pass", "fail", "inconclusive"]
+HardnessSource = Literal["branch", "confidence", "none"]
+ZERO_DIGEST = "0" * 64
+
+
+class Contract:
+    """The base of what is read strictly: a key that the class does not have is an error."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # read by pydantic.TypeAdapter
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassInfo(Contract):
+    """One class: its name and its colour in pictures, RGB 0-255."""
+
+    name: str
+    color: tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Contract):
+    """What is segmented: the classes by index, and the label value of pixels that do not count."""
+
+    classes: tuple[ClassInfo, ...]
+    ignore_index: int
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation(Contract):
+    """Per-channel RGB mean and standard deviation of pixels in 0..1; ImageNet's by default."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec(Contract):
+    """A network by name (`hardedge.models`, or `package.module:function` of the user's own)."""
+
+    name: str
+    num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationScore(Contract):
+    """mIoU in percent over the classes present in the labels, and each class's IoU in percent (null: not present)."""
+
+    miou: float
+    per_class: dict[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Contract):
+    """The head of every artefact directory: schema id, files with their sha256, the parent's digest, its own digest.
+
+    `digest` is the sha256 of the manifest's own bytes with that field zeroed: integrity, not authenticity.
+    """
+
+    FILE: ClassVar[str]
+    SCHEMA: ClassVar[str]
+    MADE_BY: ClassVar[str]
+
+    schema_id: str
+    hardedge: str
+    made_from: str | None
+    files: dict[str, str]
+    digest: str = ZERO_DIGEST
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval(Contract):
+    """A bootstrap interval and its confidence in percent."""
+
+    low: float
+    high: float
+    confidence: float

@@ -1,0 +1,175 @@
+"""What was measured of engines: parity, latency, precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hardedge.contracts.base import Contract, Interval, Status, Verdict
+from hardedge.contracts.certificate import LatencyComparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassParity(Contract):
+    """One class's IoU in percent under both arms, with the Holm-corrected p-value of `worse than the margin`."""
+
+    name: str
+    reference: float | None
+    target: float | None
+    pixel_agreement: float | None
+    p_worse: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardnessDecile(Contract):
+    """A tenth of the labelled pixels by stored hardness (low to high, 0-255); shares of its pixels in 0..1."""
+
+    low: int
+    high: int
+    pixels: int
+    agreement: float
+    accuracy_reference: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StablePixels(Contract):
+    """Pixels whose top-2 margin is above twice the largest logit error that was measured, on `images` test images.
+
+    `share` is that of the stable pixels in 0..1, `changed` all pixels whose class is another than the reference's, and
+    `flips` those of them that are stable: a measured error is no bound.
+    """
+
+    logit_error: float
+    images: int
+    pixels: int
+    share: float
+    flips: int
+    changed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity(Contract):
+    """A target's masks against the reference's on the test split; mIoU and differences in percent points.
+
+    `interval` is the two-sided 90 % paired bootstrap of (target - reference): its lower end is the one-sided 95 %
+    bound that non-inferiority (above -margin) is judged by. Of an engine that failed while it ran, `images` are those
+    before it did, the status is inconclusive, and the golden images were not run (null).
+    """
+
+    target: str
+    precision: str
+    images: int
+    miou_reference: float
+    miou: float
+    difference: float
+    interval: Interval
+    margin: float
+    status: Verdict
+    detail: str
+    pixel_agreement: float
+    boundary_agreement: float
+    golden_agreement: float | None
+    per_class: tuple[ClassParity, ...]
+    deciles: tuple[HardnessDecile, ...]
+    stable: StablePixels | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensors(Contract):
+    """What a device's sensors said while it was timed: least and most of the core clock (MHz) and temperature (°C).
+
+    `power` is the mean in watts; null where no sensor answers, and `source` says so. `throttled` are the reasons that
+    the driver gave for a lowered clock.
+    """
+
+    source: str
+    readings: int
+    power: float | None
+    clock: tuple[float, float] | None
+    temperature: tuple[float, float] | None
+    throttled: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency(Contract):
+    """Latency of one target in milliseconds, batch 1, at one image size (height, width)."""
+
+    target: str
+    precision: str
+    size: tuple[int, int]
+    runs: int
+    p50: float
+    p90: float
+    p99: float
+    samples: tuple[float, ...]
+    sensors: Sensors | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchRun(Contract):
+    """One engine timed alone: milliseconds of one batch at one image size (height, width).
+
+    Copies are medians, 0 where nothing is copied to a device. `memory` and `gpu_memory` are the bytes that the process
+    and the GPU hold more than before it was loaded; null where nothing tells. `energy` is in joules an image: the mean
+    power of the whole device over the images a second; null without a sensor. `miou` is that of the test split, in
+    percent, where it is known.
+    """
+
+    target: str
+    precision: str
+    batch: int
+    size: tuple[int, int]
+    runs: int
+    p50: float
+    p90: float
+    p99: float
+    images_per_second: float
+    copy_in: float
+    compute: float
+    copy_out: float
+    memory: int | None
+    gpu_memory: int | None
+    engine_bytes: int
+    energy: float | None = None
+    sensors: Sensors | None = None
+    miou: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(Contract):
+    """What `hardedge bench` found: every engine alone, and every other one over the first, interleaved."""
+
+    bundle: str
+    runs: tuple[BenchRun, ...]
+    comparisons: tuple[LatencyComparison, ...]
+    machine: dict[str, str]
+    created: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overhead(Contract):
+    """The ratio that `--max-overhead` is judged by, and its interval; from level 2 of the certificate."""
+
+    ratio: float | None
+    interval: Interval | None
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionAudit(Contract):
+    """The shares (0..1) of an engine's multiply-adds and weight bytes by the precision that they are really in.
+
+    `source` is the engine's own layers, or the typed ONNX file where the engine was not loaded. `reformats` are layers
+    that only change a type or an order in memory (ONNX: Cast, QuantizeLinear, DequantizeLinear), of `layers` in all.
+    """
+
+    target: str
+    precision: str
+    source: Literal["engine", "onnx"]
+    detail: str
+    multiply_adds: dict[str, float]
+    bytes: dict[str, float]
+    reformats: int
+    layers: int

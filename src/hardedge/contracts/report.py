@@ -1,0 +1,67 @@
+"""What verifying writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hardedge.contracts.base import Contract, HardnessSource, Manifest, NetworkSpec, SegmentationScore, Task, Verdict
+from hardedge.contracts.certificate import Certificate
+from hardedge.contracts.engine import HealedNode
+from hardedge.contracts.measured import Latency, Overhead, Parity, PrecisionAudit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate(Contract):
+    """A limit that the user asked for: what was asked, what was found, and whether it holds."""
+
+    name: str
+    limit: str
+    found: str
+    status: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSummary(Contract):
+    """One engine of a report: its target, size in bytes and digest of the plan."""
+
+    target: str
+    precision: str
+    builder: str
+    builder_version: str
+    bytes: int
+    sha256: str
+    seconds: float
+    healed: tuple[HealedNode, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Manifest):
+    """All verdicts on one bundle.
+
+    `broken_off` are the engines, with the reason, that failed while they ran: what was measured before is here, what
+    was to be measured of them after it is not, and the verdict is at best inconclusive.
+    """
+
+    FILE: ClassVar[str] = "report.json"
+    SCHEMA: ClassVar[str] = "hardedge.report/2"
+    MADE_BY: ClassVar[str] = "hardedge deploy"
+
+    verdict: Verdict
+    task: Task
+    network: NetworkSpec
+    loss: str
+    branches: tuple[str, ...]
+    hardness: HardnessSource
+    metrics: SegmentationScore
+    certificate: Certificate
+    parity: tuple[Parity, ...]
+    overhead: Overhead
+    latency: tuple[Latency, ...]
+    engines: tuple[EngineSummary, ...]
+    audits: tuple[PrecisionAudit, ...]
+    gates: tuple[Gate, ...]
+    data: str
+    machine: dict[str, str]
+    created: str
+    broken_off: tuple[str, ...] = ()
