@@ -5,8 +5,8 @@
 Arms, taking turns in blocks, there and back, each with a session of its own and the same weights:
 - session: `run` of the pixels-in, mask-out file, nothing around it; the baseline, and once more as its own control;
 - hardedge: the runner that deploy and predict use, uint8 image in, uint8 mask out;
-- usual: normalisation in numpy, the network alone as torch.onnx.export writes it, float logits out, numpy's argmax; once
-  in float32 throughout, and once as many scripts write it, where numpy normalises in float64.
+- usual: normalisation in numpy, the network alone as torch.onnx.export writes it, float logits out, argmax in numpy;
+  once in float32 throughout, and once as many scripts write it, normalised in float64.
 """
 
 import argparse
