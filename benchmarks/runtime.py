@@ -53,7 +53,7 @@ CPU = torch.device("cpu")
 SIZE = (256, 512)
 IMAGES = 12
 CALLS = 20  # of the small network in one timed run
-NETWORKS = {"small": (1, 0, (32, 64)), "large": (64, 3, SIZE)}  # channels, layers, image size
+NETWORKS = {"small": (1, 0, (32, 64)), "large": (64, 8, SIZE)}  # channels, layers, image size
 CLASSES = tuple(ClassInfo(name=f"c{index}", color=(20 * index, 250 - 20 * index, 99)) for index in range(11))
 
 
