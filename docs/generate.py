@@ -50,7 +50,9 @@ def command_line() -> str:
 
 
 def _help(command: click.Command, name: str) -> str:
-    context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+    # as the program has it: click keeps the first help option that it makes of a command
+    names = ["-h", "--help"]
+    context = click.Context(command, info_name=name, help_option_names=names, max_content_width=100, terminal_width=100)
     return f"## {name}\n\n```text\n{command.get_help(context)}\n```\n"
 
 
