@@ -17,7 +17,8 @@ import numpy.typing as npt
 from hardedge.console import note, waiting
 from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, fitting, load, profiles_in_words
 from hardedge.deploy.engines import builds
-from hardedge.deploy.machine import gpu_memory, machine, resident_memory
+from hardedge.deploy.machine import machine
+from hardedge.deploy.memory_process import memory_of
 from hardedge.deploy.overhead import PAIRS, TooSlow, compare_runners
 from hardedge.deploy.parity import golden_image
 from hardedge.deploy.plans import Order
@@ -105,7 +106,7 @@ def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, order: O
 
 
 def _timed(arm: Arm, images_BHWC: Pixels, seconds: float) -> BenchRun:
-    before, on_gpu = resident_memory(), gpu_memory()
+    memory, gpu = memory_of(arm.engines[0], images_BHWC.shape)
     with waiting(f"timing {arm}"), closing(arm.opener()()) as runner:
         for _ in range(WARM_UP_RUNS):
             runner.parts(images_BHWC)
@@ -114,8 +115,6 @@ def _timed(arm: Arm, images_BHWC: Pixels, seconds: float) -> BenchRun:
             until = time.perf_counter() + seconds
             while len(parts_N3) < FEWEST_RUNS or time.perf_counter() < until:
                 parts_N3.append(runner.parts(images_BHWC))
-        memory = _grown(before, resident_memory())
-        gpu = _grown(on_gpu, gpu_memory())
     run, sensors = _run(arm, images_BHWC, np.array(parts_N3), memory, gpu), watch.summary()
     energy = None if sensors.power is None else sensors.power / run.images_per_second
     return replace(run, energy=energy, sensors=sensors)
@@ -147,10 +146,6 @@ def _run(
     )
 
 
-def _grown(before: int | None, after: int | None) -> int | None:
-    return None if before is None or after is None else max(after - before, 0)
-
-
 def _compared(base: Arm, other: Arm, images_BHWC: Pixels, seconds: float) -> LatencyComparison | None:
     arm = f"{other} over {base}"
     try:
@@ -175,7 +170,9 @@ def described(found: Bench) -> str:
         for each in found.comparisons
     ]
     said = dict.fromkeys(f"Energy of {run.target}: {in_words(run.sensors)}" for run in found.runs if run.sensors)
-    units = "Milliseconds; memory in MB that the process and the GPU took for it; J: joules an image, of the device."
+    units = (
+        "Milliseconds; memory in MB of a process that only runs it, and of the GPU; J: joules an image, of the device."
+    )
     return "\n".join([*lines, units, *said])
 
 

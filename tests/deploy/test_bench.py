@@ -11,6 +11,7 @@ import pytest
 from hardedge.deploy import bench as benches
 from hardedge.deploy.bench import Arm, bench, described
 from hardedge.deploy.machine import compute_capability, resident_memory
+from hardedge.deploy.memory_process import memory_of
 from hardedge.errors import BadInput, MissingHere
 
 needs_rtx = pytest.mark.skipif(
@@ -154,6 +155,19 @@ def test_an_arm_opens_its_builds_in_turn(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(benches, "open_runner", lambda path: path.name)
     opener = Arm("tensorrt", "fp32", (Path("a"), Path("b"))).opener()
     assert [opener() for _ in range(3)] == ["a", "b", "a"]
+
+
+def test_the_memory_of_an_engine_does_not_depend_on_what_ran_before(shared_engine: Path) -> None:
+    """The same bytes give about the same number twice, and the runtime's libraries are in it."""
+    (first, _), (again, _) = (memory_of(shared_engine, (1, 64, 96, 3)) for _ in range(2))
+    if first is None or again is None:
+        pytest.skip("/proc does not tell")
+    assert 5_000_000 < first < 2**30
+    assert abs(first - again) < 0.2 * first
+
+
+def test_an_engine_that_ends_its_process_has_no_memory_to_tell(tmp_path: Path) -> None:
+    assert memory_of(tmp_path, (1, 64, 96, 3)) == (None, None)
 
 
 def test_memory_is_measured_where_proc_tells() -> None:

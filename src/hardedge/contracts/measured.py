@@ -110,10 +110,10 @@ class Latency(Contract):
 class BenchRun(Contract):
     """One engine timed alone: milliseconds of one batch at one image size (height, width).
 
-    Copies are medians, 0 where nothing is copied to a device. `memory` and `gpu_memory` are the bytes that the process
-    and the GPU hold more than before it was loaded; null where nothing tells. `energy` is in joules an image: the mean
-    power of the whole device over the images a second; null without a sensor. `miou` is that of the test split, in
-    percent, where it is known.
+    Copies are medians, 0 where nothing is copied to a device. `memory` and `gpu_memory` are the bytes that a process
+    that only runs it, and the GPU, hold more than before it was loaded; null where nothing tells. `energy` is in joules
+    an image: the mean power of the whole device over the images a second; null without a sensor. `miou` is that of the
+    test split, in percent, where it is known.
     """
 
     target: str
