@@ -12,7 +12,6 @@ network. What is done is kept in a folder, by case: the command goes on where it
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -31,8 +30,9 @@ from hardedge.console import waiting
 from hardedge.contracts import NetworkSpec, Normalisation, Profile, write_atomically
 from hardedge.data.street_scene import draw
 from hardedge.deploy.precision import cannot_hold
+from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.export.graph import PixelsToMask, onnx_from_network
-from hardedge.export.identity import RTX_TARGETS, compare, compare_engines
+from hardedge.export.identity import compare, compare_engines
 from hardedge.export.precisions import Origin, path_of, write_precision
 from hardedge.models import ARCHITECTURES, build_network
 from hardedge.train.branches import AuxiliaryBranch, BranchConfig, FeatureBranch, HardnessBranch, Training, attach
@@ -173,7 +173,7 @@ def page(rows: Sequence[Row], facts: dict[str, str]) -> str:
     lines = [
         "# The identity certificate of every network with every branch",
         "",
-        "    python benchmarks/certificates.py",
+        "    python benchmarks/certificates.py --out docs/certificates.md",
         "",
         "One process attaches the branch, takes a step of SGD through network and branch, and exports the network",
         "while the branch is on it. Another one builds the plain network from its name and the stored weights, and",
@@ -245,5 +245,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()
