@@ -18,7 +18,8 @@ from hardedge.deploy.heal import MOST_BUILDS, Tries, smallest
 from hardedge.deploy.pinned import candidates, pinned
 from hardedge.deploy.rounded import rounded_form
 from hardedge.deploy.stable import PROBE, with_logits
-from hardedge.errors import BadInput
+from hardedge.errors import BadInput, first_line
+from hardedge.onnx_files import copied, session_of
 
 if TYPE_CHECKING:
     import onnx
@@ -87,7 +88,7 @@ def not_finite(model: onnx.ModelProto, images: Mapping[str, Pixels]) -> NotFinit
     None as well for a network without an argmax over its classes, whose logits nobody can name. Raises NotRun.
     """
     form = rounded_form(model)
-    probe = with_logits(_copy(form))
+    probe = with_logits(copied(form))
     if probe is None:
         return None
     session = _session(probe)
@@ -117,7 +118,7 @@ def _with_sums(form: onnx.ModelProto, values: list[str]) -> onnx.ModelProto:
     """The form with one more output a value: 0 where all of it is finite, else NaN."""
     from onnx import TensorProto, helper, numpy_helper
 
-    probe = _copy(form)
+    probe = copied(form)
     probe.graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), "finite zero"))
     for number, value in enumerate(values):
         probe.graph.node.extend(
@@ -135,23 +136,11 @@ def _run(session: Any, outputs: list[str], image_HWC: Pixels) -> list[Any]:
     try:
         return list(session.run(outputs, {"image": image_HWC[None]}))
     except Exception as error:  # onnxruntime's exceptions have no common base
-        raise NotRun(str(error).strip().splitlines()[0]) from None
-
-
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = type(model)()
-    copy.CopyFrom(model)
-    return copy
+        raise NotRun(first_line(error)) from None
 
 
 def _session(model: onnx.ModelProto) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    # more would fuse what is rounded, and gives other logits (docs/log.md)
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return session_of(model, fused=False)
     except Exception as error:  # onnxruntime's exceptions have no common base
-        raise NotRun(str(error).strip().splitlines()[0]) from None
+        raise NotRun(first_line(error)) from None

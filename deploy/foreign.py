@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, first_line, listed
 
 if TYPE_CHECKING:
     import onnx
@@ -67,8 +67,7 @@ def read_foreign(path: Path) -> onnx.ModelProto:
             onnx.load_external_data_for_model(model, str(path.parent))
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf's, onnx's and the system's own, which have no common base
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BadInput(f"{path} cannot be read as an ONNX file ({reason}). Export it again.") from None
+        raise BadInput(f"{path} cannot be read as an ONNX file ({first_line(error)}). Export it again.") from None
     return model
 
 

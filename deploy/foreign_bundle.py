@@ -40,6 +40,7 @@ from hardedge.deploy.soundness import COUNTS, require_sound_model
 from hardedge.deploy.stable import PROBE, with_logits
 from hardedge.errors import BadInput
 from hardedge.metrics import confusion_counts, score_of
+from hardedge.onnx_files import session_of
 
 if TYPE_CHECKING:
     import onnx
@@ -133,15 +134,12 @@ def _agreement(directory: Path, dataset: Dataset, results: dict[str, Result], na
 
 def _scores_apart(directory: Path, dataset: Dataset, results: dict[str, Result]) -> float:
     import onnx
-    import onnxruntime
 
     scored = {id: result.scores_CHW for id, result in results.items() if result.scores_CHW is not None}
     probe = with_logits(onnx.load(directory / MODEL))
     if not scored or probe is None:
         return 0.0
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = session_of(probe)
     found = [session.run([PROBE], {"image": dataset.image(id)[None]})[0][0] for id in scored]
     return largest_difference(found, list(scored.values()))
 

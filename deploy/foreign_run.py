@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from hardedge.data.folder import Pixels
 from hardedge.deploy.foreign import Form
-from hardedge.errors import BadInput
+from hardedge.errors import BadInput, first_line
+from hardedge.onnx_files import session_of
 
 if TYPE_CHECKING:
     import onnx
@@ -35,17 +36,11 @@ class AsGiven:
     """The file in onnxruntime on the CPU."""
 
     def __init__(self, model: onnx.ModelProto, form: Form, classes: int, name: str) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
         self._form, self._classes, self._name = form, classes, name
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            self._session: Any = session_of(model)
         except Exception as error:  # onnxruntime's exceptions have no common base
-            raise BadInput(f"onnxruntime refused {name} ({_first_line(error)}). Export it again.") from None
+            raise BadInput(f"onnxruntime refused {name} ({first_line(error)}). Export it again.") from None
 
     def __call__(self, image_HWC: Pixels, id: str) -> Result:
         """One image's mask and scores; raises BadInput for sizes and classes that do not fit."""
@@ -54,7 +49,7 @@ class AsGiven:
             (found,) = self._session.run([self._form.output], {self._form.input: prepared(image_HWC, self._form)})
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise BadInput(
-                f"{self._name} does not run on {id}, {width}x{height} ({_first_line(error)}). {self._cure()}"
+                f"{self._name} does not run on {id}, {width}x{height} ({first_line(error)}). {self._cure()}"
             ) from None
         if not self._form.scores:
             return Result(self._classes_of(found, height, width, id), None, False)
@@ -134,7 +129,3 @@ def confidence_map(scores_CHW: Scores) -> Pixels:
 def largest_difference(first: Sequence[Scores], second: Sequence[Scores]) -> float:
     """The largest difference of two lists of scores."""
     return max((float(np.abs(one - other).max()) for one, other in zip(first, second, strict=True)), default=0.0)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -34,7 +34,7 @@ class Pictured(Protocol):
     """What has pixels, uint8 [H, W, 3] RGB."""
 
     @property
-    def image_HWC(self) -> Pixels: ...  # noqa: N802
+    def image_HWC(self) -> Pixels: ...  # noqa: N802  a shape suffix, as everywhere
 
 
 P = TypeVar("P", bound=Pictured)

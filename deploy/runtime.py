@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import BuildOptions, Engine, Profile, load
+from hardedge.contracts import BuildOptions, Engine, Profile, hull, load
 from hardedge.deploy.execution import Execution
 from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.signing import Trust
@@ -27,7 +27,7 @@ from hardedge.deploy.tensorrt_api import (
     refitted,
     runtime_for,
 )
-from hardedge.errors import BadInput, HardedgeError, MissingHere
+from hardedge.errors import BadInput, HardedgeError, MissingHere, first_line
 
 Pixels = npt.NDArray[np.uint8]
 Parts = tuple[float, float, float]
@@ -82,7 +82,7 @@ class OnnxRuntimeRunner:
         try:
             outputs = self._session.run(self._outputs, {"image": images_BHWC})
         except Exception as error:  # onnxruntime's exceptions have no common base
-            raise _not_run(images_BHWC, _first_line(error)) from None
+            raise _not_run(images_BHWC, first_line(error)) from None
         return np.asarray(outputs[self._mask], np.uint8)
 
     def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
@@ -254,15 +254,14 @@ def _providers(device: str, profiles: Sequence[Profile]) -> list[str | tuple[str
     """The providers that a device asks for, in their order; TensorRT's gets the range that holds every profile."""
     if device != "tensorrt" or not profiles:
         return [_PROVIDERS[device], *([_CUDA] if device == "tensorrt" else [])]
-    least = [min(lengths) for lengths in zip(*(profile.min for profile in profiles), strict=True)]
-    most = [max(lengths) for lengths in zip(*(profile.max for profile in profiles), strict=True)]
-    sizes = {"min": least, "opt": profiles[0].opt, "max": most}
+    whole = hull(profiles)
+    sizes = {"min": whole.min, "opt": whole.opt, "max": whole.max}
     shapes = {name: "x".join(map(str, (*size, 3))) for name, size in sizes.items()}
     return [(_PROVIDERS[device], {f"trt_profile_{name}_shapes": f"image:{shapes[name]}" for name in shapes}), _CUDA]
 
 
 def _not_loaded(onnx: Path, device: str, error: Exception) -> HardedgeError:
-    reason = _first_line(error)
+    reason = first_line(error)
     if device != "cpu":
         provider = _PROVIDERS[device]
         return MissingHere(
@@ -279,10 +278,6 @@ def _not_run(images_BHWC: Pixels, reason: str) -> HardedgeError:
 
 def _shape(images_BHWC: Pixels) -> str:
     return "x".join(map(str, images_BHWC.shape))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _require_same_device(engine: Engine, capability: str | None) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hardedge.contracts import Bundle, Certificate
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, first_line, listed
 from hardedge.metrics import Counts
 from hardedge.onnx_files import is_large, read_onnx
 
@@ -133,7 +133,7 @@ def _graph_faults(model: onnx.ModelProto | Path) -> list[str]:
     try:
         onnx.checker.check_model(model)  # a large one by its path
     except (onnx.checker.ValidationError, UnicodeDecodeError, ValueError, TypeError, RuntimeError) as error:
-        return [(str(error).strip() or type(error).__name__).splitlines()[0]]
+        return [first_line(error)]
     return []
 
 

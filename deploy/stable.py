@@ -110,15 +110,11 @@ def margins(session: Any, image_HWC: Pixels) -> npt.NDArray[np.float32]:
 
 
 def _logits_session(path: Path) -> Any | None:
-    import onnxruntime
-
     probe = with_logits(read_model(path))
     if probe is None:
         return None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     try:
-        return session_of(probe, options)
+        return session_of(probe)
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise BadInput(f"onnxruntime refused {path} with its logits as an output ({error}). Export it again.") from None
 

@@ -9,6 +9,7 @@ from hardedge.errors import BadInput
 Backend = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
 
 RTX_CAPABILITIES = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
+RTX_TARGETS = tuple(f"tensorrt-rtx:{capability}" for capability in RTX_CAPABILITIES)
 
 
 @dataclass(frozen=True)

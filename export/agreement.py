@@ -12,11 +12,11 @@ from onnx import TensorProto, helper
 
 from hardedge.contracts import fitting
 from hardedge.data.folder import Pixels
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, first_line, listed
 from hardedge.export.difference import first_difference
 from hardedge.export.form import Form
 from hardedge.export.graph import PixelsToMask, margin_of, mask_of
-from hardedge.export.sessions import session_of
+from hardedge.onnx_files import copied, session_of
 
 # of the largest logit: float32 sums in another order differ by 1e-6 to 1e-5 of it, in a random ResNet-101 by 3e-4
 RELATIVE_TOLERANCE = 5e-4
@@ -89,8 +89,7 @@ NO_NODE = "no node differs from the graph that torch traced: its forward does so
 def with_logits(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the model with the input of the last argmax as one more float output, `logits`, if it has none."""
     argmax = [node for node in model.graph.node if node.op_type == "ArgMax"][-1]
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
+    probe = copied(model)
     if not any(value.name == "logits" for value in model.graph.output):
         probe.graph.node.append(helper.make_node("Cast", [argmax.input[0]], ["logits"], to=TensorProto.FLOAT))
         probe.graph.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, None))
@@ -163,7 +162,7 @@ def _run(
     try:
         found: list[npt.NDArray[np.float32]] = session.run(outputs, {"image": images_BHWC})
     except Exception as error:  # onnxruntime's exceptions have no common base
-        raise _not_taken(name, images_BHWC, f"onnxruntime: {str(error).strip().splitlines()[0]}") from error
+        raise _not_taken(name, images_BHWC, f"onnxruntime: {first_line(error)}") from error
     return found
 
 

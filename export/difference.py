@@ -14,7 +14,7 @@ from hardedge.canonical import canonical
 from hardedge.data.folder import Pixels
 from hardedge.export.form import Form
 from hardedge.export.graph import PixelsToMask, quietly, shipped, traced
-from hardedge.export.sessions import session_of
+from hardedge.onnx_files import copied, session_of
 
 # of the largest value that the node gives: float32 sums in another order differ by 3e-4 at most
 TOLERANCE = 2e-3
@@ -68,8 +68,7 @@ def _pairs(
 
 
 def _outputs(model: onnx.ModelProto, names: list[str], images_BHWC: Pixels) -> list[Values]:
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
+    probe = copied(model)
     there = {value.name for value in model.graph.output}
     probe.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names if name not in there

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hardedge.contracts import Contract, Profile
+from hardedge.contracts import Contract, Profile, hull
 from hardedge.errors import BadInput
 
 OPSETS: Final = range(18, 24)  # what onnxruntime and TensorRT-RTX's parser were tried with
@@ -28,9 +28,7 @@ class Form(Contract):
 
     def hull(self) -> Profile:
         """The range that holds every profile: the sizes that the graph is traced for."""
-        least = tuple(min(lengths) for lengths in zip(*(profile.min for profile in self.profiles), strict=True))
-        most = tuple(max(lengths) for lengths in zip(*(profile.max for profile in self.profiles), strict=True))
-        return Profile(min=least, opt=self.profiles[0].opt, max=most)
+        return hull(self.profiles)
 
 
 def form_of(

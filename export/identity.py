@@ -12,12 +12,11 @@ from hardedge import onnx_files
 from hardedge.canonical import census, onnx_digest
 from hardedge.contracts import Census, Certificate, Check, EngineArms, Level0, Level1, Level2, Profile, Status
 from hardedge.deploy.engines import rtx_digests
-from hardedge.deploy.targets import RTX_CAPABILITIES
+from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.errors import BadInput, MissingHere
 from hardedge.export.arms import Arm, started
 from hardedge.export.graph import form_in
 
-RTX_TARGETS = tuple(f"tensorrt-rtx:{capability}" for capability in RTX_CAPABILITIES)
 REBUILDS = 7
 NOT_MEASURED = Level2(status="not run here", detail="measured by deploy", noise_floor=None, control=None, shipped=None)
 

@@ -15,9 +15,10 @@ from hardedge.data.folder import Dataset, Pixels, read_mask
 from hardedge.deploy.bootstrap import difference
 from hardedge.deploy.parity import MARGINS
 from hardedge.deploy.rounded import rounded_form
-from hardedge.errors import BadInput
+from hardedge.errors import BadInput, first_line
 from hardedge.export.agreement import with_logits
 from hardedge.metrics import Counts, confusion_counts
+from hardedge.onnx_files import session_of
 
 # a minute or so on two cores; deploy judges the whole split
 MOST_IMAGES, LEAST_IMAGES, MULTIPLY_ADDS = 64, 8, 3e12
@@ -114,14 +115,10 @@ def _compare_masks(form: onnx.ModelProto, precision: str, reference: Reference) 
 
 def session_for(model: onnx.ModelProto, precision: str) -> onnxruntime.InferenceSession:
     """A rounded form in onnxruntime; raises BadInput naming the precision when it is refused."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    # no fusion beyond it: with FP8 they give wrong logits, with INT8 others than the unfused graph (onnxruntime 1.31)
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session: onnxruntime.InferenceSession = session_of(model, fused=False)
     except Exception as error:  # onnxruntime's exceptions have no common base
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadInput(
-            f"{precision}: onnxruntime refused the converted network ({reason}). Leave this precision out."
+            f"{precision}: onnxruntime refused the converted network ({first_line(error)}). Leave this precision out."
         ) from None
+    return session

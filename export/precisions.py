@@ -11,14 +11,13 @@ import onnx
 from hardedge.canonical import census, onnx_digest
 from hardedge.console import waiting
 from hardedge.contracts import Conversion, EngineCheck, ModelFile, Profile, write_atomically
-from hardedge.deploy.targets import RTX_CAPABILITIES
+from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.errors import BadInput
 from hardedge.export.conversion import Converted, convert
 from hardedge.export.engine_checks import Refused, check_engines
 from hardedge.export.kept import kept_nodes, multiply_adds_by_precision
 from hardedge.export.measured import Reference, measured
 
-TARGETS = tuple(f"tensorrt-rtx:{capability}" for capability in RTX_CAPABILITIES)
 FALLBACKS = 4  # nodes that a builder may refuse before the precision is given up
 
 
@@ -47,7 +46,7 @@ def write_precisions(
     reference: Reference,
     out: Path,
     *,
-    targets: Sequence[str] = TARGETS,
+    targets: Sequence[str] = RTX_TARGETS,
 ) -> tuple[ModelFile, ...]:
     """Writes out/model.PRECISION.onnx for each precision; raises BadInput when a check does not pass.
 
@@ -67,7 +66,7 @@ def write_precisions(
     return tuple(files)
 
 
-def write_precision(origin: Origin, precision: str, out: Path, *, targets: Sequence[str] = TARGETS) -> Made:
+def write_precision(origin: Origin, precision: str, out: Path, *, targets: Sequence[str] = RTX_TARGETS) -> Made:
     """Writes out/model.PRECISION.onnx, with the nodes in FP32 that TensorRT-RTX refuses, and builds its engines.
 
     Raises BadInput when the converter fails, or when no target's engine can be built.

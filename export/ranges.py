@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.data.folder import Pixels
 from hardedge.deploy.element_types import element_types
-from hardedge.export.sessions import session_of
+from hardedge.onnx_files import session_of
 
 
 def largest_magnitudes(model: onnx.ModelProto, images: Iterable[Pixels]) -> dict[str, float]:

@@ -16,8 +16,7 @@ from hardedge.errors import listed
 from hardedge.export.agreement import RELATIVE_TOLERANCE
 from hardedge.export.form import Form
 from hardedge.export.graph import PixelsToMask, margin_of, onnx_from_network
-from hardedge.export.sessions import session_of
-from hardedge.onnx_files import write_onnx
+from hardedge.onnx_files import session_of, write_onnx
 
 PATH = "model.tensor.onnx"
 INPUT = "float32 [B, 3, H, W]: RGB in 0..1, minus the normalisation's mean, over its std, channel by channel"

@@ -10,13 +10,14 @@ import onnx
 
 from hardedge.canonical import canonical, census, onnx_digest
 from hardedge.contracts import Bundle, Conversion, KeptNode, ModelFile, seal, to_json, write_atomically
+from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.export.engine_checks import check_engines
 from hardedge.export.kept import multiply_adds_by_precision
 from hardedge.export.legal import require_legal
 from hardedge.export.measured import Reference, compared_ids, measured
 from hardedge.export.mixed import partly_quantised
 from hardedge.export.pareto import pareto
-from hardedge.export.precisions import TARGETS, path_of
+from hardedge.export.precisions import path_of
 from hardedge.export.tuning import LOW, MIXED, NodeError, Search, Tuning
 
 
@@ -57,7 +58,7 @@ def _mixed_file(search: Search, tuning: Tuning, directory: Path) -> ModelFile:
             multiply_adds=by_precision,
             kept=tuple(_kept(entry, sources) for entry in tuning.order[: tuning.chosen]),
             agreement=measured(model, LOW, _test_reference(search, directory)),
-            engines=check_engines(path, MIXED, TARGETS, search.bundle.profiles),
+            engines=check_engines(path, MIXED, RTX_TARGETS, search.bundle.profiles),
             seconds=time.perf_counter() - began,
         ),
     )

@@ -88,7 +88,7 @@ def test_what_reads_one_file_reads_two(large: Path) -> None:
     np.testing.assert_array_equal(OnnxRuntimeRunner(large).masks(image_BHWC), expected_BHW)
     probe = with_logits(read_model(large))
     assert probe is not None
-    session = onnx_files.session_of(probe, onnxruntime.SessionOptions())
+    session = onnx_files.session_of(probe)
     np.testing.assert_array_equal(session.run(["mask"], {"image": image_BHWC})[0], expected_BHW)
     counted = census(read_model(large), SIZE)
     assert (counted.parameters, counted.multiply_adds) == (16 * 3 * 49 + 5 * 16 * 49 + 5, 64 * 96 * 49 * (48 + 80))

@@ -17,6 +17,7 @@ from hardedge.artefact import disk_errors, require_free, staged
 from hardedge.console import tracked
 from hardedge.contracts import Checkpoint, Contract, HardnessSource, Task, load, to_json, write_atomically
 from hardedge.data.folder import IMAGE_SUFFIXES, SPLITS, Pixels, open_dataset, read_image
+from hardedge.deploy.images import images_in
 from hardedge.errors import BadInput
 from hardedge.train.branches import Training
 from hardedge.train.evaluation import at_size, device_of, evaluating, network_input
@@ -104,7 +105,7 @@ def rank(
     if source.task != dataset.task:
         ours, theirs = (", ".join(info.name for info in task.classes) for task in (dataset.task, source.task))
         raise BadInput(f"{checkpoint} was trained on other classes ({theirs}) than {data} has ({ours}).")
-    extra = images_in(unlabelled) if unlabelled else []
+    extra = images_of(unlabelled) if unlabelled else []
     training = trained(source, checkpoint)
     images: list[HardImage] = []
     labels: list[DoubtedLabel] = []
@@ -131,11 +132,11 @@ def rank(
     return ranking
 
 
-def images_in(folder: Path) -> list[Path]:
+def images_of(folder: Path) -> list[Path]:
     """The images in a folder; raises BadInput when there is none."""
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder. Give a folder with images.")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = images_in(folder)
     if not found:
         raise BadInput(f"{folder} has no {', '.join(IMAGE_SUFFIXES)} file. Give a folder with images.")
     return found

@@ -185,7 +185,6 @@ def _multiply_adds(node: onnx.NodeProto, shapes: list[tuple[int, ...]]) -> int:
 
 
 def _shapes(model: onnx.ModelProto, names: list[str], size: tuple[int, int, int]) -> Shapes:
-    import onnxruntime
     from onnx import TensorProto, helper
 
     probe = copied(model)
@@ -195,11 +194,8 @@ def _shapes(model: onnx.ModelProto, names: list[str], size: tuple[int, int, int]
         probe.graph.output.append(helper.make_tensor_value_info(f"shape of {number}", TensorProto.INT64, None))
     if not names:
         return {}
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    # beyond it quantisers are moved past a MaxPool, which onnxruntime does not have in FP8
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session = session_of(probe, options)
+    # fusions would move quantisers past a MaxPool, which onnxruntime does not have in FP8
+    session = session_of(probe, fused=False)
     image = session.get_inputs()[0]
     found = session.run(None, {image.name: np.zeros(_image_shape(image.shape, size), INPUT_TYPES[image.type])})
     return {name: tuple(shape.tolist()) for name, shape in zip(names, found, strict=True)}

@@ -36,6 +36,11 @@ def missing_extra(package: str, extra: str) -> MissingHere:
     return MissingHere(f"{package} is not installed. Add it with: pip install 'hardedge[{extra}]'")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; the name of its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def listed(problem: str, faults: list[str], cure: str) -> BadInput:
     """One error for all the faults of one input, a line each."""
     lines = "\n".join(f"  {fault}" for fault in faults)

@@ -94,11 +94,18 @@ def copy_onnx(source: Path, out: Path) -> None:
     shutil.copyfile(source, out)
 
 
-def session_of(model: onnx.ModelProto, options: Any) -> Any:
-    """An onnxruntime session of a model in memory, on the CPU; a large one goes by way of a temporary file."""
+def session_of(model: onnx.ModelProto, *, fused: bool = True) -> Any:
+    """An onnxruntime session of a model in memory, on the CPU, without its warnings; what it refuses is raised.
+
+    A large one goes by way of a temporary file. Without `fused`, nodes stay apart: fusions give other logits with INT8
+    and wrong ones with FP8 (onnxruntime 1.31).
+    """
     import onnxruntime
 
-    providers = ["CPUExecutionProvider"]
+    options, providers = onnxruntime.SessionOptions(), ["CPUExecutionProvider"]
+    options.log_severity_level = 4
+    if not fused:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     if not is_large(model):
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:

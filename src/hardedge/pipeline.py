@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from hardedge.deploy.plans import Order
     from hardedge.train.recipe import Recipe
 
-RTX_ARCHITECTURES = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -51,9 +49,11 @@ class Compared:
 
 def default_targets() -> tuple[str, ...]:
     """onnxruntime on the CPU, TensorRT-RTX for every architecture it can build for, TensorRT where it is installed."""
+    from hardedge.deploy.targets import RTX_TARGETS
+
     targets = ["onnxruntime:cpu"]
     if find_spec("tensorrt_rtx"):
-        targets += [f"tensorrt-rtx:{architecture}" for architecture in RTX_ARCHITECTURES]
+        targets += RTX_TARGETS
     if find_spec("tensorrt"):
         targets.append("tensorrt")
     return tuple(targets)

@@ -32,9 +32,8 @@ from hardedge.export.form import OPSETS, Form, form_of
 from hardedge.export.graph import AtNetworkSize, PixelsToMask, WithHardness, form_in, onnx_from_network, shipped
 from hardedge.export.network import pixels_to_mask as network_of
 from hardedge.export.reference import write_reference
-from hardedge.export.sessions import session_of
 from hardedge.models import architecture
-from hardedge.onnx_files import write_onnx
+from hardedge.onnx_files import session_of, write_onnx
 
 RANGE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(4, 256, 256))
 

@@ -11,13 +11,13 @@ from PIL import Image
 from hardedge.contracts import Bundle, NetworkSpec, Normalisation, Profile
 from hardedge.deploy.precision import cannot_hold
 from hardedge.deploy.rounded import rounded_form
+from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.export.conversion import convert
 from hardedge.export.export import Precisions, export
 from hardedge.export.graph import PixelsToMask, onnx_from_network, shipped
 from hardedge.export.kept import UNTOLD
 from hardedge.export.legal import findings
 from hardedge.export.measured import session_for
-from hardedge.export.precisions import TARGETS
 from hardedge.models import build_network
 
 LOW = ("fp16", "bf16", "int8", "fp8")
@@ -51,7 +51,7 @@ def _check(bundle: Bundle, precision: str, directory: Path, share: float) -> Non
     assert findings(onnx.load(directory / entry.path)) == []
     assert made.multiply_adds[precision] / entry.census.multiply_adds >= share
     assert sum(made.multiply_adds.values()) == bundle.model("fp32").census.multiply_adds
-    holding = [target for target in TARGETS if not cannot_hold(target, precision)]
+    holding = [target for target in RTX_TARGETS if not cannot_hold(target, precision)]
     assert [engine.target for engine in made.engines if engine.status == "built"] == holding
     # random weights: logits near FP32's, masks with many close calls
     steps = {"fp16": 0.02, "bf16": 0.1, "int8": 0.5, "fp8": 0.5}

@@ -13,7 +13,7 @@ from hardedge.deploy.engines import build
 from hardedge.deploy.runtime import open_runner
 from hardedge.export.export import Precisions, export
 from hardedge.export.form import form_of
-from hardedge.export.sessions import session_of
+from hardedge.onnx_files import session_of
 
 
 @pytest.mark.slow

@@ -194,7 +194,7 @@ def test_a_tuned_bundle_meets_the_goal_and_names_what_it_kept(
     typed_bundle: Path, data: Path, tmp_path: Path, measured_drops: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the engines are built once, in the bundle's own tests
-    monkeypatch.setattr(tuned, "TARGETS", ("tensorrt-rtx:sm86",))
+    monkeypatch.setattr(tuned, "RTX_TARGETS", ("tensorrt-rtx:sm86",))
     total = len(quantised_nodes(onnx.load(typed_bundle / "model.int8.onnx")))
     assert total > 3
     bundle, tuning = tune(typed_bundle, data, tmp_path / "tuned", goal=0.25)
@@ -244,7 +244,7 @@ def test_a_killed_search_goes_on(
 
     monkeypatch.setattr(stage, "_logits", logits)
     monkeypatch.setattr(stage, "measured", lambda *_: pytest.fail("the finished step was measured again"))
-    monkeypatch.setattr(tuned, "TARGETS", ())
+    monkeypatch.setattr(tuned, "RTX_TARGETS", ())
     _, found = tune(typed_bundle, data, out, goal=100)
     # the unquantised logits alone, no node's
     assert len(measured_again) == 1
@@ -257,7 +257,7 @@ def test_a_killed_search_goes_on(
 def test_mixtures_are_timed_beside_fp32_where_a_target_runs(
     typed_bundle: Path, data: Path, tmp_path: Path, measured_drops: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuned, "TARGETS", ())
+    monkeypatch.setattr(tuned, "RTX_TARGETS", ())
     monkeypatch.setattr(tune_latency, "LEAST_SECONDS", 2.0)
     _, found = tune(typed_bundle, data, tmp_path / "tuned", goal=0.25, latency="onnxruntime:cpu")
     assert found.target == "onnxruntime:cpu"

@@ -12,7 +12,7 @@ from PIL import Image
 from hardedge.cli import cli
 from hardedge.contracts import ClassInfo, Task
 from hardedge.errors import BadInput
-from hardedge.train.hard import Seen, by_doubt, doubted_labels, hardest_window, images_in, rank
+from hardedge.train.hard import Seen, by_doubt, doubted_labels, hardest_window, images_of, rank
 from hardedge.train.hard_gallery import window
 
 TASK = Task(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in ("sky", "road", "car")), ignore_index=255)
@@ -116,7 +116,7 @@ def test_a_planted_label_leads_the_list(finished: Path, tmp_path: Path, make_tin
 
 def test_other_classes_and_an_empty_folder_are_refused(finished: Path, tmp_path: Path, tiny_dataset: Path) -> None:
     with pytest.raises(BadInput, match=r"has no .* file\. Give a folder with images"):
-        images_in(tmp_path)
+        images_of(tmp_path)
     described = json.loads((tiny_dataset / "classes.json").read_text())
     described["classes"][0]["name"] = "heaven"
     (tiny_dataset / "classes.json").write_text(json.dumps(described))

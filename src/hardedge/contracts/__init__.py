@@ -54,7 +54,7 @@ from hardedge.contracts.models import (
 )
 from hardedge.contracts.report import EngineSummary, Gate, Report
 from hardedge.contracts.signature import Signature
-from hardedge.contracts.sizes import MOST_PIXELS, Profile, fitting, profiles_in_words
+from hardedge.contracts.sizes import MOST_PIXELS, Profile, fitting, hull, profiles_in_words
 
 __all__ = [
     "MOST_PIXELS",
@@ -112,6 +112,7 @@ __all__ = [
     "TensorModel",
     "Verdict",
     "fitting",
+    "hull",
     "json_schema",
     "load",
     "parse_json",

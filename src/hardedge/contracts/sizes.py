@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hardedge.contracts.base import Contract
@@ -36,6 +37,13 @@ class Profile(Contract):
     def __str__(self) -> str:
         least, most = ("x".join(map(str, size)) for size in (self.min, self.max))
         return f"{self.name} {least} to {most}" if least != most else f"{self.name} {least}"
+
+
+def hull(profiles: Sequence[Profile]) -> Profile:
+    """The range that holds every profile; its typical size is the first one's."""
+    least = tuple(min(lengths) for lengths in zip(*(profile.min for profile in profiles), strict=True))
+    most = tuple(max(lengths) for lengths in zip(*(profile.max for profile in profiles), strict=True))
+    return Profile(min=least, opt=profiles[0].opt, max=most)
 
 
 def fitting(profiles: tuple[Profile, ...], size: tuple[int, int, int]) -> int | None:
