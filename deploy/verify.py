@@ -32,6 +32,7 @@ from hardedge.deploy.arms import Arms
 from hardedge.deploy.audit import audit_layers, audit_onnx
 from hardedge.deploy.certificate import recertified
 from hardedge.deploy.gates import Gates, judge, verdict
+from hardedge.deploy.image_counts import ImageCounts, write_counts
 from hardedge.deploy.junit import junit
 from hardedge.deploy.machine import machine
 from hardedge.deploy.markdown import markdown
@@ -39,10 +40,10 @@ from hardedge.deploy.overhead import latency, level2, overhead
 from hardedge.deploy.pinned import pinned
 from hardedge.deploy.runtime import Runner, TensorRTRunner, open_runner
 from hardedge.deploy.signing import Trust
-from hardedge.deploy.soundness import read_model, require_sound
+from hardedge.deploy.soundness import read_model, reference_counts, require_sound
 from hardedge.deploy.stable import StableMaps, stable_maps
 from hardedge.errors import BadInput, MissingHere
-from hardedge.metrics import Counts
+from hardedge.metrics import Counts, hit_labelled_predicted
 
 if TYPE_CHECKING:
     from hardedge.deploy.report import Sample
@@ -67,7 +68,8 @@ class Inputs:
 class Runs:
     """What the engines that run here gave; `replayed` are golden images as gates, where there is no data set.
 
-    `broken_off` are engines whose device was lost while they ran, with the reason.
+    `counts` are those of each run of `parity`, int64 [n, C, 3]; `broken_off` are engines whose device was lost while
+    they ran, with the reason.
     """
 
     parity: tuple[Parity, ...]
@@ -76,6 +78,7 @@ class Runs:
     replayed: tuple[Gate, ...]
     samples: "tuple[Sample, ...]"
     broken_off: tuple[str, ...] = ()
+    counts: tuple[Counts, ...] = ()
 
 
 def verify(
@@ -90,7 +93,7 @@ def verify(
     arms: Arms | None = None,
     force: bool = False,
 ) -> Report:
-    """Checks a bundle and its engines on this machine and writes report.json, report.html, junit.xml, summary.md.
+    """Checks a bundle and its engines on this machine and writes the report to `out`.
 
     Without `data` only the golden images are replayed, each engine's as a gate, and no verdict is better than
     inconclusive. Engines for other devices are listed, not run. `arms` are builds that level 2 compares. Raises
@@ -110,7 +113,9 @@ def verify(
             measured = replace(certificate.level2, status="not run here", detail=f"broken off: {error}")
             runs = replace(runs, broken_off=(*runs.broken_off, f"latency test: {error}"))
     report = _report(inputs, replace(certificate, level2=measured), runs, gates)
-    return _write(report, runs.samples, out, force)
+    reference_NC3 = hit_labelled_predicted(reference_counts(bundle, inputs.bundle))
+    counts = ImageCounts(inputs.bundle.reference.images, reference_NC3, runs.counts)
+    return _write(report, runs.samples, counts, out, force)
 
 
 def _inputs(directory: Path, engines: Sequence[Path], data: Path | None, trust: Trust | None) -> Inputs:
@@ -165,7 +170,8 @@ def _run_all(inputs: Inputs, seconds: float) -> Runs:
         compared = _each(runners, lost, lambda *run: _compare(inputs, run[0], run[1], stable))
         lost += [f"{run.target} {run.precision}: {run.detail}" for run, _ in compared if run.golden_agreement is None]
         samples = _first_samples(inputs, runners, compared, stable)
-        return Runs(tuple(run for run, _ in compared), tuple(latencies), audits, (), samples, tuple(lost))
+        counts = tuple(hit_labelled_predicted(counts_NCC) for _, counts_NCC in compared)
+        return Runs(tuple(run for run, _ in compared), tuple(latencies), audits, (), samples, tuple(lost), counts)
 
 
 def _each(
@@ -313,11 +319,12 @@ def _summary(directory: Path, engine: Engine) -> EngineSummary:
     )
 
 
-def _write(report: Report, samples: "Sequence[Sample]", out: Path, force: bool) -> Report:
+def _write(report: Report, samples: "Sequence[Sample]", counts: ImageCounts, out: Path, force: bool) -> Report:
     from hardedge.deploy.report import html
 
     with staged(out, force=force) as partial:
         write_atomically(partial / "report.html", html(report, samples).encode())
         write_atomically(partial / "junit.xml", junit(report).encode())
         write_atomically(partial / "summary.md", markdown(report).encode())
+        write_counts(counts, partial)
         return seal(partial, report)

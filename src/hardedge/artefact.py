@@ -14,7 +14,8 @@ from hardedge.errors import BadInput, MissingHere
 _OURS = re.compile(
     r"weights\.safetensors|last\.safetensors|training_only\.safetensors|state|hardness|tensorboard|metrics\.jsonl"
     r"|(model|model\.\w+|control)\.onnx(\.data)?|reference|golden|calibration|certificate\.json|model\.plan"
-    r"|(checkpoint|bundle|engine|report|edge_network)\.json(\.sig)?|(report|bench)\.html|bench\.json|junit\.xml|summary\.md|masks|overlays"
+    r"|(checkpoint|bundle|engine|report|edge_network)\.json(\.sig)?|(report|bench|comparison)\.html"
+    r"|(bench|comparison)\.json|counts\.npz|junit\.xml|summary\.md|masks|overlays"
     r"|hard\.(json|html)|tuning\.json|pareto\.svg|data|checkpoint|bundle|engines|report|\..*\.partial.*"
 )
 
@@ -27,6 +28,7 @@ _SIGNS = (
         "engine.json",
         "report.json",
         "bench.json",
+        "comparison.json",
         "edge_network.json",
         "state/run.json",
     ),

@@ -1,5 +1,7 @@
 """Confusion counts and mIoU: the one implementation that every stage uses."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,12 +31,20 @@ def confusion_counts(
     return every[:num_classes, :num_classes].astype(np.int64)
 
 
+def hit_labelled_predicted(counts: Counts) -> Counts:
+    """The pixels of each class that are hit, labelled and predicted, int64 [..., C, 3]: all that its IoU needs."""
+    return np.stack((np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)), axis=-1)
+
+
+def iou_of_parts(parts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """IoU of each class in 0..1, float64 [..., C], of hit_labelled_predicted; NaN where no pixel is labelled so."""
+    hit, labelled, predicted = np.moveaxis(parts, -1, 0)
+    return np.where(labelled > 0, hit / np.maximum(labelled + predicted - hit, 1), np.nan)
+
+
 def iou_per_class(counts: Counts) -> npt.NDArray[np.float64]:
     """Intersection over union of each class in 0..1, float64 [..., C]; NaN where the class is not in the labels."""
-    hit = np.diagonal(counts, axis1=-2, axis2=-1)
-    labelled = counts.sum(-1)
-    union = labelled + counts.sum(-2) - hit
-    return np.where(labelled > 0, hit / np.maximum(union, 1), np.nan)
+    return iou_of_parts(hit_labelled_predicted(counts))
 
 
 def mean_iou(counts: Counts) -> float:

@@ -6,7 +6,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hardedge.deploy.equivalence import blocks_to_decide, equivalence, log_ratio, student_quantile, verdict
+from hardedge.deploy.equivalence import (
+    blocks_to_decide,
+    equivalence,
+    log_ratio,
+    student_quantile,
+    student_two_sided,
+    verdict,
+)
 
 TRIALS = 40
 
@@ -112,3 +119,11 @@ def test_blocks_to_decide_follows_the_square_root_law() -> None:
 @pytest.mark.parametrize(("freedom", "expected"), [(4, 2.132), (5, 2.015), (9, 1.833), (30, 1.697)])
 def test_student_quantiles_against_the_printed_table(freedom: int, expected: float) -> None:
     assert student_quantile(0.95, freedom) == pytest.approx(expected, abs=0.003)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 8, 49, 50, 1999])
+@pytest.mark.parametrize("t", [0.0, 0.1, 1.0, -2.5, 8.0])
+def test_students_two_tails_are_scipys(t: float, freedom: int) -> None:
+    """A sum of up to a thousand terms below 1, each good to 1e-16."""
+    stats = pytest.importorskip("scipy.stats")
+    assert student_two_sided(t, freedom) == pytest.approx(2 * stats.t.sf(abs(t), freedom), abs=1e-13)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, norm, t
 
 from hardedge.contracts import Interval
-from hardedge.deploy.bootstrap import Difference, _holm, difference, verdict
+from hardedge.deploy.bootstrap import Difference, difference, holm, verdict
 from hardedge.deploy.parity import _detail, agreement, boundary_band, images_to_decide
 from hardedge.metrics import mean_iou
 
@@ -102,9 +102,9 @@ def test_an_absent_class_has_no_p_value_and_no_part_in_the_mean() -> None:
     assert found.miou == pytest.approx(100 * mean_iou(reference[:, :3, :3].sum(0)))
 
 
-def test_holm_by_hand() -> None:
-    assert _holm([0.01, None, 0.04, 0.03, 0.005]) == pytest.approx((0.03, None, 0.06, 0.06, 0.02))
-    assert _holm([0.9, 0.8]) == (1.0, 1.0)
+def testholm_by_hand() -> None:
+    assert holm([0.01, None, 0.04, 0.03, 0.005]) == pytest.approx((0.03, None, 0.06, 0.06, 0.02))
+    assert holm([0.9, 0.8]) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,14 @@ from hardedge.contracts.base import (
 from hardedge.contracts.bundle import Bundle, Reference, ReferenceImage
 from hardedge.contracts.certificate import Certificate, Check, EngineArms, LatencyComparison, Level0, Level1, Level2
 from hardedge.contracts.checkpoint import Checkpoint, EdgeNetworkManifest, EdgeScore
+from hardedge.contracts.comparison import (
+    ComparedRun,
+    Comparison,
+    EngineDifference,
+    LatencyPair,
+    RealDifference,
+    ScoreDifference,
+)
 from hardedge.contracts.engine import BuildOptions, Engine, HealedNode
 from hardedge.contracts.files import (
     json_schema,
@@ -71,6 +79,8 @@ __all__ = [
     "Checkpoint",
     "ClassInfo",
     "ClassParity",
+    "ComparedRun",
+    "Comparison",
     "Contract",
     "Conversion",
     "ConversionAgreement",
@@ -79,6 +89,7 @@ __all__ = [
     "Engine",
     "EngineArms",
     "EngineCheck",
+    "EngineDifference",
     "EngineSummary",
     "Gate",
     "HardnessDecile",
@@ -89,6 +100,7 @@ __all__ = [
     "KeptNode",
     "Latency",
     "LatencyComparison",
+    "LatencyPair",
     "Level0",
     "Level1",
     "Level2",
@@ -100,9 +112,11 @@ __all__ = [
     "Parity",
     "PrecisionAudit",
     "Profile",
+    "RealDifference",
     "Reference",
     "ReferenceImage",
     "Report",
+    "ScoreDifference",
     "SegmentationScore",
     "Sensors",
     "Signature",

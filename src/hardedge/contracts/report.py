@@ -37,8 +37,10 @@ class EngineSummary(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Manifest):
-    """All verdicts on one bundle.
+    """All verdicts on one bundle, beside report.html, junit.xml, summary.md and counts.npz.
 
+    counts.npz has the test images (`ids`, `image_sha256`, `label_sha256`) and the pixels hit, labelled and predicted of
+    each class in each of them, int64 [N, C, 3]: `reference`, and `engine_I` for the I-th of `parity`.
     `broken_off` are the engines, with the reason, that failed while they ran: what was measured before is here, what
     was to be measured of them after it is not, and the verdict is at best inconclusive.
     """

@@ -1,0 +1,85 @@
+"""What a report keeps of every test image, so that two runs can be compared: `counts.npz`."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hardedge.contracts import ReferenceImage, Report, write_atomically
+from hardedge.errors import BadInput
+from hardedge.metrics import Counts
+
+FILE = "counts.npz"
+LARGEST = 1 << 30  # bytes of one array: 300 times those of a validation set of 2000 images and 150 classes
+_CURE = "Copy the report again, or make it again: hardedge verify"
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """The test images, and of each the pixels hit, labelled and predicted of every class, int64 [N, C, 3].
+
+    `reference` is the reference run, `engines` those of the report's `parity`, in its order; an engine that broke off
+    has the images before.
+    """
+
+    images: tuple[ReferenceImage, ...]
+    reference_NC3: Counts
+    engines: tuple[Counts, ...]
+
+
+def write_counts(found: ImageCounts, directory: Path) -> None:
+    """Writes counts.npz into a report's directory, before it is sealed."""
+    arrays: dict[str, npt.NDArray[np.int64] | npt.NDArray[np.str_]] = {
+        "ids": np.array([image.id for image in found.images]),
+        "image_sha256": np.array([image.image_sha256 for image in found.images]),
+        "label_sha256": np.array([image.label_sha256 for image in found.images]),
+        "reference": found.reference_NC3,
+        **{f"engine_{index}": counts for index, counts in enumerate(found.engines)},
+    }
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_atomically(directory / FILE, file.getvalue())
+
+
+def read_counts(directory: Path, report: Report) -> ImageCounts:
+    """The counts of a loaded report; raises BadInput where it has none, or the file holds anything else."""
+    if FILE not in report.files:
+        cure = "Make it again with this version: hardedge verify"
+        raise BadInput(f"{directory} has no {FILE}: its report keeps no counts of single images. {cure}")
+    path = directory / FILE
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if large := [entry.filename for entry in archive.infolist() if entry.file_size > LARGEST]:
+                raise ValueError(f"{large[0]} is above {LARGEST >> 20} MiB")
+        with np.load(path, allow_pickle=False) as stored:
+            names = [stored[name] for name in ("ids", "image_sha256", "label_sha256")]
+            arms = [stored[name] for name in ("reference", *(f"engine_{i}" for i in range(len(report.parity))))]
+        if any(array.dtype.kind != "U" for array in names):
+            raise ValueError("ids and digests are no text")
+        images = tuple(
+            ReferenceImage(id=id, image_sha256=image, label_sha256=label)
+            for id, image, label in zip(*(array.tolist() for array in names), strict=True)
+        )
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadInput(f"{path} cannot be read as a report's counts ({error}). {_CURE}") from None
+    lengths = (len(images), *(run.images for run in report.parity))
+    _require_counts(path, arms, lengths, report.task.num_classes)
+    return ImageCounts(images, arms[0], tuple(arms[1:]))
+
+
+def _require_counts(path: Path, arms: Sequence[Counts], lengths: Sequence[int], classes: int) -> None:
+    for counts, images in zip(arms, lengths, strict=True):
+        shape = (images, classes, 3)
+        if counts.shape != shape or counts.dtype != np.int64:
+            found = f"{counts.dtype} {list(counts.shape)}"
+            raise BadInput(f"{path}: {found}, expected counts int64 {list(shape)}. {_CURE}")
+        hit, labelled, predicted = np.moveaxis(counts, -1, 0)
+        if (hit < 0).any() or (hit > np.minimum(labelled, predicted)).any():
+            raise BadInput(f"{path}: more pixels hit than labelled or predicted. {_CURE}")
