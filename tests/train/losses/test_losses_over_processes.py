@@ -17,6 +17,7 @@ PROCESSES = 2
 SYNCED = [name for name, kind in LOSSES.items() if "sync" in [field.name for field in dataclasses.fields(kind)]]
 # what changes the counts that are summed
 VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "ce": [{}, {"class_weights": (0.5, 2.0, 1.0, 3.5)}],
     "hardness": [{}, {"official": True}],
     "recall": [{}, {"reduction": "weights"}, {"official": True}],
     "pat": [{}, {"homogenise": False}],
