@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,13 +16,17 @@ def note(message: str) -> None:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[Callable[[str], None]]:
-    """A spinner with the time spent, for one step whose length nobody knows; call what it gives to say more."""
+def waiting(what: str, seconds: float | None = None) -> Iterator[Callable[[str], None]]:
+    """A spinner with the time spent, for one step; call what it gives to say more.
+
+    `seconds` is how long the step will take, where that is known: it is shown beside the time spent.
+    """
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    whole = () if seconds is None else (TextColumn(f"of {timedelta(seconds=round(seconds))}"),)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), *whole)
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda now: progress.update(task, description=now)

@@ -11,16 +11,19 @@ import click
 
 from hardedge import __version__
 from hardedge.artefact import disk_errors
+from hardedge.cli import completion
 from hardedge.cli.data import check, prepare, scenes, scribbles
 from hardedge.cli.deploying import bench, deploy, predict, run, verify
 from hardedge.cli.device import doctor, sign
 from hardedge.cli.exporting import certify, export, keep, tune
+from hardedge.cli.parts import Stdout, as_document
 from hardedge.cli.training import edges, hard, models, recipes, strip, train
 from hardedge.errors import HardedgeError, ToldElsewhere
 
 __all__ = ["cli", "main"]
 
 INTERRUPTED = 130
+STOPPED = "Interrupted. What was finished is kept; run and train go on with --resume."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -63,26 +66,34 @@ for command in COMMANDS:
 
 def main() -> NoReturn:
     """The program: exit codes as the help of `hardedge` says, and no traceback for a user's mistake."""
-    debug = "--debug" in sys.argv
+    stdout = Stdout()
+    completion.install()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
     try:
         with disk_errors():
-            cli(standalone_mode=False)
+            cli(standalone_mode=False, obj=stdout)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        _end(error.format_message(), error.exit_code, stdout)
     except ToldElsewhere as error:
         sys.exit(error.exit_code)
     except HardedgeError as error:
-        _fail(error, debug)
-        sys.exit(error.exit_code)
+        _show(error)
+        _end(str(error), error.exit_code, stdout)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted. What was finished is kept; run and train go on with --resume.", err=True)
-        sys.exit(INTERRUPTED)
+        click.echo(STOPPED, err=True)
+        _end(STOPPED, INTERRUPTED, stdout)
     sys.exit(0)
 
 
-def _fail(error: HardedgeError, debug: bool) -> None:
-    if debug:
+def _show(error: HardedgeError) -> None:
+    if "--debug" in sys.argv:
         traceback.print_exception(error)
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+
+
+def _end(message: str, exit_code: int, stdout: Stdout) -> NoReturn:
+    """Ends the program; with --json and no result, the error is the one document on stdout."""
+    if "--json" in sys.argv and not stdout.has_result:
+        click.echo(as_document({"error": message, "exit_code": exit_code}), nl=False)
+    sys.exit(exit_code)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from hardedge.cli.options import FOLDER, json_option, out_option
 from hardedge.cli.parts import print_result
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
@@ -36,7 +32,8 @@ def check(data: Path, as_json: bool) -> None:
 @click.command()
 @out_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws other scenes.")
-def scenes(out: Path, seed: int) -> None:
+@json_option
+def scenes(out: Path, seed: int, as_json: bool) -> None:
     """Draw the built-in street scenes as a data set folder.
 
     Example: hardedge scenes --out streets
@@ -44,12 +41,13 @@ def scenes(out: Path, seed: int) -> None:
     from hardedge.data.streets import write_streets
 
     write_streets(out, seed=seed)
-    click.echo(out)
+    print_result({"data": str(out), "seed": seed}, str(out), as_json)
 
 
 @click.command()
 @click.argument("data", type=FOLDER)
-def scribbles(data: Path) -> None:
+@json_option
+def scribbles(data: Path, as_json: bool) -> None:
     """Draw scribbles from a data set's masks.
 
     Writes DATA/scribbles for the training images: labels of few pixels, to train on with --set labels=scribbles.
@@ -58,14 +56,16 @@ def scribbles(data: Path) -> None:
     """
     from hardedge.data.scribbles import write_scribbles
 
-    share = write_scribbles(data)
-    click.echo(f"{data / 'scribbles'}: {100 * share:.1f} % of the pixels are labelled")
+    share, written = write_scribbles(data), data / "scribbles"
+    text = f"{written}: {100 * share:.1f} % of the pixels are labelled"
+    print_result({"scribbles": str(written), "labelled_share": share}, text, as_json)
 
 
 @click.command()
 @click.argument("data", type=FOLDER)
-@click.option("--out", type=FOLDER, required=True, help="The directory to write.")
-def prepare(data: Path, out: Path) -> None:
+@out_option
+@json_option
+def prepare(data: Path, out: Path, as_json: bool) -> None:
     """Decode a data set once, to train from it faster.
 
     Writes a data set folder with uncompressed images, for training that waits for large JPEGs or PNGs to be decoded
@@ -76,4 +76,5 @@ def prepare(data: Path, out: Path) -> None:
     from hardedge.data.prepare import prepare as write_prepared
 
     size = write_prepared(data, out)
-    click.echo(f"{out}: {size / 1e9:.2f} GB, a data set as it is: hardedge train RECIPE --data {out}")
+    text = f"{out}: {size / 1e9:.2f} GB, a data set as it is: hardedge train RECIPE --data {out}"
+    print_result({"data": str(out), "bytes": size}, text, as_json)

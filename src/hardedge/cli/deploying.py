@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
+from hardedge.cli import completion
 from hardedge.cli.options import (
     FOLDER,
     Duration,
@@ -37,12 +38,9 @@ from hardedge.cli.parts import (
     trust_of,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.command()
-@click.argument("recipe", required=False)
+@click.argument("recipe", required=False, shell_complete=completion.recipes)
 @click.option("--data", type=FOLDER, help="The data set's folder; without it the built-in street scenes are drawn.")
 @click.option("--out", type=FOLDER, default=Path("runs/run"), show_default=True, help="The directory to write.")
 @set_option
@@ -237,7 +235,7 @@ def bench(
 @click.argument("bundle", type=FOLDER)
 @click.argument("inputs", type=FOLDER, nargs=-1, required=True)
 @out_option
-@click.option("--target", help="onnxruntime:cpu (the default) or onnxruntime:cuda.")
+@click.option("--target", help="onnxruntime:cpu (the default) or onnxruntime:cuda.", shell_complete=completion.targets)
 @click.option("--engine", type=FOLDER, help="Run this engine of the bundle instead.")
 @click.option(
     "--video",
@@ -248,6 +246,7 @@ def bench(
 )
 @trust_options
 @force_option
+@json_option
 def predict(
     bundle: Path,
     inputs: tuple[Path, ...],
@@ -258,6 +257,7 @@ def predict(
     trust: Path | None,
     signed_since: datetime | None,
     force: bool,
+    as_json: bool,
 ) -> None:
     """Segment images, folders of images, and videos.
 
@@ -269,5 +269,6 @@ def predict(
     from hardedge.deploy.predict import predict
 
     trusted = trust_of(trust, signed_since)
-    for path in predict(bundle, inputs, out, engine=engine, target=target, trust=trusted, video=video, force=force):
-        click.echo(path)
+    made = predict(bundle, inputs, out, engine=engine, target=target, trust=trusted, video=video, force=force)
+    paths = [str(path) for path in made]
+    print_result({"made": paths}, "\n".join(paths), as_json)

@@ -16,7 +16,8 @@ from hardedge.errors import MissingHere
 @click.argument("artefact", type=FOLDER, required=False)
 @click.option("--key", type=FOLDER, help="The private key to sign with (Ed25519, PEM).")
 @click.option("--new-key", type=FOLDER, metavar="PATH", help="Write a new private key, and its public half PATH.pub.")
-def sign(artefact: Path | None, key: Path | None, new_key: Path | None) -> None:
+@json_option
+def sign(artefact: Path | None, key: Path | None, new_key: Path | None, as_json: bool) -> None:
     """Sign a bundle or an engine.
 
     Writes the signature beside the manifest (bundle.json.sig). On the device --trust KEY.pub loads what was signed with
@@ -29,10 +30,11 @@ def sign(artefact: Path | None, key: Path | None, new_key: Path | None) -> None:
     if (new_key is None) == (artefact is None and key is None) or (artefact is None) != (key is None):
         raise click.UsageError("Give ARTEFACT and --key to sign, or --new-key alone to make a pair of keys.")
     if new_key is not None:
-        click.echo(write_keys(new_key))
+        public = write_keys(new_key)
+        print_result({"private_key": str(new_key), "public_key": str(public)}, str(public), as_json)
     elif artefact is not None and key is not None:
         made = sign(artefact, key)
-        click.echo(f"{artefact}: signed with {made.public_key[:16]}... on {made.signed}")
+        print_result(made, f"{artefact}: signed with {made.public_key[:16]}... on {made.signed}", as_json)
 
 
 @click.command()

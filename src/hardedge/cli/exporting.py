@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hardedge.cli import completion
 from hardedge.cli.options import FOLDER, data_option, force_option, json_option, out_option, precision_option
-from hardedge.cli.parts import levels_of, print_result, require_package
+from hardedge.cli.parts import levels_of, loading, print_result
 from hardedge.errors import GateFailed
 
 if TYPE_CHECKING:
@@ -116,14 +117,12 @@ def export(
     from hardedge.export.tiles import parse_tile
 
     names, tile = parse_precisions(precision), parse_tile(calibration_tile)
-    require_package("torch", "export")
-    require_package("onnxscript", "export")
-    from hardedge.export.form import form_of
+    with loading("export", "torch", "onnxscript"):
+        from hardedge.export.export import Precisions, export
+        from hardedge.export.form import form_of
+        from hardedge.export.precision_table import described
 
     form = form_of(sizes, profiles, network_size, outputs, opset)
-    from hardedge.export.export import Precisions, export
-    from hardedge.export.precision_table import described
-
     wanted = Precisions(
         names=names,
         calibrate_by=calibrate_by,
@@ -154,6 +153,7 @@ def export(
     "--latency",
     metavar="TARGET",
     help="Time every mixture on a target that runs here, for the plot: onnxruntime:cpu ...",
+    shell_complete=completion.targets,
 )
 @force_option
 @json_option
@@ -172,8 +172,8 @@ def tune(bundle: Path, data: Path, out: Path, goal: str, latency: str | None, fo
     points = parse_goal(goal)
     if latency:
         parse_target(latency)
-    require_package("torch", "export")
-    from hardedge.export.precision_table import described
+    with loading("export", "torch"):
+        from hardedge.export.precision_table import described
 
     tuned, tuning = tune(bundle, data, out, goal=points, latency=latency, force=force)
     line = f"{out}: {tuning.chosen} of {len(tuning.order)} nodes in FP16, {len(tuning.steps)} mixtures measured"
@@ -219,9 +219,9 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
 
     Example: hardedge certify runs/a_bundle runs/a
     """
-    require_package("torch", "export")
-    from hardedge.contracts import Bundle, load
-    from hardedge.export.identity import certify
+    with loading("export", "torch"):
+        from hardedge.contracts import Bundle, load
+        from hardedge.export.identity import certify
 
     manifest = load(Bundle, bundle)
     certificate = certify(bundle / manifest.model("fp32").path, checkpoint)

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from hardedge.cli import completion
+
 
 class Duration(click.ParamType[float]):
     """A time such as 90s, 10m or 2h, in seconds."""
@@ -45,19 +47,27 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 resume_option = click.option("--resume", is_flag=True, help="Go on where an earlier run stopped.")
 budget_option = click.option("--budget", type=Duration(), help="Train as many steps as fit this time (10m, 2h).")
 set_option = click.option(
-    "--set", "settings", type=Setting(), multiple=True, help="Change a field of the recipe, e.g. loss='ce + 0.5*cpg'."
+    "--set",
+    "settings",
+    type=Setting(),
+    multiple=True,
+    help="Change a field of the recipe, e.g. loss='ce + 0.5*cpg'.",
+    shell_complete=completion.settings,
 )
 target_option = click.option(
     "--target",
     "targets",
     multiple=True,
     help="onnxruntime:cpu, onnxruntime:cuda, onnxruntime:tensorrt, tensorrt, tensorrt-rtx:sm86,sm89 ...; repeatable.",
+    shell_complete=completion.targets,
 )
 
 
 def precision_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """--precision: names separated by commas, FP32 without it."""
-    return click.option("--precision", default="fp32", show_default=True, help=help_text)
+    return click.option(
+        "--precision", default="fp32", show_default=True, help=help_text, shell_complete=completion.precisions
+    )
 
 
 def verify_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +16,7 @@ from hardedge.errors import BadInput, GateFailed, MissingHere
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from hardedge.contracts import Report
+    from hardedge.contracts import Contract, Json, Report
     from hardedge.deploy.foreign import Given
     from hardedge.deploy.gates import Gates
     from hardedge.deploy.plans import Order
@@ -20,20 +24,32 @@ if TYPE_CHECKING:
     from hardedge.train.recipe import Recipe
 
 
-def require_package(package: str, extra: str) -> None:
-    """Raises MissingHere with the pip command when the package of an extra is not installed."""
+@dataclass
+class Stdout:
+    """What stdout has by now: --json is one document, of the result or else of the error."""
+
+    has_result: bool = False
+
+
+@contextmanager
+def loading(extra: str, *packages: str) -> Iterator[None]:
+    """Around imports that take seconds; raises MissingHere with the pip command when one is not installed."""
     from importlib.util import find_spec
 
+    from hardedge.console import waiting
     from hardedge.errors import missing_extra
 
-    if find_spec(package) is None:
-        raise missing_extra(package, extra)
+    for package in packages:
+        if find_spec(package) is None:
+            raise missing_extra(package, extra)
+    with waiting(f"loading {packages[0]}"):
+        yield
 
 
 def recipe_of(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:
     """The recipe that RECIPE names, with its --set fields; raises BadInput for an unknown one."""
-    require_package("torch", "train")
-    from hardedge.train.recipes import recipe_named
+    with loading("train", "torch"):
+        from hardedge.train.recipes import recipe_named
 
     return recipe_named(name, dict(settings))
 
@@ -82,11 +98,19 @@ def levels_of(certificate: Any) -> list[tuple[int, Any]]:
     return list(enumerate((certificate.level0, certificate.level1)))
 
 
-def print_result(result: Any, text: str, as_json: bool) -> None:
-    """Writes a contract to stdout, as JSON or as its text."""
+def print_result(result: Contract | Mapping[str, Json], text: str, as_json: bool) -> None:
+    """Writes a result to stdout, as its text or as one JSON document."""
+    click.echo(as_document(result) if as_json else text, nl=not as_json)
+    click.get_current_context().ensure_object(Stdout).has_result = True
+
+
+def as_document(result: Contract | Mapping[str, Json]) -> str:
+    """A result as indented JSON text."""
     from hardedge.contracts import to_json
 
-    click.echo(to_json(result) if as_json else text, nl=not as_json)
+    if isinstance(result, Mapping):
+        return json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+    return to_json(result)
 
 
 def finish(report: Report, out: Path, as_json: bool) -> None:

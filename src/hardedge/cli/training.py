@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from hardedge.cli import completion
 from hardedge.cli.options import (
     FOLDER,
     budget_option,
@@ -17,14 +17,11 @@ from hardedge.cli.options import (
     resume_option,
     set_option,
 )
-from hardedge.cli.parts import print_result, recipe_of, require_package
-
-if TYPE_CHECKING:
-    pass
+from hardedge.cli.parts import loading, print_result, recipe_of
 
 
 @click.command()
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=completion.recipes)
 @data_option
 @out_option
 @set_option
@@ -73,9 +70,9 @@ def train(
     """
     if pretrained:
         settings += (("pretrained", "true"),)
+    with loading("train", "torch"):
+        from hardedge.train.train import train
     configured = recipe_of(recipe, (*settings, ("qat", qat)) if qat else settings)
-    from hardedge.train.train import train
-
     checkpoint = train(
         configured,
         data,
@@ -107,8 +104,8 @@ def edges(data: Path, out: Path, steps: int, seed: int, force: bool, as_json: bo
 
     Example: hardedge edges my_data --out runs/edges, then --set loss="ce + semeda(network='runs/edges')"
     """
-    require_package("torch", "train")
-    from hardedge.train.edge_network import train_edge_network
+    with loading("train", "torch"):
+        from hardedge.train.edge_network import train_edge_network
 
     manifest = train_edge_network(data, out, steps=steps, seed=seed, force=force)
     score = manifest.validation.mean_f
@@ -153,9 +150,9 @@ def hard(
 
     Example: hardedge hard my_data --checkpoint runs/a --out runs/hard --unlabelled new_photographs
     """
-    require_package("torch", "train")
-    from hardedge.data.folder import SPLITS
-    from hardedge.train.hard import rank
+    with loading("train", "torch"):
+        from hardedge.data.folder import SPLITS
+        from hardedge.train.hard import rank
 
     ranking = rank(
         data,
@@ -202,8 +199,8 @@ def strip(
 
     Example: hardedge strip hl.pth --network mynet:build --data my_data --out runs/hl --drop 'weigh_head.*'
     """
-    require_package("torch", "train")
-    from hardedge.train.stripping import described, strip
+    with loading("train", "torch"):
+        from hardedge.train.stripping import described, strip
 
     made = strip(weights, network, data, out, drop=drop, prefix=prefix, force=force)
     print_result(made, described(made, out), as_json)
@@ -218,8 +215,8 @@ def models(as_json: bool) -> None:
 
     Example: hardedge models --json
     """
-    require_package("torch", "train")
-    from hardedge.models.census import described, network_table
+    with loading("train", "torch"):
+        from hardedge.models.census import described, network_table
 
     table = network_table()
     print_result(table, described(table), as_json)
@@ -234,9 +231,9 @@ def recipes(as_json: bool) -> None:
 
     Example: hardedge recipes
     """
-    require_package("torch", "train")
-    from hardedge.train.recipes import RECIPES
-    from hardedge.train.recipes.listing import described, recipe_table
+    with loading("train", "torch"):
+        from hardedge.train.recipes import RECIPES
+        from hardedge.train.recipes.listing import described, recipe_table
 
     table = recipe_table(RECIPES.values())
     print_result(table, described(table), as_json)
