@@ -3,8 +3,9 @@
     python benchmarks/end_to_end.py [--size 512 1024] [--seconds 60] [--json]
 
 Arms, taking turns in blocks, there and back, each with a session of its own and the same weights:
-- session: `run` of the pixels-in, mask-out file, nothing around it; the baseline, and once more as its own control;
+- session: `run` of the session that hardedge opens, nothing around it; the baseline, and once more as its own control;
 - hardedge: the runner that deploy and predict use, uint8 image in, uint8 mask out;
+- file: the same pixels-in, mask-out file as onnxruntime itself opens it, the resize of the logits in channels first;
 - usual: normalisation in numpy, the network alone as torch.onnx.export writes it, float logits out, argmax in numpy;
   once in float32 throughout, and once as many scripts write it, normalised in float64.
 """
@@ -29,6 +30,7 @@ from torch import nn
 from hardedge.console import waiting
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
 from hardedge.data.street_scene import draw
+from hardedge.deploy.onnx_session import onnxruntime_session
 from hardedge.deploy.runtime import OnnxRuntimeRunner
 from hardedge.export.graph import PixelsToMask, onnx_from_network
 from hardedge.models import build_network
@@ -50,15 +52,17 @@ def arms_of(network: nn.Module, image_BHWC: npt.NDArray[np.uint8], folder: Path)
     )
     assert program is not None
     program.save(folder / "logits.onnx")
-    session, again, usual = (
+    session, again = (onnxruntime_session(folder / "pixels.onnx", "cpu") for _ in range(2))
+    file, usual = (
         onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
-        for name in ("pixels.onnx", "pixels.onnx", "logits.onnx")
+        for name in ("pixels.onnx", "logits.onnx")
     )
     runner = OnnxRuntimeRunner(folder / "pixels.onnx")
     return {
         BASELINE: lambda: session.run(["mask"], {"image": image_BHWC})[0],
         "session again": lambda: again.run(["mask"], {"image": image_BHWC})[0],
         "hardedge": lambda: runner.masks(image_BHWC),
+        "file": lambda: file.run(["mask"], {"image": image_BHWC})[0],
         "usual, float32": lambda: usual_way(usual, image_BHWC, np.float32),
         "usual, float64": lambda: usual_way(usual, image_BHWC, np.float64),
     }

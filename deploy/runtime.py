@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import BuildOptions, Engine, Profile, hull, load
+from hardedge.contracts import BuildOptions, Engine, Profile, load
 from hardedge.deploy.execution import Execution
 from hardedge.deploy.machine import compute_capability
+from hardedge.deploy.onnx_session import onnxruntime_session
 from hardedge.deploy.signing import Trust
 from hardedge.deploy.soundness import require_sound_model
 from hardedge.deploy.targets import parse_target
@@ -37,12 +38,6 @@ _WITHIN = "Use sizes inside the bundle's profile, and a device with free memory.
 TENSORRT_FAILURES = (RuntimeError, OSError, ValueError, TypeError)
 # what onnxruntime writes of a lost device and of memory that is short: no fault of the images
 _DEVICE = ("CUDA", "CUDNN", "CUBLAS", "Failed to allocate memory", "bad_alloc", "BFCArena")
-_CUDA = "CUDAExecutionProvider"
-_PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": _CUDA,
-    "tensorrt": "TensorrtExecutionProvider",
-}
 
 
 class Runner(Protocol):
@@ -74,7 +69,7 @@ class OnnxRuntimeRunner:
 
     def __init__(self, onnx: Path, device: str = "cpu", profiles: Sequence[Profile] = ()) -> None:
         self._device = device
-        self._session: Any = _session(onnx, device, profiles)
+        self._session: Any = onnxruntime_session(onnx, device, profiles)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._mask = self._outputs.index("mask")
 
@@ -219,55 +214,6 @@ def _vouched(engine: Path, name: str, manifest: Engine) -> bytes:
     if hashlib.sha256(content).hexdigest() != manifest.files[name]:
         raise BadInput(f"{engine / name} changed while it was read. Copy or build the engine again.")
     return content
-
-
-def _session(onnx: Path, device: str, profiles: Sequence[Profile]) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingHere(f"onnxruntime cannot be used ({error}). Add it with: pip install hardedge") from None
-    provider = _PROVIDERS[device]
-    if provider not in onnxruntime.get_available_providers():
-        raise MissingHere(
-            f"onnxruntime {onnxruntime.__version__} has no {provider}. Install onnxruntime-gpu, or use onnxruntime:cpu."
-        )
-    onnxruntime.set_default_logger_severity(4)  # what fails is raised
-    options = onnxruntime.SessionOptions()
-    # else a session's idle threads spin on after a run and slow whatever runs next, a second session most of all
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    try:
-        # without fallback: it would print, and go on with another provider
-        session = onnxruntime.InferenceSession(
-            str(onnx), options, providers=_providers(device, profiles), enable_fallback=0
-        )
-    except Exception as error:  # onnxruntime's exceptions have no common base
-        raise _not_loaded(onnx, device, error) from None
-    if session.get_providers()[0] != provider:
-        raise MissingHere(
-            f"onnxruntime fell back from {provider} to {session.get_providers()[0]}: no usable GPU. "
-            "Check nvidia-smi and the CUDA libraries, or use onnxruntime:cpu."
-        )
-    return session
-
-
-def _providers(device: str, profiles: Sequence[Profile]) -> list[str | tuple[str, dict[str, str]]]:
-    """The providers that a device asks for, in their order; TensorRT's gets the range that holds every profile."""
-    if device != "tensorrt" or not profiles:
-        return [_PROVIDERS[device], *([_CUDA] if device == "tensorrt" else [])]
-    whole = hull(profiles)
-    sizes = {"min": whole.min, "opt": whole.opt, "max": whole.max}
-    shapes = {name: "x".join(map(str, (*size, 3))) for name, size in sizes.items()}
-    return [(_PROVIDERS[device], {f"trt_profile_{name}_shapes": f"image:{shapes[name]}" for name in shapes}), _CUDA]
-
-
-def _not_loaded(onnx: Path, device: str, error: Exception) -> HardedgeError:
-    reason = first_line(error)
-    if device != "cpu":
-        provider = _PROVIDERS[device]
-        return MissingHere(
-            f"onnxruntime cannot use {provider} here ({reason}). See hardedge doctor, or use onnxruntime:cpu."
-        )
-    return BadInput(f"onnxruntime refused {onnx} ({reason}). Export it again.")
 
 
 def _not_run(images_BHWC: Pixels, reason: str) -> HardedgeError:
