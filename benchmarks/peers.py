@@ -119,7 +119,7 @@ def miou_of(told: str) -> float:
 
 
 def to_a_first_mask(peers: list[Peer]) -> dict[str, dict[str, float]]:
-    told = {}
+    told: dict[str, dict[str, float]] = {}
     for peer in peers:
         told[peer.name] = {}
         for stage, command in peer.first.items():
@@ -187,6 +187,8 @@ def main() -> None:
         parser.error("--size takes multiples of 32, --images multiples of --batch")
     if args.images < FEWEST * args.batch:
         parser.error(f"--images: {FEWEST} batches or more, so that there are steps to time")
+    if args.out.exists():
+        parser.error(f"--out: {args.out} exists. Remove it, or name another folder")
     out = args.out.absolute()
     out.mkdir(parents=True)
     images = {"train": args.images, "val": 4, "test": args.images}
