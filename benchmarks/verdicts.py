@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from hardedge.deploy.bootstrap import difference
 from hardedge.deploy.equivalence import equivalence
-from hardedge.metrics import iou_per_class, mean_iou
+from hardedge.deploy.real_differences import real_differences
+from hardedge.metrics import hit_labelled_predicted, iou_per_class, mean_iou
 
 TRIALS = 300
 POOL = 4000  # images of which a trial draws its own; their sums are the truth
@@ -109,6 +110,33 @@ def class_alarm_rate(arms: tuple[Counts, Counts], images: int, trials: int) -> f
     return alarms / trials
 
 
+def called_real(arms: tuple[Counts, Counts], images: int, seed: int, *, swapped: bool) -> tuple[bool, bool]:
+    """Whether the mIoU, and whether any class, of two runs on a draw of images is called really different.
+
+    `swapped`: in every image a coin says which run has which masks, so that neither is better in truth.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(POOL, size=images)
+    one, other = (hit_labelled_predicted(arm[drawn]) for arm in arms)
+    if swapped:
+        coin_N11 = rng.random((images, 1, 1)) < 0.5
+        one, other = np.where(coin_N11, other, one), np.where(coin_N11, one, other)
+    found = real_differences(one, other, [str(index) for index in range(len(CLASS_SHARES))], ("", ""))
+    real = ("better", "worse")
+    return found.miou.status in real, any(row.status in real for row in found.per_class)
+
+
+def comparison_rates(trials: int) -> Iterator[Rate]:
+    """How often `hardedge report A B` calls chance real, and a real difference real."""
+    equal, worse = population(0.004, 0.03), population(0.004, 0.0)
+    for images in (10, 20, 50, 100, 500):
+        for name, arms, swapped in (("equal in truth", equal, True), ("one truly worse", worse, False)):
+            found = [called_real(arms, images, seed, swapped=swapped) for seed in range(trials)]
+            what = f"two runs, {name}, {images} images"
+            yield Rate(what, "mIoU differs", sum(miou for miou, _ in found) / trials, wrong=swapped)
+            yield Rate(what, "a class differs", sum(classes for _, classes in found) / trials, wrong=swapped)
+
+
 def latency_rates(trials: int) -> Iterator[Rate]:
     """False passes at the margin and beyond it, power at equal speed and at a real difference."""
     for pairs in (5, 10):
@@ -146,7 +174,7 @@ def parity_rates(trials: int) -> Iterator[Rate]:
 
 def main(trials: int = TRIALS) -> None:
     print("| what is true | answer | share of trials | |\n|---|---|---|---|")
-    for rate in (*latency_rates(trials), *parity_rates(trials)):
+    for rate in (*latency_rates(trials), *parity_rates(trials), *comparison_rates(trials)):
         meaning = "error, nominal 5 %" if rate.wrong else "power"
         print(f"| {rate.name} | {rate.answer} | {100 * rate.rate:.1f} % | {meaning} |", flush=True)
 

@@ -8,7 +8,7 @@ from hardedge.artefact import staged
 from hardedge.contracts import Bench, BenchRun, to_json, write_atomically
 from hardedge.deploy.report_charts import intervals
 from hardedge.deploy.report_markup import Markup, facts, note, number, section, size_of, table, tag
-from hardedge.deploy.report_style import CSS
+from hardedge.deploy.report_page import page
 from hardedge.deploy.report_tradeoffs import TITLE, drawn, points_of_bench
 from hardedge.deploy.sensors import in_words
 
@@ -18,24 +18,24 @@ MIOU = "mIoU is that of the test split as export measured it: of torch for FP32,
 def write_bench(found: Bench, out: Path, force: bool) -> None:
     """Writes bench.json and bench.html into the directory `out`."""
     with staged(out, force=force) as partial:
-        write_atomically(partial / "bench.html", page(found).encode())
+        write_atomically(partial / "bench.html", html(found).encode())
         write_atomically(partial / "bench.json", to_json(found).encode())
 
 
-def page(found: Bench) -> str:
-    """The page, complete in itself: no script, no request."""
-    head = tag("head", tag("meta", charset="utf-8"), tag("title", "hardedge bench"), tag("style", Markup(CSS)))
+def html(found: Bench) -> str:
+    """The page, complete in itself."""
     sections = (engines(found), tradeoffs(found), comparisons(found), section("Machine", facts(found.machine.items())))
     kicker = tag("p", f"hardedge bench · {found.created}", class_="kicker")
     top = tag("header", kicker, tag("h1", "Engines side by side"))
-    return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", top, *sections)), lang="en") + "\n"
+    return page("hardedge bench", tag("main", top, *sections))
 
 
 def engines(found: Bench) -> Markup:
     head = ("engine", "image", "p50", "p90", "p99", "images/s", "copy in", "compute", "copy out", "J an image", "size")
     rows = [row(run) for run in found.runs]
     said = dict.fromkeys(f"Energy of {run.target}: {in_words(run.sensors)}." for run in found.runs if run.sensors)
-    return section("Engines", table("Each alone, in milliseconds", head, rows, numeric=range(1, 11)), *map(note, said))
+    times = table("Each alone, in milliseconds", head, rows, numeric=range(1, 11), sortable=True)
+    return section("Engines", times, *map(note, said))
 
 
 def row(run: BenchRun) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from hardedge.deploy.report_certificate import certificate
 from hardedge.deploy.report_findings import verdict
 from hardedge.deploy.report_hard_pixels import hard_pixels
 from hardedge.deploy.report_markup import Markup, anchor, facts, joined, number, tag
+from hardedge.deploy.report_page import page
 from hardedge.deploy.report_pictures import Sample, pictures
-from hardedge.deploy.report_style import CSS
 from hardedge.deploy.report_tradeoffs import tradeoffs
 
 __all__ = ["Sample", "html"]
@@ -33,7 +33,7 @@ PARTS: Final = (
 
 
 def html(report: Report, samples: Sequence[Sample]) -> str:
-    """The page, complete in itself: no script, no request, images and plots inside."""
+    """The page, complete in itself: no request, images, plots and script inside."""
     sections = (
         body.gates(report),
         certificate(report),
@@ -49,20 +49,7 @@ def html(report: Report, samples: Sequence[Sample]) -> str:
     )
     main = tag("main", top(report), verdict(report), key_facts(report), contents(), *sections)
     footer = tag("footer", f"hardedge {report.hardedge} · {report.created} · the same in report.json, for machines")
-    return "<!doctype html>\n" + tag("html", head(report), tag("body", main, footer), lang="en") + "\n"
-
-
-def head(report: Report) -> Markup:
-    title = f"{report.verdict.upper()}: {report.network.name} · {report.data}"
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("link", rel="icon", href="data:,"),
-        tag("title", title),
-        tag("style", Markup(CSS)),
-    )
+    return page(f"{report.verdict.upper()}: {report.network.name} · {report.data}", main, footer)
 
 
 def top(report: Report) -> Markup:

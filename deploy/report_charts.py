@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import Latency, LatencyComparison
+from hardedge.contracts import Interval, Latency, LatencyComparison, ScoreDifference
 from hardedge.deploy.report_markup import Markup, number, signed, tag
 
 BAND: Final = 1.0  # percent: the equivalence test's limit
@@ -65,6 +65,29 @@ def percent(ratio: float) -> float:
 def interval_text(comparison: LatencyComparison) -> str:
     low, high = percent(comparison.interval.low), percent(comparison.interval.high)
     return f"{signed(percent(comparison.ratio))} % [{signed(low)}, {signed(high)}]"
+
+
+def difference_limit(rows: Sequence[ScoreDifference]) -> float:
+    """Where the axis of differences in points ends on both sides: at a round number beyond every interval."""
+    ends = [abs(end) for row in rows if row.interval for end in (row.interval.low, row.interval.high)]
+    largest = max([*ends, 0.01])
+    power = 10.0 ** np.floor(np.log10(largest))
+    return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= largest * 0.9999))
+
+
+def difference_bar(interval: Interval, value: float, limit: float, *, real: bool) -> Markup:
+    """One interval of a difference on an axis from -limit to limit; its numbers stand beside it."""
+    low, high = (_x(end, -limit, limit) for end in (interval.low, interval.high))
+    return tag(
+        "svg",
+        _line(50, 0, 20, "zero"),
+        _rect(low, 7, max(high - low, 0.5), 6, "interval" if real else "bar"),
+        tag("circle", cx=_p(_x(value, -limit, limit)), cy="10", r="4", class_="dot" if real else "beaten"),
+        width="100%",
+        height="20",
+        aria_hidden="true",
+        class_="chart",
+    )
 
 
 def _interval(index: int, name: str, comparison: LatencyComparison, limit: float) -> Markup:

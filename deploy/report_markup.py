@@ -8,7 +8,7 @@ from typing import Final
 
 from hardedge.contracts import ClassInfo
 
-VOID: Final = frozenset({"img", "link", "meta"})
+VOID: Final = frozenset({"img", "input", "link", "meta"})
 TONES: Final = {
     "pass": "good",
     "identical": "good",
@@ -75,17 +75,35 @@ def chip(info: ClassInfo) -> Markup:
     return tag("span", class_="chip", style="background:#{:02x}{:02x}{:02x}".format(*info.color), aria_hidden="true")
 
 
+def class_name(info: ClassInfo, index: int) -> Markup:
+    """A class by colour and name; the page's script makes a button of it that lights the class up everywhere."""
+    return tag("span", chip(info), info.name, data_class=str(index))
+
+
+def sorted_by(value: float, shown: str | None) -> Markup:
+    """What stands for a number that its text does not give: such cells are sorted by it."""
+    return tag("data", shown, value=f"{value:g}")
+
+
 def digest(value: str) -> Markup:
     """The first 12 digits of a digest; the full text shows when it is pointed at."""
     return tag("code", value[:12] + "…", title=value) if len(value) > 16 else tag("code", value)
 
 
-def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Collection[int] = ()) -> Markup:
+def table(
+    caption: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numeric: Collection[int] = (),
+    *,
+    sortable: bool = False,
+) -> Markup:
     """A table whose first column names its rows; `numeric` columns are set flush right."""
     side = ["number" if column in numeric else None for column in range(len(head))]
     titles = (tag("th", text, scope="col", class_=kind) for text, kind in zip(head, side, strict=True))
     body = (_row(cells, side) for cells in rows)
-    inner = tag("table", tag("caption", caption), tag("thead", tag("tr", *titles)), tag("tbody", *body))
+    parts = (tag("caption", caption), tag("thead", tag("tr", *titles)), tag("tbody", *body))
+    inner = tag("table", *parts, data_sortable="" if sortable else None)
     return tag("div", inner, class_="scroll", role="region", aria_label=caption, tabindex="0")
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hardedge.contracts import HardnessSource, Report, Task
 from hardedge.data.palette import palette_image
-from hardedge.deploy.report_markup import Markup, chip, facts, note, number, section, tag
+from hardedge.deploy.report_markup import Markup, class_name, facts, note, number, section, tag
 from hardedge.metrics import confusion_counts, mean_iou
 
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ WIDEST: Final = 640  # px of an image in the page
 WRONG: Final = (214, 22, 38)
 # hardness 0, 64, 128, 191, 255
 RAMP: Final = ((9, 10, 38), (78, 24, 110), (176, 48, 96), (240, 128, 44), (252, 240, 160))
+VIEWS: Final = {
+    "panels": "all side by side",
+    "truth": "truth",
+    "prediction": "prediction",
+    "errors": "errors",
+    "hardness": "hardness",
+    "stable": "stable pixels",
+}
 HARDNESS: Final = {
     "branch": "as the hardness branch saw it in training",
     "confidence": "1 − the highest class probability",
@@ -53,12 +61,27 @@ def pictures(report: Report, samples: Sequence[Sample]) -> Markup:
         return section("Pictures", note("No image was chosen for this report."))
     shown = (sample_panels(sample, report.task, report.hardness) for sample in samples)
     ramp = ramp_legend(report.hardness) if report.hardness != "none" else None
-    return section("Pictures", legend(report.task), ramp, *shown)
+    return section("Pictures", legend(report.task), ramp, views(samples), *shown)
+
+
+def views(samples: Sequence[Sample]) -> Markup:
+    """What is shown of every image: all panels side by side, or one layer over the picture."""
+    there = {
+        "hardness": any(sample.hardness_HW is not None for sample in samples),
+        "stable": any(sample.stable_HW is not None for sample in samples),
+    }
+    choices = [
+        tag("label", tag("input", type="radio", name="view", id=f"view-{kind}", checked=checked), text)
+        for kind, text in VIEWS.items()
+        if there.get(kind, True)
+        for checked in ("" if kind == "panels" else None,)
+    ]
+    return tag("fieldset", tag("legend", "Show"), *choices, class_="views")
 
 
 def legend(task: Task) -> Markup:
     """Every class with its colour, and what wrong and unlabelled pixels look like."""
-    entries = [tag("li", chip(info), info.name) for info in task.classes]
+    entries = [tag("li", class_name(info, index)) for index, info in enumerate(task.classes)]
     other = [("unlabelled", (0, 0, 0)), ("wrong (error map)", WRONG)]
     entries += [tag("li", tag("span", class_="chip", style=f"background:rgb{rgb}"), name) for name, rgb in other]
     return tag("ul", *entries, class_="legend", aria_label="Colours of the classes")
@@ -75,24 +98,36 @@ def sample_panels(sample: Sample, task: Task, source: HardnessSource) -> Markup:
     from PIL.Image import fromarray
 
     panels = [
-        panel("picture", f"Picture {sample.id}", fromarray(sample.image_HWC)),
-        panel("truth", f"Labelled classes of {sample.id}", palette_image(sample.truth_HW, task)),
-        panel("prediction", f"Predicted classes of {sample.id}", palette_image(sample.prediction_HW, task)),
-        panel("errors", f"Wrong pixels of {sample.id}, in red", fromarray(error_map(sample, task))),
+        panel("picture", f"Picture {sample.id}", fromarray(sample.image_HWC), "picture"),
+        panel("truth", f"Labelled classes of {sample.id}", palette_image(sample.truth_HW, task), "truth"),
+        panel(
+            "prediction", f"Predicted classes of {sample.id}", palette_image(sample.prediction_HW, task), "prediction"
+        ),
+        panel("errors", f"Wrong pixels of {sample.id}, in red", fromarray(error_map(sample, task)), "errors"),
         hardness_panel(sample, source),
         stable_panel(sample),
         facts(sample_facts(sample, task)),
     ]
-    return tag("div", tag("h3", sample.id), tag("div", *panels, class_="panels"), class_="sample")
+    shown = tag("div", *panels, class_="panels", data_masks=masks_uri(sample))
+    return tag("div", tag("h3", sample.id), shown, class_="sample")
+
+
+def masks_uri(sample: Sample) -> str:
+    """Label and prediction for the page's script: a PNG with one in red and the other in green."""
+    from PIL.Image import fromarray
+
+    masks_HW3 = np.stack((sample.truth_HW, sample.prediction_HW, np.zeros_like(sample.truth_HW)), axis=-1)
+    return data_uri(fromarray(masks_HW3), exact=True)
 
 
 def hardness_panel(sample: Sample, source: HardnessSource) -> Markup:
     from PIL.Image import fromarray
 
     if sample.hardness_HW is None:
-        return tag("figure", note("No hardness map was written for this image."), tag("figcaption", "hardness"))
+        absent = note("No hardness map was written for this image.")
+        return tag("figure", absent, tag("figcaption", "hardness"), data_panel="hardness")
     alt = f"Hardness map of {sample.id}: {HARDNESS[source]}"
-    return panel("hardness", alt, fromarray(ramp_colors()[sample.hardness_HW]))
+    return panel("hardness", alt, fromarray(ramp_colors()[sample.hardness_HW]), "hardness")
 
 
 def stable_panel(sample: Sample) -> Markup | None:
@@ -101,9 +136,8 @@ def stable_panel(sample: Sample) -> Markup | None:
     if sample.stable_HW is None:
         return None
     alt = f"Stable pixels of {sample.id} in grey, unstable ones in white, stable ones that changed in red"
-    return panel(
-        "stable pixels", alt, fromarray(stable_map(sample.stable_HW, sample.prediction_HW, sample.reference_HW))
-    )
+    shown = stable_map(sample.stable_HW, sample.prediction_HW, sample.reference_HW)
+    return panel("stable pixels", alt, fromarray(shown), "stable")
 
 
 def stable_map(stable_HW: npt.NDArray[np.bool_], prediction_HW: Pixels, reference_HW: Pixels) -> Pixels:
@@ -113,18 +147,19 @@ def stable_map(stable_HW: npt.NDArray[np.bool_], prediction_HW: Pixels, referenc
     return map_HWC
 
 
-def panel(caption: str, alt: str, image: Image) -> Markup:
-    """A captioned image; class colours stay exact, pictures become JPEG."""
-    blocky = "blocky" if image.mode == "P" and image.width < WIDEST // 2 else None
+def panel(caption: str, alt: str, image: Image, kind: str | None = None) -> Markup:
+    """A captioned image; class colours stay exact, pictures become JPEG. `kind` is one of VIEWS that shows it."""
+    exact = image.mode == "P"
+    blocky = "blocky" if exact and image.width < WIDEST // 2 else None
     size = {"width": str(image.width), "height": str(image.height)}
-    return tag("figure", tag("img", src=data_uri(image), alt=alt, class_=blocky, **size), tag("figcaption", caption))
+    shown = tag("img", src=data_uri(image, exact=exact), alt=alt, class_=blocky, **size)
+    return tag("figure", tag("div", shown, class_="image"), tag("figcaption", caption), data_panel=kind)
 
 
-def data_uri(image: Image) -> str:
-    """An image as a data URI, at most WIDEST px wide: PNG for a palette image, else JPEG."""
+def data_uri(image: Image, *, exact: bool) -> str:
+    """An image as a data URI, at most WIDEST px wide: an `exact` one as PNG with no value mixed, else JPEG."""
     from PIL.Image import Resampling
 
-    exact = image.mode == "P"
     if image.width > WIDEST:
         size = WIDEST, max(1, round(image.height * WIDEST / image.width))
         image = image.resize(size, Resampling.NEAREST if exact else Resampling.LANCZOS)

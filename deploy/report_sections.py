@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from hardedge.contracts import ZERO_DIGEST, ClassInfo, ClassParity, EngineSummary, Latency, Parity, Report
+from hardedge.contracts import ZERO_DIGEST, ClassParity, EngineSummary, Latency, Parity, Report, Task
 from hardedge.deploy.heal import in_words
 from hardedge.deploy.report_charts import histogram
 from hardedge.deploy.report_findings import NOT_COMPARED, not_run, reference_of
 from hardedge.deploy.report_markup import (
     Markup,
     badge,
-    chip,
+    class_name,
     digest,
     facts,
-    joined,
     note,
     number,
     section,
     share,
     signed,
     size_of,
+    sorted_by,
     table,
     tag,
 )
@@ -48,7 +48,7 @@ def parity(report: Report) -> Markup:
     )
     details = [note(f"{each.target} {each.precision}: {each.detail}") for each in report.parity if each.detail]
     rows = [parity_row(each) for each in report.parity]
-    return section("Parity", table(caption, head, rows, numeric=range(2, 9)), unit, *details, *rest)
+    return section("Parity", table(caption, head, rows, numeric=range(2, 9), sortable=True), unit, *details, *rest)
 
 
 def parity_row(found: Parity) -> tuple[str, ...]:
@@ -67,10 +67,9 @@ def parity_row(found: Parity) -> tuple[str, ...]:
 
 def classes(report: Report) -> Markup:
     """Each class under the reference and every target that ran."""
-    colors = {info.name: info for info in report.task.classes}
     if not report.parity:
         return section("Classes", reference_classes(report))
-    tables = [class_table(each, colors) for each in report.parity]
+    tables = [class_table(each, report.task) for each in report.parity]
     legend = (
         "Bar: IoU on the target; tick: the reference. "
         "p, Holm-corrected: a small one says that the class lost more than the margin."
@@ -78,16 +77,16 @@ def classes(report: Report) -> Markup:
     return section("Classes", note(legend), *tables)
 
 
-def class_table(found: Parity, colors: dict[str, ClassInfo]) -> Markup:
+def class_table(found: Parity, task: Task) -> Markup:
     head = ("class", "reference", "target", "difference", "pixels equal", "p", "IoU, 0 to 100 %")
-    rows = [class_row(each, colors.get(each.name)) for each in found.per_class]
+    rows = [class_row(each, task) for each in found.per_class]
     caption = f"IoU in percent, {found.target} {found.precision}"
-    return tag("div", table(caption, head, rows, numeric=range(1, 6)), class_="classes")
+    return tag("div", table(caption, head, rows, numeric=range(1, 6), sortable=True), class_="classes")
 
 
-def class_row(found: ClassParity, info: ClassInfo | None) -> tuple[str, ...]:
+def class_row(found: ClassParity, task: Task) -> tuple[str, ...]:
     return (
-        joined([chip(info) if info else None, found.name]),
+        class_of(task, found.name),
         number(found.reference),
         number(found.target),
         "–" if found.target is None or found.reference is None else signed(found.target - found.reference),
@@ -97,16 +96,17 @@ def class_row(found: ClassParity, info: ClassInfo | None) -> tuple[str, ...]:
     )
 
 
+def class_of(task: Task, name: str) -> str:
+    """A class of the task by colour and name; the name alone of what is none."""
+    index = next((index for index, info in enumerate(task.classes) if info.name == name), None)
+    return name if index is None else class_name(task.classes[index], index)
+
+
 def reference_classes(report: Report) -> Markup:
-    colors = {info.name: info for info in report.task.classes}
     scores = report.metrics.per_class
-    rows = [
-        (joined([chip(colors[name]) if name in colors else None, name]), number(iou), gauge(iou, None))
-        for name, iou in scores.items()
-    ]
-    inner = table(
-        f"IoU in percent, {reference_of(report)}", ("class", "reference", "IoU, 0 to 100 %"), rows, numeric=(1,)
-    )
+    rows = [(class_of(report.task, name), number(iou), gauge(iou, None)) for name, iou in scores.items()]
+    head = ("class", "reference", "IoU, 0 to 100 %")
+    inner = table(f"IoU in percent, {reference_of(report)}", head, rows, numeric=(1,), sortable=True)
     return tag("div", inner, class_="classes")
 
 
@@ -116,7 +116,7 @@ def gauge(value: float | None, mark: float | None) -> Markup:
         return tag("span", "not in the labels", class_="note")
     bar = tag("i", style=f"width:{value:.2f}%")
     tick = tag("u", style=f"left:{mark:.2f}%") if mark is not None else None
-    return tag("span", bar, tick, class_="gauge", aria_hidden="true")
+    return sorted_by(value, tag("span", bar, tick, class_="gauge", aria_hidden="true"))
 
 
 def latency(report: Report) -> Markup:
@@ -124,7 +124,7 @@ def latency(report: Report) -> Markup:
         return section("Latency", note("No target was timed on this machine."))
     head = ("target", "image", "runs", "p50", "p90", "p99", "images/s at p50")
     rows = [latency_row(each) for each in report.latency]
-    times = table("Latency of one image, batch 1", head, rows, numeric=range(1, 7))
+    times = table("Latency of one image, batch 1", head, rows, numeric=range(1, 7), sortable=True)
     plots = [
         tag("figure", tag("figcaption", f"{each.target} {each.precision}"), histogram(each))
         for each in report.latency
@@ -154,7 +154,7 @@ def engines(report: Report) -> Markup:
     healed = [
         note(f"{each.target} {each.precision}: {in_words(each.healed)}") for each in report.engines if each.healed
     ]
-    return section("Engines", table("Engines and sessions", head, rows, numeric=(4, 5)), *healed)
+    return section("Engines", table("Engines and sessions", head, rows, numeric=(4, 5), sortable=True), *healed)
 
 
 def engine_row(found: EngineSummary, ran: bool) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def engine_row(found: EngineSummary, ran: bool) -> tuple[str, ...]:
         badge("run", "good") if ran else badge("not run here"),
         found.precision,
         f"{found.builder} {found.builder_version}",
-        size_of(found.bytes),
+        sorted_by(found.bytes, size_of(found.bytes)),
         number(found.seconds, 1, "s"),
         digest(found.sha256),
     )
@@ -182,7 +182,9 @@ def precision(report: Report) -> Markup:
         for each in report.audits
     ]
     details = [note(f"{each.target} {each.precision}: {each.detail}.") for each in report.audits]
-    return section("Precision", table("Shares by precision", head, rows, numeric=(5, 6)), *dict.fromkeys(details))
+    return section(
+        "Precision", table("Shares by precision", head, rows, numeric=(5, 6), sortable=True), *dict.fromkeys(details)
+    )
 
 
 def parts(shares: dict[str, float]) -> str:

@@ -8,12 +8,14 @@ CSS: Final = """
   --page: #ffffff; --panel: #f5f6f8; --line: #d9dde3; --ink: #191d23; --soft: #56606d; --accent: #2b62a8;
   --good: #0d6238; --good-bg: #dcf3e4; --bad: #a3151f; --bad-bg: #fbe2e2; --open: #7a4b00; --open-bg: #fcedc8;
   --none: #4d5662; --none-bg: #e8ebef; --fill: #9db8d9; --tick: #191d23;
+  --lit: #e6eefa;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #14171b; --panel: #1c2026; --line: #343a43; --ink: #e4e7eb; --soft: #a3acb8; --accent: #86b4ee;
     --good: #86dba8; --good-bg: #12351f; --bad: #ffa19c; --bad-bg: #451719; --open: #f0c265; --open-bg: #3b2c08;
     --none: #b7c0cb; --none-bg: #2b3038; --fill: #3e618d; --tick: #f2f4f7;
+    --lit: #22324a;
   }
 }
 * { box-sizing: border-box; }
@@ -102,11 +104,51 @@ figure > figcaption:first-child { margin-bottom: 6px; }
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .sample { margin-top: 20px; }
 .sample h3 { margin-top: 0; }
-.panels { display: grid; grid-template-columns: repeat(3, 1fr); gap: 14px; }
+.panels { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 14px; }
+.image { position: relative; }
+.image canvas { position: absolute; inset: 0; width: 100%; height: 100%; border-radius: 3px; pointer-events: none; }
 .panels img { display: block; width: 100%; height: auto; border-radius: 3px; background: var(--panel); }
 .panels .blocky { image-rendering: pixelated; }
 .panels figcaption { margin-top: 3px; }
 .panels .facts { grid-template-columns: 1fr 1fr; align-content: start; margin: 0; gap: 8px 16px; font-size: 14px; }
+.readout { min-height: 20px; margin: 0 0 4px; }
+.views { position: sticky; top: 0; z-index: 1; background: var(--page);
+  display: flex; flex-wrap: wrap; gap: 4px 18px; align-items: center; margin: 14px 0 4px; padding: 6px 12px 8px;
+  border: 1px solid var(--line); border-radius: 6px; font-size: 14px; min-width: 0; }
+.views legend { padding: 0 6px; color: var(--soft); font-size: 13px; }
+.views label { display: inline-flex; gap: 6px; align-items: center; }
+.views input { accent-color: var(--accent); margin: 0; }
+.views .slider { display: none; }
+@media screen {
+  .views:not(:has(#view-panels:checked)) .slider { display: inline-flex; }
+  .views:not(:has(#view-panels:checked)) ~ .sample .panels { grid-template-columns: minmax(0, 640px) minmax(0, 1fr); }
+  .views:not(:has(#view-panels:checked)) ~ .sample .panels > * { grid-area: 1 / 1; }
+  .views:not(:has(#view-panels:checked)) ~ .sample .panels > .facts { grid-area: 1 / 2; }
+  .views:not(:has(#view-panels:checked)) ~ .sample .panels > [data-panel]:not([data-panel="picture"]) { display: none; }
+  .views:has(#view-truth:checked) ~ .sample .panels > figure[data-panel="truth"][data-panel],
+  .views:has(#view-prediction:checked) ~ .sample .panels > figure[data-panel="prediction"][data-panel],
+  .views:has(#view-errors:checked) ~ .sample .panels > figure[data-panel="errors"][data-panel],
+  .views:has(#view-hardness:checked) ~ .sample .panels > figure[data-panel="hardness"][data-panel],
+  .views:has(#view-stable:checked) ~ .sample .panels > figure[data-panel="stable"][data-panel] { display: block; }
+  .views:not(:has(#view-panels:checked)) ~ .sample [data-panel]:not([data-panel="picture"]) img {
+    opacity: var(--opacity, 0.7); }
+  .views:not(:has(#view-panels:checked)) ~ .sample [data-panel="picture"] :is(canvas, figcaption) {
+    visibility: hidden; }
+  .views:not(:has(#view-panels:checked)) ~ .sample figure > .note { position: relative; padding: 6px 8px;
+    background: var(--page); }
+}
+@supports not selector(:has(*)) { .views { display: none; } }
+button { font: inherit; color: inherit; background: none; border: 0; padding: 0; margin: 0; text-align: inherit;
+  letter-spacing: inherit; cursor: pointer; border-radius: 3px; white-space: inherit; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+[data-class] button { padding: 2px 4px; margin: -2px -4px; }
+[data-class] button:hover, thead button:hover { text-decoration: underline; }
+[data-class] button[aria-pressed="true"] { box-shadow: inset 0 0 0 2px var(--accent); }
+tr.lit > *, .legend .lit { background: var(--lit); }
+thead button::after { content: "\\2195"; opacity: .55; margin-left: 4px; }
+th[aria-sort="ascending"] button::after { content: "\\2191"; opacity: 1; }
+th[aria-sort="descending"] button::after { content: "\\2193"; opacity: 1; }
+.unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%); }
 footer { margin-top: 40px; padding-top: 10px; border-top: 1px solid var(--line); color: var(--soft); font-size: 13px; }
 @media (min-width: 721px) { tbody th { white-space: nowrap; } }
 @media (max-width: 720px) {
@@ -116,8 +158,11 @@ footer { margin-top: 40px; padding-top: 10px; border-top: 1px solid var(--line);
   .findings li { grid-template-columns: 1fr auto; }
   .findings p { grid-column: 1 / -1; }
   .facts { grid-template-columns: 1fr 1fr; }
-  .panels { grid-template-columns: 1fr 1fr; gap: 10px; }
+  .panels { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 10px; }
   .panels .facts { grid-template-columns: 1fr; }
+  .views:not(:has(#view-panels:checked)) ~ .sample .panels { grid-template-columns: minmax(0, 1fr); }
+  .views:not(:has(#view-panels:checked)) ~ .sample .panels > .facts { grid-area: 2 / 1;
+    grid-template-columns: 1fr 1fr; }
   table { font-size: 13px; }
   th, td { padding-right: 10px; }
   .gauge { min-width: 70px; }
@@ -131,12 +176,13 @@ footer { margin-top: 40px; padding-top: 10px; border-top: 1px solid var(--line);
     --none: #4d5662; --none-bg: #e8ebef; --fill: #9db8d9; --tick: #000;
   }
   body { padding: 0; max-width: none; font-size: 10pt; }
-  nav { display: none; }
+  nav, .views, .readout, .image canvas, thead button::after { display: none; }
+  tr.lit > *, .legend .lit { background: none; }
   table { font-size: 9pt; }
   section { margin-top: 18px; }
   #pictures { break-before: page; }
   .scroll { overflow: visible; }
-  .panels { grid-template-columns: repeat(3, 1fr); gap: 8px; }
+  .panels { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 8px; }
   h2, h3, caption, .level, .level + p { break-after: avoid; }
   tr, li, figure, .sample, .verdict, .facts, .plots > figure { break-inside: avoid; }
   thead { display: table-header-group; }

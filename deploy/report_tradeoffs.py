@@ -9,7 +9,7 @@ from typing import Final
 
 from hardedge.contracts import BenchRun, Report
 from hardedge.deploy.report_charts import tick_values
-from hardedge.deploy.report_markup import Markup, badge, note, number, section, size_of, table, tag
+from hardedge.deploy.report_markup import Markup, badge, note, number, section, size_of, sorted_by, table, tag
 
 HEIGHT, TOP, BOTTOM = 310, 64, 46  # px
 LEFT, RIGHT = 8.0, 97.0  # percent of the width
@@ -74,13 +74,13 @@ def drawn(points: Sequence[Point]) -> list[Markup]:
             badge("not beaten", "good") if point in best else badge("beaten", "none"),
             number(point.miou, 2, "%"),
             number(point.latency, 2, "ms"),
-            size_of(point.bytes),
+            sorted_by(point.bytes, size_of(point.bytes)),
         )
         for point in sorted(points, key=lambda point: point.latency)
     ]
     head = ("engine", "by the others", "mIoU", "p50", "size")
     figure = tag("figure", tag("figcaption", "mIoU in percent against the median latency"), plot(points))
-    return [figure, note(LEGEND), table("The engines of the plot", head, rows, numeric=(2, 3, 4))]
+    return [figure, note(LEGEND), table("The engines of the plot", head, rows, numeric=(2, 3, 4), sortable=True)]
 
 
 def front(points: Sequence[Point]) -> list[Point]:

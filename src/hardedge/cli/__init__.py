@@ -17,6 +17,7 @@ from hardedge.cli.deploying import bench, deploy, predict, run, verify
 from hardedge.cli.device import doctor, sign
 from hardedge.cli.exporting import certify, export, keep, tune
 from hardedge.cli.parts import Stdout, as_document
+from hardedge.cli.reporting import report
 from hardedge.cli.training import edges, hard, models, recipes, strip, train
 from hardedge.errors import HardedgeError, ToldElsewhere
 
@@ -51,6 +52,7 @@ COMMANDS = (
     predict,
     prepare,
     recipes,
+    report,
     run,
     scenes,
     scribbles,

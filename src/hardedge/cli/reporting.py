@@ -1,0 +1,38 @@
+"""Commands on reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hardedge.cli.options import FOLDER, force_option, json_option
+from hardedge.cli.parts import print_result
+
+
+@click.command()
+@click.argument("a", type=FOLDER)
+@click.argument("b", type=FOLDER)
+@click.option("--shared", is_flag=True, help="Compare the test images that both share, and leave the others out.")
+@click.option("--out", type=FOLDER, help="A directory to write, with comparison.html and comparison.json.")
+@force_option
+@json_option
+def report(a: Path, b: Path, shared: bool, out: Path | None, force: bool, as_json: bool) -> None:
+    """Compare two runs and mark the differences that are real.
+
+    A and B are what `hardedge run`, `deploy` or `verify` wrote. mIoU and every class of B against A, with intervals of
+    a paired bootstrap over the test images, which must be the same in both.
+
+    Example: hardedge report runs/ce/report runs/hardness/report --out compared
+    """
+    from hardedge.artefact import require_free
+    from hardedge.deploy.compare import compare
+    from hardedge.deploy.compare_page import write_comparison
+    from hardedge.deploy.compare_text import described
+
+    if out:
+        require_free(out, force, [a, b])
+    found = compare(a, b, shared=shared)
+    if out:
+        write_comparison(found, out, force)
+    print_result(found, described(found), as_json)

@@ -1,0 +1,216 @@
+"""A report as a run writes it, and two test images for its pictures; all numbers are invented."""
+
+import numpy as np
+
+from hardedge.contracts import (
+    Census,
+    Certificate,
+    Check,
+    ClassInfo,
+    ClassParity,
+    EngineArms,
+    EngineSummary,
+    Gate,
+    HardnessDecile,
+    Interval,
+    Latency,
+    LatencyComparison,
+    Level0,
+    Level1,
+    Level2,
+    NetworkSpec,
+    Overhead,
+    Parity,
+    PrecisionAudit,
+    Report,
+    SegmentationScore,
+    StablePixels,
+    Task,
+)
+from hardedge.deploy.report import Sample
+
+CLASSES = (
+    ("sky", (128, 128, 128)),
+    ("building", (128, 0, 0)),
+    ("pole", (192, 192, 128)),
+    ("road", (128, 64, 128)),
+    ("pavement", (60, 40, 222)),
+    ("tree", (128, 128, 0)),
+    ("sign", (192, 128, 128)),
+    ("fence", (64, 64, 128)),
+    ("car", (64, 0, 128)),
+    ("person", (64, 64, 0)),
+    ("bicycle", (0, 128, 192)),
+)
+TASK = Task(classes=tuple(ClassInfo(name=name, color=color) for name, color in CLASSES), ignore_index=255)
+PERCENT = (93.1, 84.2, 31.4, 95.0, 82.7, 76.9, 41.3, 38.8, 84.6, 51.9, None)
+IOU = {name: percent for (name, _), percent in zip(CLASSES, PERCENT, strict=True)}
+CENSUS = Census(
+    parameters=3_218_478,
+    multiply_adds=2_093_117_440,
+    nodes=217,
+    operators={"Conv": 62, "HardSwish": 21, "Relu": 17, "Add": 10, "Mul": 9, "Resize": 3, "ArgMax": 1},
+    inputs=("image uint8 [B,H,W,3]",),
+    outputs=("mask uint8 [B,H,W]",),
+)
+
+
+def comparison(arm: str, ratio: float, half: float, status: str) -> LatencyComparison:
+    interval = Interval(low=ratio - half, high=ratio + half, confidence=90.0)
+    decide = 1840 if status == "inconclusive" else None
+    return LatencyComparison(
+        arm=arm,
+        ratio=ratio,
+        interval=interval,
+        status=status,
+        detail="",
+        sessions=5,
+        blocks=312,
+        blocks_to_decide=decide,
+    )
+
+
+def certificate() -> Certificate:
+    targets = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
+    plans = [f"{index + 2:02x}9af3c1" * 8 for index in range(6)]
+    arms = [EngineArms(target=f"tensorrt-rtx:{t}", shipped=p, plain=p) for t, p in zip(targets, plans, strict=True)]
+    return Certificate(
+        level0=Level0(
+            status="identical",
+            detail="",
+            shipped_digest="3be1c80f" * 8,
+            plain_digest="3be1c80f" * 8,
+            rtx_engines=Check(status="identical", detail="Compiled with TensorRT-RTX 1.7.1."),
+            engines=tuple(arms),
+        ),
+        level1=Level1(status="identical", detail="", shipped=CENSUS, plain=CENSUS),
+        level2=Level2(
+            status="implied",
+            detail="Implied by level 0: both arms are the same bytes.",
+            noise_floor=comparison("A/A", 1.003, 0.013, "inconclusive"),
+            control=comparison("with a faithful branch", 1.384, 0.021, "different"),
+            shipped=None,
+        ),
+    )
+
+
+def parity(target: str, precision: str, loss: float, status: str) -> Parity:
+    classes = [
+        ClassParity(
+            name=name,
+            reference=iou,
+            target=None if iou is None else iou - loss * (1 + index % 3),
+            pixel_agreement=None if iou is None else 0.9999 - 0.003 * loss * index,
+            p_worse=None if iou is None else min(1.0, 0.2 * (index + 1)),
+        )
+        for index, (name, iou) in enumerate(IOU.items())
+    ]
+    return Parity(
+        target=target,
+        precision=precision,
+        images=233,
+        miou_reference=67.99,
+        miou=67.99 - loss,
+        difference=-loss,
+        interval=Interval(low=-loss - 0.02, high=-loss + 0.01, confidence=90.0),
+        margin=0.1,
+        status=status,
+        detail="",
+        pixel_agreement=0.99987 - 0.01 * loss,
+        boundary_agreement=0.99812 - 0.02 * loss,
+        golden_agreement=1.0,
+        per_class=tuple(classes),
+        deciles=tuple(decile(index) for index in range(10)),
+        stable=StablePixels(logit_error=0.012, images=64, pixels=10**7, share=0.9731, flips=17, changed=1321),
+    )
+
+
+def decile(index: int) -> HardnessDecile:
+    return HardnessDecile(
+        low=25 * index,
+        high=25 * index + 24,
+        pixels=100_000 - index,
+        agreement=1 - 1e-5 * index,
+        accuracy_reference=1 - 0.03 * index,
+        accuracy=1 - 0.0301 * index,
+    )
+
+
+def latency(target: str, scale: float) -> Latency:
+    samples = scale * (1 + np.random.default_rng(3).gamma(1.6, 0.03, 900))
+    p50, p90, p99 = (float(value) for value in np.percentile(samples, (50, 90, 99)))
+    values = tuple(float(value) for value in samples)
+    return Latency(
+        target=target, precision="fp32", size=(360, 480), runs=900, p50=p50, p90=p90, p99=p99, samples=values
+    )
+
+
+def engine(target: str, size: int, builder: str) -> EngineSummary:
+    return EngineSummary(
+        target=target,
+        precision="fp32",
+        builder=builder,
+        builder_version="1.7.1" if "RTX" in builder else "1.31.0",
+        bytes=size,
+        sha256="77ac40d2" * 8,
+        seconds=0.61,
+    )
+
+
+def example() -> Report:
+    """A report as a run writes it; all its numbers are invented."""
+    gates = (
+        Gate(name="--max-miou-drop", limit="at most 0.1 points", found="lower bound −0.03 points", status="pass"),
+        Gate(name="--max-overhead", limit="at most 1 %", found="implied by level 0", status="pass"),
+        Gate(name="--require", limit="level0-engines", found="identical", status="pass"),
+    )
+    return Report(
+        schema_id=Report.SCHEMA,
+        hardedge="0.1.0",
+        made_from="c04f5e11" * 8,
+        files={},
+        verdict="pass",
+        task=TASK,
+        network=NetworkSpec(name="lraspp_mobilenet_v3_large", num_classes=11),
+        loss="1.0*hardness",
+        branches=("hardness:faithful",),
+        hardness="branch",
+        metrics=SegmentationScore(miou=67.99, per_class=IOU),
+        certificate=certificate(),
+        parity=(parity("onnxruntime:cpu", "fp32", 0.004, "pass"),),
+        overhead=Overhead(ratio=None, interval=None, status="implied", detail="level 0 is identical"),
+        latency=(latency("onnxruntime:cpu", 31.0),),
+        engines=(
+            engine("onnxruntime:cpu", 12_940_113, "onnxruntime"),
+            engine("tensorrt-rtx:sm86", 13_777_204, "TensorRT-RTX"),
+            engine("tensorrt-rtx:sm120", 13_790_052, "TensorRT-RTX"),
+        ),
+        audits=(
+            PrecisionAudit(
+                target="tensorrt",
+                precision="int8",
+                source="engine",
+                detail="read from the engine's layers",
+                multiply_adds={"int8": 0.93, "fp16": 0.07},
+                bytes={"int8": 0.9, "fp32": 0.1},
+                reformats=4,
+                layers=61,
+            ),
+        ),
+        gates=gates,
+        data="camvid",
+        machine={"cpu": "2 cores of an x86-64 server", "python": "3.11.9", "onnxruntime": "1.31.0", "gpu": "none"},
+        created="2026-11-21T03:10:00+00:00",
+    )
+
+
+def samples() -> list[Sample]:
+    rng = np.random.default_rng(5)
+    truth_HW = np.sort(rng.integers(0, 11, (48, 64), np.uint8), axis=0)
+    truth_HW[:3] = 255
+    prediction_HW = np.where(rng.random((48, 64)) < 0.1, 3, np.where(truth_HW == 255, 0, truth_HW)).astype(np.uint8)
+    image_HWC, hardness_HW = rng.integers(0, 256, (48, 64, 3), np.uint8), rng.integers(0, 256, (48, 64), np.uint8)
+    return [
+        Sample("scene001", image_HWC, truth_HW, prediction_HW, hardness_HW, truth_HW, hardness_HW > 30),
+        Sample("scene002", image_HWC, truth_HW, prediction_HW, None, truth_HW, None),
+    ]
