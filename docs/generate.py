@@ -13,6 +13,7 @@ from hardedge.contracts import (
     Bundle,
     Certificate,
     Checkpoint,
+    Comparison,
     EdgeNetworkManifest,
     Engine,
     Report,
@@ -22,7 +23,7 @@ from hardedge.contracts import (
 
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes.md"
-CONTRACTS = (Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report, Signature)
+CONTRACTS = (Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report, Comparison, Signature)
 
 
 def generated() -> dict[str, str]:
