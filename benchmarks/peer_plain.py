@@ -73,6 +73,7 @@ def train(data: Path, out: Path, steps: int, batch: int, crop: int) -> None:
     from torch.utils.data import DataLoader
 
     loader = DataLoader(Crops(data, crop), batch, shuffle=True, drop_last=True)
+    assert len(loader), "fewer images than a batch"
     network = build(num_classes_of(data)).train()
     optimiser = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=1e-2)
     done = 0

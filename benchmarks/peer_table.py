@@ -22,6 +22,7 @@ class Sizes:
 class Results:
     """Seconds to a first mask by peer and stage, timings by loop and arm, what is shipped, and mIoU in percent.
 
+    mIoU is as each counts it: segmentation-models-pytorch takes a class that is nowhere as 1, hardedge leaves it out.
     `same_mask` is the share of pixels to which the plain script and hardedge give one class.
     """
 
@@ -66,7 +67,7 @@ def _loops(results: Results) -> Table:
 
 
 def _shipped(results: Results) -> Table:
-    columns = ("peer", "parameters", "multiply-adds", "ONNX file, MB", "mIoU, %")
+    columns = ("peer", "parameters", "multiply-adds", "ONNX file, MB", "its mIoU, %")
     table = _table("what is shipped", columns, left=1)
     for peer, sizes in results.sizes.items():
         figures = f"{sizes.parameters / 1e6:.2f} M", f"{sizes.multiply_adds / 1e9:.2f} G", f"{sizes.bytes / 1e6:.1f}"

@@ -46,8 +46,15 @@ LOOPS = {"training step": "steps", "image file to mask": "images", "mIoU, an ima
 
 
 def one_size(data: Path, out: Path, size: tuple[int, int], images: dict[str, int]) -> Dataset:
-    """The first images of each split in PNG at (height, width), their ignored pixels 255, as a native data set."""
+    """The first images of each split in PNG at (height, width), their ignored pixels 255, as a native data set.
+
+    Raises BadInput where a split has fewer.
+    """
     source = open_dataset(data)
+    for split, count in images.items():
+        if len(source.splits[split]) < count:
+            found = len(source.splits[split])
+            raise BadInput(f"{data}: {found} images in {split}, {count} were asked for. Give fewer --images.")
     height, width = size
     with staged(out, force=True) as folder:
         for name in ("images", "masks", "splits"):
@@ -187,6 +194,8 @@ def main() -> None:
         parser.error("--size takes multiples of 32, --images multiples of --batch")
     if args.images < FEWEST * args.batch:
         parser.error(f"--images: {FEWEST} batches or more, so that there are steps to time")
+    if args.ultralytics and not (args.ultralytics / "bin/yolo").is_file():
+        parser.error(f"--ultralytics: no bin/yolo in {args.ultralytics}. Make it with benchmarks/peer_install.py")
     if args.out.exists():
         parser.error(f"--out: {args.out} exists. Remove it, or name another folder")
     out = args.out.absolute()

@@ -79,6 +79,8 @@ def test_data_is_made_one_size_and_described_for_ultralytics(
     image_HWC, mask_HW = data.pair(data.splits["test"][0])
     assert image_HWC.shape == (32, 64, 3)
     assert set(mask_HW.flat) <= {0, 1, 2, 255}
+    with pytest.raises(BadInput, match="2 images in val, 3 were asked for"):
+        peers.one_size(tiny_dataset, tmp_path / "more", (32, 64), {"train": 3, "val": 3, "test": 2})
     described = sys.modules["peer_commands"].write_described(data, tmp_path / "ultralytics")
     assert described.read_text().splitlines() == [
         f"path: {tmp_path / 'ultralytics'}",
