@@ -1,0 +1,239 @@
+"""Every speed target beside what was measured, what it is measured against, and what limits it: docs/performance.md.
+
+    python benchmarks/performance.py [--kept runs/bench] [--only losses,runtime] [--out docs/performance.md]
+
+Runs each benchmark as its own process where the folder has no result of it yet, and writes the page from all results
+that are there; a benchmark without one stands in it as not run. Remove a result to measure it again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import losses
+
+from hardedge.console import note
+from hardedge.contracts import write_atomically
+
+HERE = Path(__file__).parent
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "limits": (),
+    "confusion_metric": ("--seconds", "8"),
+    "losses": ("--seconds", "6"),
+    "hardness_step": ("--seconds", "60", "--size", "128"),
+    "loader": ("--seconds", "40"),
+    "training_switches": ("--seconds", "60"),
+    "end_to_end": ("--seconds", "40"),
+    "runtime": ("--seconds", "60"),
+    "export_time": (),
+    "scale": (),  # without a target: docs/scale.md has its figures
+}
+Found = dict[str, Any]  # a benchmark's JSON
+
+
+@dataclass(frozen=True)
+class Row:
+    """One target: what is measured over which peer, its bound, the ratio or seconds with an interval, and the limit."""
+
+    subject: str
+    peer: str
+    target: str
+    measured: str
+    holds: bool | None
+    limit: str = ""
+
+
+def over(timing: Found) -> str:
+    return f"{timing['ratio']:.2f} [{timing['low']:.2f}, {timing['high']:.2f}]"
+
+
+def at_most(bound: float, value: float) -> tuple[str, bool]:
+    return f"at most {bound:g}", value <= bound
+
+
+def confusion_rows(found: list[Found], limits: Found) -> Iterable[Row]:
+    for result in found:
+        if result["arm"] == "torchmetrics, unchecked":
+            size = f"{result['classes']} classes, {result['height']}x{result['width']}"
+            yield Row(
+                f"confusion counts, {size}",
+                "torchmetrics without its checks, over ours",
+                "at least 3",
+                over(result),
+                result["ratio"] >= 3,
+                limits.get("confusion counts", ""),
+            )
+
+
+def loss_rows(found: Found, limits: Found) -> Iterable[Row]:
+    naive = {result["loss"]: result["timing"]["ratio"] for result in found["results"] if result["form"] == "naive"}
+    for result in found["results"]:
+        name, bound = result["loss"], losses.TARGETS.get(result["loss"])
+        if result["form"] == "ours" and bound:
+            text, holds = at_most(bound, result["timing"]["ratio"])
+            plain = f"; the naive form takes {naive[name]:.1f}" if name in naive else ""
+            limit = limits.get(f"loss {name}", "")
+            yield Row(f"loss {name}", f"F.cross_entropy{plain}", text, over(result["timing"]), holds, limit)
+
+
+def step_rows(found: Found, limits: Found) -> Iterable[Row]:
+    for result in found["results"]:
+        if result["arm"].startswith("hardness"):
+            light = result["arm"].endswith("light")
+            text, holds = at_most(1.05, result["timing"]["ratio"]) if light else ("none", None)
+            subject = f"training step, {result['arm']}, {result['network']}"
+            memory = f"; memory {result['memory_ratio']:.2f}"
+            limit = limits.get(f"step {result['network']}", "")
+            peer = "the same step with cross-entropy (HL's released logs: 1.17)"
+            yield Row(subject, peer, text, over(result["timing"]) + memory, holds, limit)
+
+
+def loader_rows(found: Found, limits: Found) -> Iterable[Row]:
+    for result in found["results"]:
+        if result["arm"] in ("hardedge", "prepared"):
+            subject = f"loader, {result['arm']}, {result['data']}"
+            measured = f"{over(result['timing'])}, {result['images_per_second']:.1f} images/s"
+            yield Row(subject, "plain torchvision", "none", measured, None, limits.get("loader", ""))
+
+
+def switch_rows(found: Found, _limits: Found) -> Iterable[Row]:
+    for result in found["results"]:
+        if result["arm"] not in ("plain", "plain again"):
+            yield Row(f"training step, {result['arm']}", "without it", "none", over(result["timing"]), None)
+
+
+def end_to_end_rows(found: Found, limits: Found) -> Iterable[Row]:
+    for network, arms in found["results"].items():
+        limit = limits.get(f"end to end {network}", "")
+        text, holds = at_most(1.03, arms["hardedge"]["ratio"])
+        subject = f"image to mask, {network}"
+        yield Row(subject, "onnxruntime's own session", text, over(arms["hardedge"]), holds, limit)
+        for arm in ("usual, float32", "usual, float64"):
+            ratio = arms[arm]["ratio"] / arms["hardedge"]["ratio"]
+            yield Row(f"{arm} way, {network}", "over hardedge", "at least 1.2", f"{ratio:.2f}", ratio >= 1.2, limit)
+
+
+def runtime_rows(found: Found, limits: Found) -> Iterable[Row]:
+    arms = {(result["part"], result["arm"]): result["timing"] for result in found["results"]}
+    for part in ("wrapper, small", "wrapper, large"):
+        text, holds = at_most(1.03, arms[part, "Segmenter"]["ratio"])
+        subject = f"Segmenter, {arms[part, 'session']['ms']:.2f} ms a run"
+        # of a network that takes next to nothing, the target is not meant
+        bound, kept = (text, holds) if part.endswith("large") else ("none", None)
+        yield Row(subject, "its own session", bound, over(arms[part, "Segmenter"]), kept, limits.get("wrapper", ""))
+    decoding, computing, writing = (
+        arms["folder", f"{name} alone"]["ms"] for name in ("decoding", "computing", "writing")
+    )
+    text, holds = at_most(1.11, arms["folder", "predict"]["ratio"])
+    limit = (
+        f"alone, an image takes {decoding:.1f} ms of decoding, {computing:.1f} of computing, {writing:.1f} of writing"
+    )
+    yield Row("predict over a folder", "computing alone", text, over(arms["folder", "predict"]), holds, limit)
+
+
+def export_rows(found: Found, _limits: Found) -> Iterable[Row]:
+    for result in found["results"]:
+        steps = sorted(result["steps"].items(), key=lambda entry: entry[1], reverse=True)
+        limit = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in steps if name != "reference")
+        bound, value = result["target_s"], result["counted_s"]
+        subject = f"export to a verified bundle, {result['network']}, {result['precisions']}"
+        yield Row(subject, "none known", f"at most {bound:g} s", f"{value:.1f} s", value <= bound, limit)
+
+
+ROWS: dict[str, Callable[[Any, Found], Iterable[Row]]] = {
+    "confusion_metric": confusion_rows,
+    "losses": loss_rows,
+    "hardness_step": step_rows,
+    "training_switches": switch_rows,
+    "loader": loader_rows,
+    "end_to_end": end_to_end_rows,
+    "runtime": runtime_rows,
+    "export_time": export_rows,
+}
+
+
+def measure(name: str, kept: Path) -> None:
+    """Runs a benchmark, unless its result is kept."""
+    path = kept / f"{name}.json"
+    if not path.is_file():
+        note(name)
+        command = [sys.executable, str(HERE / f"{name}.py"), *COMMANDS[name], "--json"]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        json.loads(done.stdout)
+        write_atomically(path, done.stdout)
+
+
+def page(kept: Path) -> str:
+    """The document, from the results that are there."""
+    results = {
+        name: json.loads((kept / f"{name}.json").read_text()) for name in COMMANDS if (kept / f"{name}.json").is_file()
+    }
+    limits = results.get("limits", {}).get("limits", {})
+    rows = [row for name, make in ROWS.items() if name in results for row in make(results[name], limits)]
+    missing = [name for name in COMMANDS if name not in results]
+    lines = [
+        "# Performance",
+        "",
+        "    python benchmarks/performance.py --out docs/performance.md",
+        "",
+        "A ratio is of two arms that take turns in one process, with a 95 % bootstrap interval over blocks of turns;",
+        "time in seconds is of one run. A target was set before measuring; *none* means that there is none. What",
+        "limits a row comes from a profile of its subject: the largest shares of its own time, by operators of torch",
+        "or onnxruntime, or by Python's functions. Other programs are in comparison.md. On GPUs: not measured.",
+        "",
+        "| what | over | target | measured | holds | limited by |",
+        "|---|---|---|---|---|---|",
+        *map(line, rows),
+        "",
+        *(machine_line(name, result) for name, result in results.items()),
+        *([f"- Not run yet: {', '.join(missing)}."] if missing else []),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def line(row: Row) -> str:
+    holds = "" if row.holds is None else ("yes" if row.holds else "**no**")
+    return f"| {row.subject} | {row.peer} | {row.target} | {row.measured} | {holds} | {row.limit} |"
+
+
+def machine_line(name: str, result: Any) -> str:
+    command = " ".join(("python", f"benchmarks/{name}.py", *COMMANDS[name]))
+    if not isinstance(result, dict):
+        return f"- `{command}`"
+    return f"- `{command}`: " + ", ".join(f"{key} {value}" for key, value in result["machine"].items())
+
+
+def names(text: str) -> list[str]:
+    wanted = text.split(",")
+    unknown = [name for name in wanted if name not in COMMANDS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}. Benchmarks: {', '.join(COMMANDS)}")
+    return wanted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="All speed targets in one table.")
+    parser.add_argument("--kept", type=Path, default=Path("runs/bench"), help="where results are kept")
+    parser.add_argument(
+        "--only", type=names, default=list(COMMANDS), help="measure these alone, by commas; NAME or none"
+    )
+    parser.add_argument("--out", type=Path, help="the document to write; without it, print")
+    args = parser.parse_args()
+    args.kept.mkdir(parents=True, exist_ok=True)
+    for name in args.only:
+        measure(name, args.kept)
+    text = page(args.kept)
+    if args.out:
+        write_atomically(args.out, text.encode())
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
