@@ -26,8 +26,11 @@ lint: .venv/installed ## format, lint, types, import contracts
 docs: .venv/installed ## the pages of docs/ as a site in build/site, every link checked
 	$(BIN)/zensical build --strict
 
-bench: .venv/installed ## the measurements behind the figures in the documents
-	for benchmark in hardness_step losses confusion_metric loader training_switches scale end_to_end export_time runtime; do $(BIN)/python benchmarks/$$benchmark.py || exit 1; done
+release-check: .venv/installed ## wheel and sdist: built, checked, installed in empty environments, in build/release
+	$(BIN)/python -m pytest -m "slow or not slow" tests/test_release.py tests/test_packaging.py
+
+bench: .venv/installed ## docs/performance.md: every speed target measured, but for results that runs/bench has
+	$(BIN)/python benchmarks/performance.py --out docs/performance.md
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,4 +38,4 @@ bench: .venv/installed ## the measurements behind the figures in the documents
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
-.PHONY: help demo test test-all test-gpu lint docs bench
+.PHONY: help demo test test-all test-gpu lint docs release-check bench

@@ -107,7 +107,7 @@ def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, order: O
 
 def _timed(arm: Arm, images_BHWC: Pixels, seconds: float) -> BenchRun:
     memory, gpu = memory_of(arm.engines[0], images_BHWC.shape)
-    with waiting(f"timing {arm}"), closing(arm.opener()()) as runner:
+    with waiting(f"timing {arm}", seconds), closing(arm.opener()()) as runner:
         for _ in range(WARM_UP_RUNS):
             runner.parts(images_BHWC)
         parts_N3: list[Parts] = []
@@ -149,7 +149,7 @@ def _run(
 def _compared(base: Arm, other: Arm, images_BHWC: Pixels, seconds: float) -> LatencyComparison | None:
     arm = f"{other} over {base}"
     try:
-        with waiting(f"comparing {arm}"):
+        with waiting(f"comparing {arm}", seconds):
             pairs = max(len(base.engines), len(other.engines))
             # each pair of builds of its own, where they vary
             most = pairs if pairs > 1 else PAIRS

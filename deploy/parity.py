@@ -192,7 +192,7 @@ def _spread(values_HW: Pixels, extreme: np.ufunc, axis: int, reach: int) -> Pixe
 def golden_agreement(directory: Path, bundle: Bundle, runner: Runner) -> float:
     """The share of pixels that the golden images' masks have in common with the stored ones, 0..1."""
     equal = pixels = 0
-    for id in bundle.golden:
+    for id in tracked(bundle.golden, "golden images"):
         mask_HW = mask_of(runner, golden_image(directory, id), id, bundle.task.num_classes)
         stored_HW = stored_mask(directory / "golden" / "masks" / f"{id}.png", mask_HW, bundle.task.num_classes)
         equal += int(np.count_nonzero(mask_HW == stored_HW))

@@ -104,9 +104,9 @@ def verify(
     with waiting("certificate"):
         certificate = recertified(bundle, inputs.bundle)
     runs = _run_all(inputs, LATENCY_SHARE * latency_seconds)
-    with waiting("latency: noise floor and positive control"):
+    seconds = (1 - LATENCY_SHARE) * latency_seconds
+    with waiting("latency: noise floor and positive control", seconds):
         image_HWC = parities.golden_image(bundle, inputs.bundle.golden[0])
-        seconds = (1 - LATENCY_SHARE) * latency_seconds
         try:
             measured = level2(bundle, inputs.bundle, certificate.level0, image_HWC, seconds, arms)
         except (MissingHere, MemoryError) as error:
@@ -226,7 +226,8 @@ def _runners(stack: ExitStack, inputs: Inputs) -> list[tuple[Engine, Runner]]:
 
 def _latency(inputs: Inputs, engine: Engine, runner: Runner, seconds: float) -> Latency:
     image_HWC = parities.golden_image(inputs.directory, inputs.bundle.golden[0])
-    return latency(runner, engine.target, engine.precision, image_HWC, seconds)
+    with waiting(f"latency of {engine.target} {engine.precision}", seconds):
+        return latency(runner, engine.target, engine.precision, image_HWC, seconds)
 
 
 def _audits(inputs: Inputs, runners: Mapping[str, Runner]) -> tuple[PrecisionAudit, ...]:

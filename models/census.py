@@ -9,6 +9,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from hardedge.console import tracked
 from hardedge.contracts import Contract, NetworkSpec
 from hardedge.models.architecture import Architecture
 from hardedge.models.architectures import ARCHITECTURES, build_network
@@ -51,7 +52,7 @@ class _FiguresOnCpu(TorchFunctionMode):
 
 def network_table() -> NetworkTable:
     """Every listed network's facts; built and run without memory for weights or maps, so it takes seconds."""
-    facts = tuple(facts_of(known) for known in ARCHITECTURES.values())
+    facts = tuple(facts_of(known) for known in tracked(ARCHITECTURES.values(), "networks"))
     return NetworkTable(num_classes=NUM_CLASSES, size=(HEIGHT, WIDTH), networks=facts)
 
 

@@ -1,0 +1,77 @@
+"""What a person sees in a terminal while something runs, and what a pipe gets instead: nothing."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+# a moment longer than the refresh of the display
+PROGRAM = """
+import time
+from hardedge.console import note, tracked, waiting
+for _ in tracked(range(4), "counting"):
+    time.sleep(0.3)
+with waiting("timing", 2):
+    time.sleep(0.3)
+with waiting("building") as tell:
+    tell("building for sm86: 50%")
+    time.sleep(0.3)
+note("one line")
+"""
+
+
+def in_a_terminal(command: list[str]) -> str:
+    """What the command shows where stdout and stderr are a terminal of 100 columns, without its control sequences."""
+    process, descriptor = pty.fork()
+    if not process:
+        os.execve(command[0], command, {**os.environ, "TERM": "xterm", "COLUMNS": "100"})
+    shown = b""
+    while True:
+        try:
+            part = os.read(descriptor, 65536)
+        except OSError:  # Linux's way to tell that the other side is closed
+            break
+        if not part:
+            break
+        shown += part
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, shown.decode()
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+
+
+def test_a_terminal_shows_how_far_it_is_and_the_time_left() -> None:
+    shown = in_a_terminal([sys.executable, "-c", PROGRAM])
+    assert re.search(r"counting ━+.* +50% 0:00:0\d", shown)
+    assert re.search(r"timing 0:00:00 of 0:00:02", shown)
+    assert "building for sm86: 50%" in shown
+    assert "one line" in shown
+
+
+def test_a_pipe_gets_the_notes_alone() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "one line\n")
+
+
+def test_a_command_in_a_terminal_and_in_a_pipe(tiny_dataset: Path) -> None:
+    command = [str(BIN / "hardedge"), "check", str(tiny_dataset)]
+    assert "checking images and masks" in in_a_terminal(command)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("tiny: 4 train, 2 val, 3 test\n")
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_a_training_in_a_terminal(tiny_dataset: Path, tmp_path: Path) -> None:
+    """A bar with steps, loss and time left instead of the lines that a pipe gets."""
+    settings = ["steps=8", "batch=4", "crop=64,96", "scale=1,1", "evaluate_every=4"]
+    command = [str(BIN / "hardedge"), "train", "camvid", "--data", str(tiny_dataset), "--out", str(tmp_path / "out")]
+    shown = in_a_terminal([*command, *(word for setting in settings for word in ("--set", setting))])
+    assert "loading torch" in shown
+    assert re.search(r"training ━+.* \d/8 loss [\d.]+ .*\d:\d\d:\d\d", shown)
+    assert "hardness maps" in shown
+    assert "step 4/8" not in shown
