@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from hardedge.artefact import staged
@@ -23,6 +22,7 @@ from hardedge.deploy.report_markup import (
     badge,
     class_name,
     digest,
+    facts,
     joined,
     note,
     number,
@@ -46,12 +46,18 @@ def write_comparison(found: Comparison, out: Path, force: bool) -> None:
 
 def html(found: Comparison) -> str:
     """The page, complete in itself."""
-    title = f"{found.a.network} · {found.a.loss} against {found.b.network} · {found.b.loss}"
-    kicker = tag("p", f"hardedge report, two runs · {found.created}", class_="kicker")
+    title = f"Two runs on {found.a.data}"
+    kicker = tag("p", f"hardedge report · {found.created}", class_="kicker")
+    sides = facts((name, f"{run.network} · {run.loss} · {run.directory}") for name, run in sides_of(found))
+    top = tag("header", kicker, tag("h1", title), sides)
     engines = [engine(found, each) for each in found.engines]
-    main = tag("main", tag("header", kicker, tag("h1", title)), summary(found), *engines, latency(found), runs(found))
+    main = tag("main", top, summary(found), *engines, latency(found), runs(found))
     footer = tag("footer", f"{found.created} · the same in comparison.json, for machines")
-    return page(f"Compared: {title}", main, footer)
+    return page(title, main, footer)
+
+
+def sides_of(found: Comparison) -> tuple[tuple[str, ComparedRun], ...]:
+    return (("A", found.a), ("B", found.b))
 
 
 def summary(found: Comparison) -> Markup:
@@ -99,7 +105,7 @@ def engine(found: Comparison, each: EngineDifference) -> Markup:
     rows = [cells("mIoU", each.miou, limit)]
     named = zip(found.classes, each.per_class, strict=True)
     rows += [cells(class_name(info, index), row, limit) for index, (info, row) in enumerate(named)]
-    head = ("", "A", "B", "B − A", "95 % interval", "p", "images", "B is", f"points, −{limit:g} to +{limit:g}")
+    head = ("class", "A", "B", "B − A", "95 % interval", "p", "images", "B is", f"points, −{limit:g} to +{limit:g}")
     caption = f"IoU in percent, {arms_in_words(each)}: {each.images} images, {each.tested} classes tested"
     inner = table(caption, head, rows, numeric=range(1, 7), sortable=True)
     legend = note("Images: those in which the two differ, without which nothing can be said. Below five: undecided.")
@@ -118,25 +124,22 @@ def latency(found: Comparison) -> Markup:
     if not found.latency:
         return section("Latency", note("No engine was timed in both runs."))
     rows = [latency_row(each) for each in found.latency]
-    head = ("engine", "A, p50", "B, p50", "change", "why it is not judged")
-    return section("Latency", table("Medians of two runs that were not interleaved", head, rows, numeric=range(1, 4)))
+    head = ("engine", "A, p50", "B, p50", "change")
+    times = table("Medians of two runs that were not interleaved: not judged", head, rows, numeric=range(1, 4))
+    return section("Latency", times, *(note(f"{each.a}: {each.detail}.") for each in found.latency))
 
 
 def latency_row(each: LatencyPair) -> tuple[str, ...]:
     change = "–" if each.change is None else signed(each.change, 1, "%")
-    return (each.a, number(each.p50_a, 2, "ms"), number(each.p50_b, 2, "ms"), change, each.detail)
+    return (each.a, number(each.p50_a, 2, "ms"), number(each.p50_b, 2, "ms"), change)
 
 
 def runs(found: Comparison) -> Markup:
-    """Where both come from; what is not the same stands out."""
-    sides = ("A", found.a), ("B", found.b)
-    origins = [provenance(run) for _, run in sides]
-    rows = [(name, *(origin.get(name, "–") for origin in origins)) for name in dict.fromkeys(joined_keys(origins))]
-    return section("The two runs", table("Where they come from", ("", *(name for name, _ in sides)), rows))
-
-
-def joined_keys(origins: Sequence[dict[str, str]]) -> list[str]:
-    return [name for origin in origins for name in origin]
+    """Where both come from."""
+    origins = [provenance(run) for _, run in sides_of(found)]
+    names = dict.fromkeys(name for origin in origins for name in origin)
+    rows = [(name, *(origin.get(name, "–") for origin in origins)) for name in names]
+    return section("The two runs", table("Where they come from", ("what", "A", "B"), rows))
 
 
 def provenance(run: ComparedRun) -> dict[str, str]:

@@ -46,7 +46,7 @@ p.note { max-width: 110ch; }
 .findings { margin: 16px 0 0; padding: 0; list-style: none; border-bottom: 1px solid var(--line); }
 .findings li { display: grid; grid-template-columns: 132px 130px 1fr; gap: 4px 16px; padding: 8px 0;
   border-top: 1px solid var(--line); align-items: baseline; }
-.findings b { font-weight: 600; }
+.findings b { font-weight: 600; overflow-wrap: anywhere; min-width: 0; }
 .findings p { margin: 0; }
 .badge { display: inline-block; padding: 1px 9px; border-radius: 10px; font-size: 13px; font-weight: 600;
   white-space: nowrap; justify-self: start; }
