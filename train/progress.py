@@ -56,13 +56,15 @@ class TrainingLog(Log):
         self.task = self.bar.add_task("", total=steps, completed=first)
 
     def __enter__(self) -> Self:
-        self.bar.start()
+        if not self.bar.disable:
+            self.bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.bar.stop()
+        if not self.bar.disable:  # rich's older versions leave an empty line
+            self.bar.stop()
         self.lines.close()
         self.board.close()
 

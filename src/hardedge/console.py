@@ -25,9 +25,12 @@ def waiting(what: str, seconds: float | None = None) -> Iterator[Callable[[str],
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
+    if not console.is_terminal:  # rich's own `disable` left an empty line there in its older versions
+        yield lambda now: None
+        return
     whole = () if seconds is None else (TextColumn(f"of {timedelta(seconds=round(seconds))}"),)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), *whole)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda now: progress.update(task, description=now)
 
@@ -38,4 +41,4 @@ def tracked(items: Iterable[T], what: str, total: int | None = None) -> Iterator
     from rich.progress import track
 
     console = Console(stderr=True)
-    yield from track(items, what, total, console=console, disable=not console.is_terminal, transient=True)
+    yield from track(items, what, total, console=console, transient=True) if console.is_terminal else items
