@@ -56,15 +56,16 @@ def compare(a: Path, b: Path, *, shared: bool = False) -> Comparison:
         raise BadInput(f"{a} and {b} are one and the same report. Give the reports of two runs.")
     task = _common_task(one, other)
     places_2N = _common_images(one, other, shared)
-    pairs = _pairs(one.report, other.report)
+    engines = tuple(_differences(one, other, places_2N, _pairs(one.report, other.report)))
+    ids = {image.id for run in (one, other) for image in run.counts.images}
     return Comparison(
         a=_side(one),
         b=_side(other),
         classes=task.classes,
         images=places_2N.shape[1],
-        left_out=len({*one.counts.images, *other.counts.images}) - places_2N.shape[1],
-        engines=tuple(_differences(one, other, places_2N, pairs)),
-        unpaired=tuple(_unpaired(one.report, other.report, pairs)),
+        left_out=len(ids) - places_2N.shape[1],
+        engines=engines,
+        unpaired=tuple(_unpaired(one.report, other.report, engines)),
         latency=tuple(_latencies(one.report, other.report)),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
@@ -138,10 +139,10 @@ def _keys(report: Report) -> list[Key]:
     return keys
 
 
-def _unpaired(one: Report, other: Report, pairs: list[tuple[Key, Key]]) -> Iterator[str]:
-    for name, report, side in (("A", one, 0), ("B", other, 1)):
-        paired = {pair[side] for pair in pairs}
-        yield from (f"{_named(key)} (only in {name})" for key in _keys(report) if key not in paired)
+def _unpaired(one: Report, other: Report, engines: Sequence[EngineDifference]) -> Iterator[str]:
+    compared = ("A", one, {each.a for each in engines}), ("B", other, {each.b for each in engines})
+    for name, report, done in compared:
+        yield from (f"{_named(key)} of {name}" for key in _keys(report) if _named(key) not in done)
 
 
 def _named(key: Key) -> str:
@@ -161,7 +162,7 @@ def _differences(
         counts = one.counts.engines[places_a.index(a)], other.counts.engines[places_b.index(b)]
         arms.append(((_named(a), _named(b)), *counts))
     for named, a_NC3, b_NC3 in tracked(arms, "comparing"):
-        # an engine that broke off has the images before
+        # an engine that broke off has the images before, which may be none of the other's
         run_2N = places_2N[:, (places_2N[0] < len(a_NC3)) & (places_2N[1] < len(b_NC3))]
         if run_2N.size:
             yield real_differences(a_NC3[run_2N[0]], b_NC3[run_2N[1]], names, named)

@@ -46,7 +46,7 @@ def write_comparison(found: Comparison, out: Path, force: bool) -> None:
 
 def html(found: Comparison) -> str:
     """The page, complete in itself."""
-    title = f"Two runs on {found.a.data}"
+    title = f"Two runs on {found.images} test images"
     kicker = tag("p", f"hardedge report · {found.created}", class_="kicker")
     sides = facts((name, f"{run.network} · {run.loss} · {run.directory}") for name, run in sides_of(found))
     top = tag("header", kicker, tag("h1", title), sides)
@@ -66,7 +66,7 @@ def summary(found: Comparison) -> Markup:
     left = f"; {found.left_out} that are not the same in both were left out" if found.left_out else ""
     unpaired = [note(f"Not compared: {each}.") for each in found.unpaired]
     findings = tag("ul", *rows, class_="findings", aria_label="What really differs")
-    told = note(f"B against A on {found.images} test images{left}.")
+    told = note(f"B against A on the {found.images} test images that both share{left}.")
     return tag("section", told, findings, note(how_in_words(found)), *unpaired, aria_label="What really differs")
 
 

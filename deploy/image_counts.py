@@ -63,6 +63,8 @@ def read_counts(directory: Path, report: Report) -> ImageCounts:
             arms = [stored[name] for name in ("reference", *(f"engine_{i}" for i in range(len(report.parity))))]
         if any(array.dtype.kind != "U" for array in names):
             raise ValueError("ids and digests are no text")
+        if len(np.unique(names[0])) != len(names[0]):
+            raise ValueError("an id is there twice")
         images = tuple(
             ReferenceImage(id=id, image_sha256=image, label_sha256=label)
             for id, image, label in zip(*(array.tolist() for array in names), strict=True)

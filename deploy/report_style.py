@@ -145,9 +145,9 @@ button { font: inherit; color: inherit; background: none; border: 0; padding: 0;
 [data-class] button:hover, thead button:hover { text-decoration: underline; }
 [data-class] button[aria-pressed="true"] { box-shadow: inset 0 0 0 2px var(--accent); }
 tr.lit > *, .legend .lit { background: var(--lit); }
-thead button::after { content: "\\2195"; opacity: .55; margin-left: 4px; }
-th[aria-sort="ascending"] button::after { content: "\\2191"; opacity: 1; }
-th[aria-sort="descending"] button::after { content: "\\2193"; opacity: 1; }
+thead button::after { content: "\\2195"; content: "\\2195" / ""; opacity: .55; margin-left: 4px; }
+th[aria-sort="ascending"] button::after { content: "\\2191"; content: "\\2191" / ""; opacity: 1; }
+th[aria-sort="descending"] button::after { content: "\\2193"; content: "\\2193" / ""; opacity: 1; }
 .unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%); }
 footer { margin-top: 40px; padding-top: 10px; border-top: 1px solid var(--line); color: var(--soft); font-size: 13px; }
 @media (min-width: 721px) { tbody th { white-space: nowrap; } }

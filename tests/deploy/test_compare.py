@@ -130,6 +130,8 @@ def test_the_shared_images_alone_when_that_is_asked_for(two: tuple[Path, Path], 
     assert (found.images, found.left_out) == (39, 2)
     assert {each.miou.status for each in found.engines} == {"equal"}
     assert "39 test images, 2 that are not the same left out" in described(found)
+    relabelled = ImageCounts(images(40, label_sha256="5" * 64), b_NC3, (b_NC3,))
+    assert compare(two[0], written(tmp_path / "labels", relabelled, loss="ce"), shared=True).left_out == 1
     nothing = written(tmp_path / "nothing", ImageCounts(REFUSED[-1][0], b_NC3, (b_NC3,)))
     with pytest.raises(BadInput, match="were tested on other images"):
         compare(two[0], nothing, shared=True)
@@ -153,7 +155,7 @@ def test_engines_that_broke_off_or_stand_alone(two: tuple[Path, Path], tmp_path:
     counts = ImageCounts(images(40), all_NC3, (all_NC3[:25], all_NC3, all_NC3))
     found = compare(two[0], written(tmp_path / "three", counts, names, loss="ce"))
     assert [each.images for each in found.engines] == [40, 25]
-    assert found.unpaired == ("onnxruntime:cpu fp32 (2) (only in B)", "tensorrt fp32 (only in B)")
+    assert found.unpaired == ("onnxruntime:cpu fp32 (2) of B", "tensorrt fp32 of B")
     alone = written(tmp_path / "alone", ImageCounts(images(40), all_NC3, (all_NC3,)), ("tensorrt",), loss="ce")
     found = compare(two[0], alone)
     assert (found.engines[1].a, found.engines[1].b) == ("onnxruntime:cpu fp32", "tensorrt fp32")

@@ -66,6 +66,7 @@ def saved(**changes: np.ndarray | None) -> bytes:
         (saved(engine_0=None), "cannot be read"),
         (saved(ids=np.array(list("abcde"))), "cannot be read"),
         (saved(ids=np.arange(6)), "cannot be read"),
+        (saved(ids=np.array(list("abcdea"))), "an id is there twice"),
         (saved(ids=np.array([None] * 6)), "cannot be read"),
         (saved(engine_0=np.ones((5, 3, 3), np.int64)), r"int64 \[5, 3, 3\], expected counts int64 \[6, 3, 3\]"),
         (saved(reference=np.ones((6, 3, 3))), "float64"),
