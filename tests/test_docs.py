@@ -17,7 +17,8 @@ README = (ROOT / "README.md").read_text()
 DOCUMENTS = {"README.md": README} | {
     path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "log.md"
 }
-COMMANDS = sorted(set(re.findall(r"^    hardedge (.+?)(?:\s+#.*)?$", "\n".join(DOCUMENTS.values()), re.MULTILINE)))
+LINE = re.compile(r"^ {4,}hardedge (.+?)(?:\s+[#>].*)?$", re.MULTILINE)  # without a comment, and where its output goes
+COMMANDS = sorted(set(LINE.findall("\n".join(DOCUMENTS.values()))))
 BLOCKS = [
     pytest.param(block, id=f"{name}-{number}")
     for name, text in DOCUMENTS.items()
@@ -57,7 +58,7 @@ def test_the_pages_make_a_site_without_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_the_documents_commands_are_understood(line: str) -> None:
     name, *arguments = shlex.split(line)
-    # parsed as the program would, not run: unknown commands, options and values raise
+    # parsed as the program would: unknown commands, options and values raise; test_documented_commands.py runs them
     cli.commands[name].make_context(name, arguments)
 
 
@@ -101,3 +102,16 @@ def test_the_table_of_the_public_data_sets_is_that_of_the_readers() -> None:
         marks = " or ".join(f"`{mark}`" for mark in layout.marks)
         assert row.startswith(f"| `{layout.name}` | {layout.task.num_classes} | {marks} | "), row
         assert row.endswith(f" | {layout.note} |"), row
+
+
+def test_the_tensors_of_the_triton_page_are_a_bundles(finished: Path) -> None:
+    from hardedge.contracts import Bundle, load
+
+    census = load(Bundle, finished / "run/bundle").model("fp32").census
+    shipped = [re.fullmatch(r"(\w+) (\w+) \[batch,(.+)\]", tensor) for tensor in (*census.inputs, *census.outputs)]
+    expected = [(each[1], each[2].upper(), re.sub(r"[a-z]+", "-1", each[3])) for each in shipped if each]
+    pages = re.findall(r"```text\n(.*?)```", DOCUMENTS["triton.md"], re.DOTALL)
+    assert len(pages) == 2
+    for page in pages:
+        tensors = re.findall(r'name: "(\w+)"\s+data_type: TYPE_(\w+)\s+dims: \[ (.+?) \]', page)
+        assert [(name, kind, dims.replace(" ", "")) for name, kind, dims in tensors] == expected

@@ -21,6 +21,7 @@ QUICK = [
     ("predict run/bundle data/images --out o", {"made"}),
     ("prepare data --out o", {"data", "bytes"}),
     ("recipes", {"recipes"}),
+    ("report run/report other/report", {"engines", "images"}),
     ("run --resume --data data --out run --target onnxruntime:cpu --latency 0s", {"verdict", "parity"}),
     ("scribbles data", {"scribbles", "labelled_share"}),
     ("sign --new-key key.pem", {"private_key", "public_key"}),
@@ -38,6 +39,11 @@ SLOW = [
     (f"train camvid --data data --out o {SMALL}", {"digest", "validation"}),
     ("tune int8 --data data --out o --goal 'miou-drop<=90'", {"chosen", "steps"}),
 ]
+# what goes before one
+BEFORE = {
+    "report": "deploy run/bundle --data data --out other --target onnxruntime:cpu --latency 0s",
+    "tune": "export run/checkpoint --data data --out int8 --precision int8",
+}
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ def document(text: str) -> Any:
 
 
 def test_every_command_has_it_and_is_run_here() -> None:
-    assert {command.split()[0] for command, _ in QUICK + SLOW} == set(cli.commands) - {"report"}
+    assert {command.split()[0] for command, _ in QUICK + SLOW} == set(cli.commands)
     for name, command in cli.commands.items():
         assert "--json" in [word for parameter in command.params for word in parameter.opts], name
 
@@ -81,8 +87,9 @@ def test_stdout_is_one_document(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],  # of the process, so that what a library prints is seen too
 ) -> None:
-    if command.startswith("tune "):
-        assert run("export run/checkpoint --data data --out int8 --precision int8 --json", monkeypatch) == 0
+    before = BEFORE.get(command.split()[0])
+    if before:
+        assert run(before, monkeypatch) == 0
         capfd.readouterr()
     code = run(f"{command} --json", monkeypatch)
     told = capfd.readouterr()
