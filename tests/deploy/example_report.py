@@ -1,5 +1,7 @@
 """A report as a run writes it, and two test images for its pictures; all numbers are invented."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from hardedge.contracts import (
@@ -8,6 +10,8 @@ from hardedge.contracts import (
     Check,
     ClassInfo,
     ClassParity,
+    ComparedRun,
+    Comparison,
     EngineArms,
     EngineSummary,
     Gate,
@@ -15,6 +19,7 @@ from hardedge.contracts import (
     Interval,
     Latency,
     LatencyComparison,
+    LatencyPair,
     Level0,
     Level1,
     Level2,
@@ -27,6 +32,7 @@ from hardedge.contracts import (
     StablePixels,
     Task,
 )
+from hardedge.deploy.real_differences import real_differences
 from hardedge.deploy.report import Sample
 
 CLASSES = (
@@ -214,3 +220,39 @@ def samples() -> list[Sample]:
         Sample("scene001", image_HWC, truth_HW, prediction_HW, hardness_HW, truth_HW, hardness_HW > 30),
         Sample("scene002", image_HWC, truth_HW, prediction_HW, None, truth_HW, None),
     ]
+
+
+def two_runs() -> Comparison:
+    """Two runs over 30 images, of which the second loses a class, with engines and latencies."""
+    rng = np.random.default_rng(4)
+    labelled_NC = rng.integers(200, 400, (30, 11))
+    hit_NC = rng.binomial(labelled_NC, 0.7)
+    lost_NC = rng.binomial(hit_NC, [1, 1, 0.8, *[0.99] * 8])
+    a_NC3, b_NC3 = (np.stack((hit, labelled_NC, labelled_NC), axis=-1) for hit in (hit_NC, lost_NC))
+    side = ComparedRun(
+        directory="runs/hardness/report",
+        digest="c04f5e11" * 8,
+        made_from="3be1c80f" * 8,
+        verdict="pass",
+        network="lraspp_mobilenet_v3_large",
+        loss="1.0*hardness",
+        branches=("hardness:faithful",),
+        data="camvid",
+        machine=example().machine,
+        created="2026-11-21T03:10:00+00:00",
+        hardedge="0.1.0",
+    )
+    names = [name for name, _ in CLASSES]
+    arms = [("reference run", "reference run"), ("onnxruntime:cpu fp32", "tensorrt fp16")]
+    pair = LatencyPair(a="tensorrt fp16", b="tensorrt fp16", p50_a=3.1, p50_b=3.3, change=6.5, detail="not interleaved")
+    return Comparison(
+        a=side,
+        b=replace(side, loss="ce", verdict="inconclusive"),
+        classes=TASK.classes,
+        images=30,
+        left_out=3,
+        engines=tuple(real_differences(a_NC3, b_NC3, names, each) for each in arms),
+        unpaired=("tensorrt int8 of B",),
+        latency=(pair, replace(pair, change=None, detail="not comparable: gpu one and another")),
+        created="2026-11-21T04:00:00+00:00",
+    )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Report
+from hardedge.deploy.compare_page import html as comparison_html
 from hardedge.deploy.report import Sample, html
 from hardedge.deploy.report_markup import Markup
 from hardedge.deploy.report_page import page as document
@@ -26,6 +27,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 SIZES = [(400, "light"), (400, "dark"), (1280, "light"), (1280, "dark")]
+ROOM = "document.documentElement.clientWidth - document.documentElement.scrollWidth"
+GROUND = "getComputedStyle(document.body).backgroundColor"
+PATIENCE = 180_000  # ms: a busy machine is no fault of the page
 Open = Callable[..., Any]
 
 
@@ -48,6 +52,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
         contexts.append(context)
         shown = context.new_page()
+        shown.set_default_timeout(PATIENCE)
         path = tmp_path / "page.html"
         path.write_text(text, encoding="utf-8")
         shown.on("console", lambda message: complaints.append(message.text))
@@ -81,25 +86,44 @@ def text(example_report: Report, example_samples: list[Sample]) -> str:
     return html(example_report, example_samples)
 
 
+@pytest.fixture
+def compared() -> str:
+    return comparison_html(_made.two_runs())
+
+
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
-def test_nothing_leaves_the_page_at_any_width(opened: Open, text: str, width: int, scheme: str) -> None:
+def test_nothing_leaves_the_pages_at_any_width(opened: Open, text: str, compared: str, width: int, scheme: str) -> None:
     shown = opened(text, width=width, scheme=scheme)
     assert shown.evaluate("document.documentElement.dataset.ready") == ""
     for view in ("panels", "prediction"):
         shown.check(f"#view-{view}")
-        room = "document.documentElement.clientWidth - document.documentElement.scrollWidth"
-        assert shown.evaluate(room) == 0
-    ground = shown.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
+        assert shown.evaluate(ROOM) == 0
+    assert shown.evaluate(GROUND) == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
+    shown = opened(compared, width=width, scheme=scheme)
+    assert shown.evaluate("document.documentElement.dataset.ready") == ""
+    assert shown.evaluate(ROOM) == 0
 
 
 @pytest.mark.parametrize(("width", "scheme"), [SIZES[0], SIZES[3]])
-def test_axe_finds_nothing_to_mend(opened: Open, text: str, width: int, scheme: str) -> None:
+@pytest.mark.parametrize("name", ["text", "compared"])
+def test_axe_finds_nothing_to_mend(
+    opened: Open, request: pytest.FixtureRequest, name: str, width: int, scheme: str
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    shown = opened(text, width=width, scheme=scheme)
-    shown.hover(".legend [data-class='3']")
+    shown = opened(request.getfixturevalue(name), width=width, scheme=scheme)
+    shown.hover("[data-class='3'] >> nth=-1")
     found = axe.Axe().run(shown).response["violations"]
     assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in found] == []
+
+
+def test_a_class_of_two_runs_is_lit_in_every_table_and_sorts(opened: Open, compared: str) -> None:
+    shown = opened(compared)
+    shown.hover("tbody tr:has([data-class='2']) >> nth=0")
+    assert lit_rows(shown) == ["pole", "pole"]
+    shown.locator("thead th button", has_text="B − A").first.click()
+    first = shown.locator("tbody").first.locator("tr").first
+    assert first.inner_text().split()[0] == "pole"
+    assert "worse" in first.inner_text()
 
 
 def visible_panels(shown: Any) -> list[str]:
@@ -286,7 +310,7 @@ def test_on_paper_everything_is_side_by_side_and_no_control_is_left(opened: Open
     shown.emulate_media(media="print")
     assert visible_panels(shown) == ALL
     assert not any(place.is_visible() for place in shown.locator(".views, nav, canvas").all())
-    assert shown.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert shown.evaluate(GROUND) == "rgb(255, 255, 255)"
     assert shown.pdf(format="A4").startswith(b"%PDF")
 
 
