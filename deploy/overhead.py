@@ -59,7 +59,7 @@ def level2(
             control = compare(model, directory / bundle.control, image_HWC, share, arm=arm)
         told.append(_control_detail(bundle, control, seconds))
     except TooSlow as error:
-        told.append(str(error))
+        told.append(f"{error}: give a longer --latency")
     status: Status = "implied" if identical else shipped.status if shipped else "not run here"
     return Level2(status=status, detail="; ".join(told), noise_floor=floor, control=control, shipped=shipped)
 

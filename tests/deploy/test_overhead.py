@@ -154,7 +154,7 @@ def test_what_is_too_slow_to_measure_is_said(shared_bundle: Path, monkeypatch: p
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
     level = level2(shared_bundle, load(Bundle, shared_bundle), issued, IMAGE_HWC, seconds=1)
     assert (level.status, level.noise_floor) == ("implied", None)
-    assert level.detail.endswith("40 s needed, 15 s given")
+    assert level.detail.endswith("40 s needed, 15 s given: give a longer --latency")
 
 
 class Varying:
