@@ -5,16 +5,19 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
-from hardedge.contracts import Bundle, Checkpoint, Engine, Report, load
+from hardedge.cli import cli
+from hardedge.contracts import Bundle, Certificate, Check, Checkpoint, Engine, Report, load, read_json
 from hardedge.data import open_dataset
-from hardedge.errors import BadInput
+from hardedge.errors import BadInput, GateFailed
 from hardedge.metrics import confusion_counts, mean_iou
 
 ROOT = Path(__file__).parents[1]
@@ -122,6 +125,23 @@ def test_certify_issues_the_certificate_again(finished: Path, hardedge: Program)
     done = hardedge("certify", finished / "run/bundle", finished / "run/checkpoint")
     assert done.returncode == 0, done.stderr
     assert "level 0: identical" in done.stdout
+    assert "engines: identical" in done.stdout
+
+
+@pytest.mark.parametrize("part", ["level 0", "level 1", "engines"])
+def test_certify_fails_where_any_part_differs(finished: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    found = read_json(Certificate, finished / "run/bundle/certificate.json")
+    different = Check(status="different", detail="planted")
+    planted = {
+        "level 0": replace(found, level0=replace(found.level0, status="different", detail="planted")),
+        "level 1": replace(found, level1=replace(found.level1, status="different", detail="planted")),
+        "engines": replace(found, level0=replace(found.level0, rtx_engines=different)),
+    }[part]
+    monkeypatch.setattr("hardedge.export.identity.certify", lambda *_arguments: planted)
+    done = CliRunner().invoke(cli, ["certify", str(finished / "run/bundle"), str(finished / "run/checkpoint")])
+    assert isinstance(done.exception, GateFailed)
+    assert f": {part} different. Export it again" in str(done.exception)
+    assert f"{part}: different (planted)" in done.output
 
 
 def test_a_gate_that_cannot_hold_exits_with_1(finished: Path, hardedge: Program, tmp_path: Path) -> None:

@@ -214,8 +214,8 @@ def keep(model: Path, out: Path, outputs: tuple[str, ...], size: tuple[int, int,
 def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
     """Issue the identity certificate anew.
 
-    Compares the bundle's file with the checkpoint's plain network, exported in a new process; exit code 1 when they
-    differ.
+    Compares the bundle's file with the checkpoint's plain network, exported in a new process; exit code 1 when they, or
+    their TensorRT-RTX engines, differ.
 
     Example: hardedge certify runs/a_bundle runs/a
     """
@@ -225,7 +225,13 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
 
     manifest = load(Bundle, bundle)
     certificate = certify(bundle / manifest.model("fp32").path, checkpoint)
-    lines = [f"level {number}: {level.status} ({level.detail})" for number, level in levels_of(certificate)]
+    compared = {f"level {number}": level for number, level in levels_of(certificate)}
+    compared["engines"] = certificate.level0.rtx_engines
+    lines = [f"{name}: {check.status} ({check.detail})" for name, check in compared.items()]
     print_result(certificate, "\n".join(lines), as_json)
-    if "different" in (certificate.level0.status, certificate.level1.status):
-        raise GateFailed(f"{bundle} is not the plain network of {checkpoint}. Export it again from that checkpoint.")
+    different = [name for name, check in compared.items() if check.status == "different"]
+    if different:
+        raise GateFailed(
+            f"{bundle} is not the plain network of {checkpoint}: {', '.join(different)} different. "
+            "Export it again from that checkpoint."
+        )
