@@ -105,19 +105,19 @@ def engine(found: Comparison, each: EngineDifference) -> Markup:
     rows = [cells("mIoU", each.miou, limit)]
     named = zip(found.classes, each.per_class, strict=True)
     rows += [cells(class_name(info, index), row, limit) for index, (info, row) in enumerate(named)]
-    head = ("class", "A", "B", "B − A", "95 % interval", "p", "images", "B is", f"points, −{limit:g} to +{limit:g}")
+    head = ("class", "B is", "A", "B", "B − A", "95 % interval", "p", "images", f"points, −{limit:g} to +{limit:g}")
     caption = f"IoU in percent, {arms_in_words(each)}: {each.images} images, {each.tested} classes tested"
-    inner = table(caption, head, rows, numeric=range(1, 7), sortable=True)
+    inner = table(caption, head, rows, numeric=range(2, 8), sortable=True)
     legend = note("Images: those in which the two differ, without which nothing can be said. Below five: undecided.")
     return section(arms_in_words(each), tag("div", inner, class_="classes"), legend)
 
 
 def cells(name: str, row: ScoreDifference, limit: float) -> tuple[str, ...]:
     if row.interval is None or row.difference is None:
-        return (name, *("–" for _ in range(6)), mark(row.status), "")
+        return (name, mark(row.status), *("–" for _ in range(6)), "")
     bar = difference_bar(row.interval, row.difference, limit, real=row.status in ("better", "worse"))
     figures = (number(row.a), number(row.b), signed(row.difference), span(row), p_of(row.p))
-    return (name, *figures, str(row.images), mark(row.status), sorted_by(row.difference, bar))
+    return (name, mark(row.status), *figures, str(row.images), sorted_by(row.difference, bar))
 
 
 def latency(found: Comparison) -> Markup:

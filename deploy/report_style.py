@@ -44,7 +44,7 @@ p.note { max-width: 110ch; }
 .verdict.bad { background: var(--bad-bg); color: var(--bad); border-color: var(--bad); }
 .verdict.open { background: var(--open-bg); color: var(--open); border-color: var(--open); }
 .findings { margin: 16px 0 0; padding: 0; list-style: none; border-bottom: 1px solid var(--line); }
-.findings li { display: grid; grid-template-columns: 132px 130px 1fr; gap: 4px 16px; padding: 8px 0;
+.findings li { display: grid; grid-template-columns: 150px 130px 1fr; gap: 4px 16px; padding: 8px 0;
   border-top: 1px solid var(--line); align-items: baseline; }
 .findings b { font-weight: 600; overflow-wrap: anywhere; min-width: 0; }
 .findings p { margin: 0; }
@@ -71,11 +71,12 @@ th, td { padding: 5px 14px 5px 0; text-align: left; vertical-align: baseline; bo
 th:last-child, td:last-child { padding-right: 4px; }
 thead th { color: var(--soft); font-size: 13px; font-weight: 500; vertical-align: bottom; }
 tbody th { font-weight: 500; }
-table code, .classes tbody th { white-space: nowrap; }
+table code, .classes tbody th, .classes thead th { white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
 .number + :is(th, td):not(.number) { padding-left: 14px; }
 .chip { display: inline-block; width: 12px; height: 12px; margin-right: 8px; border-radius: 3px; vertical-align: -1px;
   box-shadow: inset 0 0 0 1px rgb(128 128 128 / 0.55); print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+.chip, .ramp, .gauge * { forced-color-adjust: none; }
 .gauge { display: block; position: relative; width: 100%; min-width: 120px; height: 11px; border-radius: 2px;
   background: var(--panel); box-shadow: inset 0 0 0 1px var(--line); overflow: hidden; }
 .gauge i { position: absolute; inset: 0 auto 0 0; background: var(--fill); }
