@@ -220,11 +220,13 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
     Example: hardedge certify runs/a_bundle runs/a
     """
     with loading("export", "torch"):
+        from hardedge.console import waiting
         from hardedge.contracts import Bundle, load
         from hardedge.export.identity import certify
 
     manifest = load(Bundle, bundle)
-    certificate = certify(bundle / manifest.model("fp32").path, checkpoint)
+    with waiting("identity certificate"):
+        certificate = certify(bundle / manifest.model("fp32").path, checkpoint)
     compared = {f"level {number}": level for number, level in levels_of(certificate)}
     compared["engines"] = certificate.level0.rtx_engines
     lines = [f"{name}: {check.status} ({check.detail})" for name, check in compared.items()]

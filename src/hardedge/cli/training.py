@@ -100,7 +100,8 @@ def train(
 def edges(data: Path, out: Path, steps: int, seed: int, force: bool, as_json: bool) -> None:
     """Train the edge network that the loss semeda needs.
 
-    It learns from the masks alone where their classes have edges. A recipe takes it as --set loss="ce + semeda(network='runs/edges')".
+    It learns from the masks alone where their classes have edges. A recipe takes it as
+    --set loss="ce + semeda(network='runs/edges')".
 
     Example: hardedge edges my_data --out runs/edges
     """
