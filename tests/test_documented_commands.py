@@ -53,8 +53,11 @@ REFUSED = {
 }
 # what a page takes for granted
 BEFORE = {
-    "deploy.md": ["hardedge export runs/a --data my_data --out bundle --precision int8 --force"],
-    "miou-dropped.md": ["hardedge export runs/a --data my_data --out runs/a_bundle --precision fp16 --force"],
+    "deploy.md": ["hardedge export runs/a --data my_data --out bundle --precision fp16,int8 --force"],
+    **dict.fromkeys(
+        ("miou-dropped.md", "triton.md"),
+        ["hardedge export runs/a --data my_data --out runs/a_bundle --precision fp16 --force"],
+    ),
     "reading-a-report.md": [
         f"hardedge deploy runs/a_bundle --data my_data --out runs/{name} --target onnxruntime:cpu"
         for name in ("ce", "hardness")
@@ -165,7 +168,9 @@ def test_the_commands_of_a_page_run_in_their_order(page: str, reader: Path) -> N
             ["bash", "-c", line], cwd=reader, env=environment(), capture_output=True, text=True, check=False
         )
         code, said = next((told for part, told in REFUSED.items() if part in f"{command} "), (0, ""))
-        assert done.returncode == code, f"{line}\n{done.stderr}"
+        # a gate is about the network, and that of this test has learnt next to nothing
+        failed = "--max-miou-drop" in command and done.returncode == 1 and "The report says why" in done.stderr
+        assert failed or done.returncode == code, f"{line}\n{done.stderr}"
         assert said in done.stderr
 
 
