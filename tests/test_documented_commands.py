@@ -52,16 +52,13 @@ REFUSED = {
     "--gates gates.toml": (1, "could not decide"),
 }
 # what a page takes for granted
+EXPORT = "hardedge export runs/a --data my_data --force"
+DEPLOY = "hardedge deploy runs/a_bundle --data my_data --target onnxruntime:cpu"
 BEFORE = {
-    "deploy.md": ["hardedge export runs/a --data my_data --out bundle --precision fp16,int8 --force"],
-    **dict.fromkeys(
-        ("miou-dropped.md", "triton.md"),
-        ["hardedge export runs/a --data my_data --out runs/a_bundle --precision fp16 --force"],
-    ),
-    "reading-a-report.md": [
-        f"hardedge deploy runs/a_bundle --data my_data --out runs/{name} --target onnxruntime:cpu"
-        for name in ("ce", "hardness")
-    ],
+    "deploy.md": [f"{EXPORT} --out bundle --precision fp16,int8"],
+    "miou-dropped.md": [f"{EXPORT} --out runs/a_bundle --precision fp16"],
+    "reading-a-report.md": [f"{DEPLOY} --out runs/ce", f"{DEPLOY} --out runs/hardness"],
+    "triton.md": [f"{EXPORT} --out runs/a_bundle --precision fp16"],
 }
 # pages without a training, an export or engines of TensorRT-RTX
 QUICK = ("ci.md", "data.md")
