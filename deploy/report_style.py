@@ -161,12 +161,14 @@ footer { margin-top: 40px; padding-top: 10px; border-top: 1px solid var(--line);
   .facts { grid-template-columns: 1fr 1fr; }
   .panels { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 10px; }
   .panels .facts { grid-template-columns: 1fr; }
-  .views:not(:has(#view-panels:checked)) ~ .sample .panels { grid-template-columns: minmax(0, 1fr); }
-  .views:not(:has(#view-panels:checked)) ~ .sample .panels > .facts { grid-area: 2 / 1;
-    grid-template-columns: 1fr 1fr; }
   table { font-size: 13px; }
   th, td { padding-right: 10px; }
   .gauge { min-width: 70px; }
+}
+@media screen and (max-width: 720px) {
+  .views:not(:has(#view-panels:checked)) ~ .sample .panels { grid-template-columns: minmax(0, 1fr); }
+  .views:not(:has(#view-panels:checked)) ~ .sample .panels > .facts { grid-area: 2 / 1;
+    grid-template-columns: 1fr 1fr; }
 }
 @media print {
   @page { size: A4; margin: 14mm 13mm; }
@@ -179,11 +181,17 @@ footer { margin-top: 40px; padding-top: 10px; border-top: 1px solid var(--line);
   body { padding: 0; max-width: none; font-size: 10pt; }
   nav, .views, .readout, .image canvas, thead button::after { display: none; }
   tr.lit > *, .legend .lit { background: none; }
-  table { font-size: 9pt; }
+  table, thead th, caption { font-size: 8pt; }
+  th, td { padding-right: 6px; }
+  .classes thead th, tbody th { white-space: normal; }
+  .badge { font-size: 8pt; padding: 0 6px; }
+  .findings li { grid-template-columns: 150px 120px 1fr; }
+  .findings p { grid-column: auto; }
   section { margin-top: 18px; }
   #pictures { break-before: page; }
   .scroll { overflow: visible; }
   .panels { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 8px; }
+  .panels .facts { grid-column: 1 / -1; grid-template-columns: repeat(5, 1fr); }
   h2, h3, caption, .level, .level + p { break-after: avoid; }
   tr, li, figure, .sample, .verdict, .facts, .plots > figure { break-inside: avoid; }
   thead { display: table-header-group; }

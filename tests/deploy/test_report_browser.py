@@ -308,7 +308,11 @@ def test_on_paper_everything_is_side_by_side_and_no_control_is_left(opened: Open
     shown.locator(".legend [data-class='3'] button").click()
     settled(shown)
     shown.emulate_media(media="print")
+    shown.set_viewport_size({"width": 695, "height": 1000})  # A4 within its margins
     assert visible_panels(shown) == ALL
+    tops = [shown.locator(f"[data-panel={kind}]").first.bounding_box()["y"] for kind in ALL]
+    assert len(set(tops)) == 2  # two rows of three
+    assert shown.evaluate(ROOM) == 0
     assert not any(place.is_visible() for place in shown.locator(".views, nav, canvas").all())
     assert shown.evaluate(GROUND) == "rgb(255, 255, 255)"
     assert shown.pdf(format="A4").startswith(b"%PDF")
