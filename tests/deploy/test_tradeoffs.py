@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from hardedge.contracts import Bench, BenchRun, read_json
-from hardedge.deploy.bench_page import page
+from hardedge.deploy.bench_page import html
 from hardedge.deploy.report_tradeoffs import FEW, HEIGHT, Axes, Point, drawn, front, heights_of_names, plot
 
 FP32 = Point("onnxruntime:cpu fp32", 70.0, 20.0, 8_000_000)
@@ -81,7 +81,7 @@ def run(precision: str, p50: float, miou: float | None) -> BenchRun:
 
 def test_only_runs_of_known_miou_are_drawn() -> None:
     runs = (run("fp32", 20.0, 70.0), run("int8", 6.0, 68.5), run("fp8", 5.0, None))
-    text = page(Bench(bundle="0" * 64, runs=runs, comparisons=(), machine={"cpu": "<b>"}, created="now"))
+    text = html(Bench(bundle="0" * 64, runs=runs, comparisons=(), machine={"cpu": "<b>"}, created="now"))
     assert text.count("<circle") == 2
     assert "fp8" in text
     assert "<dd>&lt;b&gt;</dd>" in text
