@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 
+from hardedge.cli import cli
 from hardedge.cli.parts import finish
 from hardedge.contracts import Report, load
 from hardedge.deploy import runtime
@@ -78,7 +80,8 @@ def test_a_device_lost_in_the_middle_keeps_the_images_before(verified: Callable[
 
 def test_the_program_says_so_and_exits_3(verified: Callable[..., Report], tmp_path: Path) -> None:
     report = verified(RUNS + 3)
-    with pytest.raises(MissingHere, match="broken off while it ran: onnxruntime:cpu fp32: broken off after 3 of 6"):
+    message = "broken off while it ran: onnxruntime:cpu fp32: broken off after 3 of 6"
+    with click.Context(cli), pytest.raises(MissingHere, match=message):
         finish(report, tmp_path / "out", as_json=False)
 
 
