@@ -47,7 +47,8 @@ def test_class_weights_of_a_batch_without_labels_give_zero(example: Example) -> 
     loss = CrossEntropy(class_weights=WEIGHTS)(logits_BCHW, torch.full_like(target_BHW, 255))
     loss.backward()
     assert loss.item() == 0
-    assert logits_BCHW.grad is not None and not logits_BCHW.grad.any()
+    assert logits_BCHW.grad is not None
+    assert not logits_BCHW.grad.any()
 
 
 def test_class_weights_are_read_from_text() -> None:
