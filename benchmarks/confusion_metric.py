@@ -8,7 +8,6 @@ its ratio shows the noise. torchmetrics is timed as called by default, and witho
 
 import argparse
 import dataclasses
-import datetime
 import json
 import time
 from collections.abc import Callable
@@ -16,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from measure import machine
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from hardedge.deploy.machine import cpu_model, usable_cores
 from hardedge.metrics import confusion_counts
 
 CASES = ((19, 512, 1024), (11, 360, 480))
@@ -116,10 +115,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     results = [result for case in CASES for result in measure(case, options.seconds)]
+    facts = machine(torch.device("cpu"))
     if options.json:
-        print(json.dumps([dataclasses.asdict(result) for result in results], indent=1))
+        told = [dataclasses.asdict(result) for result in results]
+        print(json.dumps({"machine": facts, "results": told}, indent=1))
         return
-    print(f"{datetime.date.today()}, {cpu_model()}, {usable_cores()} cores, torch {torch.__version__}")
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
     print(f"target: torchmetrics takes at least {TARGET:g} times as long\n")
     for result in results:
         size = f"{result.classes} classes {result.height}x{result.width}"

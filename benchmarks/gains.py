@@ -7,6 +7,8 @@
 `train` goes on where it was stopped, seed by seed, and prints the table after each training. Nothing is chosen: the
 weights of the last step are judged, on the test split, and no row has a setting of its own but its loss and what that
 needs. `costs` times the rows' steps in turns. `table` writes what is there; what was not trained is told too.
+
+One process a directory: a second one would take the first one's trainings for killed ones, and begin them anew.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import torch
 from gains_rows import ROWS, Row
 from gains_scores import Ints, counted
 from gains_table import AGAIN, Cost, Costs, Experiment, Result, page
-from measure import allocated_at_most, machine, timings
+from measure import allocated_at_most, machine, names_among, timings
 from PIL import Image
 
 from hardedge.artefact import staged
@@ -224,14 +226,6 @@ def size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def rows(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = [name for name in names if name not in ROWS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}. Rows: {', '.join(ROWS)}")
-    return names
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     modes = parser.add_subparsers(dest="mode", required=True)
@@ -250,7 +244,7 @@ def main() -> None:
     costs.add_argument("out", type=Path)
     costs.add_argument("--seconds", type=float, default=120.0)
     for mode in (train, costs):
-        mode.add_argument("--rows", type=rows, default=list(ROWS))
+        mode.add_argument("--rows", type=names_among(tuple(ROWS)), default=list(ROWS))
     table = modes.add_parser("table")
     table.add_argument("experiments", type=Path, nargs="+")
     args = parser.parse_args()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from hardedge.data.folder import Labels
+
 
 @dataclass(frozen=True)
 class Row:
@@ -16,7 +18,7 @@ class Row:
     branches: str = ""
     baseline: str = "ce"
     maps_of: str = ""
-    labels: str = "masks"
+    labels: Labels = "masks"
     processes: int = 1
 
 

@@ -79,9 +79,12 @@ Scores = dict[int, dict[str, float]]  # by seed, by metric
 
 INTRODUCTION = """# Do the methods help?
 
+    export OMP_NUM_THREADS=1
     python benchmarks/gains.py train camvid --title CamVid --out DIR --size 180x240 --crop 128x192 --steps 400 \\
         --part Seq05VD --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl
-    python benchmarks/gains.py costs DIR --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl
+    unset OMP_NUM_THREADS
+    python benchmarks/gains.py costs DIR --seconds 75 \\
+        --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl
     python benchmarks/gains.py table DIR > docs/results.md
 
 Each row trains the same network from the same random weights for the same steps on the same crops; its loss, and what

@@ -66,7 +66,7 @@ def of_python(run: Callable[[], object]) -> str:
     profiler = cProfile.Profile()
     profiler.runcall(run)
     times: dict[str, float] = defaultdict(float)
-    for (_, _, name), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
+    for (_, _, name), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]  # typeshed leaves it out
         times[_METHOD.sub(r"\1", name.strip("<>").removeprefix("built-in method "))] += own
     return largest(times)
 

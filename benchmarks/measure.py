@@ -1,11 +1,12 @@
 """What the benchmarks share: arms that take turns, ratios with intervals, peak memory, and what a number holds for."""
 
+import argparse
 import datetime
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -97,6 +98,19 @@ def allocated_at_most(run: Callable[[], object], device: torch.device) -> int:
     events = record.profiler.kineto_results.events()
     changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
     return int(np.cumsum([0, *(change for _, change in changes)]).max())
+
+
+def names_among(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """The type of an argument that takes some of these names, by commas."""
+
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}. Known: {', '.join(known)}")
+        return names
+
+    return parse
 
 
 def machine(device: torch.device) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import losses
+from measure import names_among
 
 from hardedge.console import note
 from hardedge.contracts import write_atomically
@@ -24,7 +25,7 @@ HERE = Path(__file__).parent
 COMMANDS: dict[str, tuple[str, ...]] = {
     "limits": (),
     "confusion_metric": ("--seconds", "8"),
-    "losses": ("--seconds", "6"),
+    "losses": ("--seconds", "8"),
     "hardness_step": ("--seconds", "40", "--size", "128"),
     "loader": ("--seconds", "30"),
     "training_switches": ("--seconds", "60"),
@@ -56,8 +57,8 @@ def at_most(bound: float, value: float) -> tuple[str, bool]:
     return f"at most {bound:g}", value <= bound
 
 
-def confusion_rows(found: list[Found], limits: Found) -> Iterable[Row]:
-    for result in found:
+def confusion_rows(found: Found, limits: Found) -> Iterable[Row]:
+    for result in found["results"]:
         if result["arm"] == "torchmetrics, unchecked":
             size = f"{result['classes']} classes, {result['height']}x{result['width']}"
             yield Row(
@@ -146,7 +147,7 @@ def export_rows(found: Found, _limits: Found) -> Iterable[Row]:
         yield Row(subject, "none known", f"at most {bound:g} s", f"{value:.1f} s", value <= bound, limit)
 
 
-ROWS: dict[str, Callable[[Any, Found], Iterable[Row]]] = {
+ROWS: dict[str, Callable[[Found, Found], Iterable[Row]]] = {
     "confusion_metric": confusion_rows,
     "losses": loss_rows,
     "hardness_step": step_rows,
@@ -203,26 +204,16 @@ def line(row: Row) -> str:
     return f"| {row.subject} | {row.peer} | {row.target} | {row.measured} | {holds} | {row.limit} |"
 
 
-def machine_line(name: str, result: Any) -> str:
+def machine_line(name: str, result: Found) -> str:
     command = " ".join(("python", f"benchmarks/{name}.py", *COMMANDS[name]))
-    if not isinstance(result, dict):
-        return f"- `{command}`"
     return f"- `{command}`: " + ", ".join(f"{key} {value}" for key, value in result["machine"].items())
-
-
-def names(text: str) -> list[str]:
-    wanted = text.split(",")
-    unknown = [name for name in wanted if name not in COMMANDS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}. Benchmarks: {', '.join(COMMANDS)}")
-    return wanted
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="All speed targets in one table.")
     parser.add_argument("--kept", type=Path, default=Path("runs/bench"), help="where results are kept")
     parser.add_argument(
-        "--only", type=names, default=list(COMMANDS), help="measure these alone, by commas; NAME or none"
+        "--only", type=names_among(tuple(COMMANDS)), default=list(COMMANDS), help="measure these alone, by commas"
     )
     parser.add_argument("--out", type=Path, help="the document to write; without it, print")
     args = parser.parse_args()

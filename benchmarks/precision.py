@@ -64,8 +64,9 @@ class Build(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class Result(Contract):
-    """One file: how it was calibrated (FP32: not), what it does, its bytes, and its engines by target."""
+    """One file of a bundle: how it was calibrated (FP32: not), what it does, its bytes, and its engines by target."""
 
+    bundle: str
     precision: str
     arm: Arm | None
     miou: float
@@ -95,7 +96,14 @@ def fp32_row(bundle: Path, miou: float) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         builds = built(path, "fp32", manifest.profiles, Path(folder))
     return Result(
-        precision="fp32", arm=None, miou=miou, agreement=None, stable=None, size=path.stat().st_size, builds=builds
+        bundle=manifest.digest,
+        precision="fp32",
+        arm=None,
+        miou=miou,
+        agreement=None,
+        stable=None,
+        size=path.stat().st_size,
+        builds=builds,
     )
 
 
@@ -108,13 +116,14 @@ def converted_row(
     with tempfile.TemporaryDirectory() as folder:
         images = pictures(arm, names_of(arm, ranked), tiles)
         paths = write_calibration(images, reference.dataset, Path(folder) / "calibration")
-        model = convert(bundle / "model.onnx", precision, paths).model
+        model = convert(bundle / manifest.model("fp32").path, precision, paths).model
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
         builds = built(path, precision, manifest.profiles, Path(folder)) if build else {}
         size = path.stat().st_size
     agreement = measured(model, precision, reference)
     return Result(
+        bundle=manifest.digest,
         precision=precision,
         arm=arm,
         miou=agreement.miou,
@@ -137,6 +146,15 @@ def stable_pixels(model: onnx.ModelProto, precision: str, error: float, referenc
         equal_HW = mask_HW == read_mask(reference.masks / f"{id}.png")
         parts.append((margins(exact, image_HWC) > 2 * error, equal_HW))
     return counted(parts, error)
+
+
+def finished(path: Path, bundle: Bundle, images: int) -> Result | None:
+    """The row in the file, if it is of this bundle and so many test images."""
+    if not path.is_file():
+        return None
+    result = read_json(Result, path)
+    measured_on = images if result.agreement is None else result.agreement.images
+    return result if (result.bundle, measured_on) == (bundle.digest, images) else None
 
 
 def line(result: Result) -> str:
@@ -188,21 +206,23 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     print(f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}")
     results: list[Result] = []
-    every = rows(counts, options.seeds, number)
-    for precision, arm in every:
+    for precision, arm in rows(counts, options.seeds, number):
         path = options.out / f"{precision}-{arm.name}.json"
-        if not path.is_file():
+        result = finished(path, bundle, len(reference.ids))
+        if result is None:
             note(f"{precision}, {told(arm)}")
             build = precision != "int8" or (arm.by, arm.count) == (USUAL.by, USUAL.count)
-            made = converted_row(precision, arm, options.checkpoint, options.bundle, reference, build)
-            write_atomically(path, to_json(made).encode())
-        results.append(read_json(Result, path))
+            result = converted_row(precision, arm, options.checkpoint, options.bundle, reference, build)
+            write_atomically(path, to_json(result).encode())
+        results.append(result)
+    agreement = results[0].agreement
+    assert agreement is not None  # every converted file has one
     plain = options.out / "fp32.json"
-    if not plain.is_file():
-        agreement = results[0].agreement
-        assert agreement is not None  # every converted file has one
-        write_atomically(plain, to_json(fp32_row(options.bundle, agreement.miou_reference)).encode())
-    results.insert(0, read_json(Result, plain))
+    first = finished(plain, bundle, len(reference.ids))
+    if first is None or first.miou != agreement.miou_reference:
+        first = fp32_row(options.bundle, agreement.miou_reference)
+        write_atomically(plain, to_json(first).encode())
+    results.insert(0, first)
     print("\n".join([*map(line, results), "", *build_table(results), "", CPU_SAYS]))
     print(
         json.dumps(

@@ -127,11 +127,11 @@ def write_video(path: Path) -> None:
 
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=5)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"  # type: ignore[attr-defined]
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         for _ in range(3):
             frame = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))  # type: ignore[attr-defined]
-        container.mux(stream.encode())  # type: ignore[attr-defined]
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
 
 
 def write_onnx(path: Path, **channels: int) -> None:
