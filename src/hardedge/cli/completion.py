@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ZshComplete,
+    add_completion_class,
+    split_arg_string,
+)
 
 BREAKS = ":=@"  # where bash splits a word, of the characters that our words have
 
-SCRIPT = """\
+BASH = """\
 %(complete_func)s() {
     local IFS=$'\\n' type value
     for completion in $(env COMP_WORDS="${COMP_LINE:0:COMP_POINT}" %(complete_var)s=bash_complete $1); do
@@ -30,11 +37,51 @@ SCRIPT = """\
 complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
+ZSH = """\
+#compdef %(prog_name)s
+%(complete_func)s() {
+    local type value about
+    local -a described
+    for type value about in "${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT - 1)) \\
+            %(complete_var)s=zsh_complete $words[1])}"; do
+        case $type in
+            dir) _path_files -/ ;;
+            file) _path_files ;;
+            plain)
+                if [[ $about != _ ]]; then described+=("$value:$about")
+                elif [[ $value == *= ]]; then compadd -U -V unsorted -S '' -- $value
+                else compadd -U -V unsorted -- $value
+                fi ;;
+        esac
+    done
+    (( $#described )) && _describe -V unsorted described -U
+}
+compdef %(complete_func)s %(prog_name)s
+"""
+
+FISH = """\
+function %(complete_func)s
+    set -l words COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t)
+    for completion in (env $words %(complete_var)s=fish_complete %(prog_name)s)
+        set -l found (string split --max 1 "," $completion)
+        switch $found[1]
+            case dir
+                __fish_complete_directories $found[2]
+            case file
+                __fish_complete_path $found[2]
+            case plain
+                echo $found[2]
+        end
+    end
+end
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
 
 class Bash(BashComplete):
     """Bash splits `onnxruntime:cpu` into three words: they are put together here, and only the end is offered."""
 
-    source_template = SCRIPT
+    source_template = BASH
 
     def get_completion_args(self) -> tuple[list[str], str]:
         line = os.environ["COMP_WORDS"]
@@ -50,9 +97,36 @@ class Bash(BashComplete):
         return f"{item.type},{str(item.value).removeprefix(there)}"
 
 
+class Zsh(ZshComplete):
+    """Zsh puts what is offered in place of the whole word; no space follows `name=`."""
+
+    source_template = ZSH
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        return super().format_completion(_whole(item, self.get_completion_args()[1]))
+
+
+class Fish(FishComplete):
+    """Fish offers what begins like the whole word; words of ours have commas, where click's script ends them."""
+
+    source_template = FISH
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        return super().format_completion(_whole(item, self.get_completion_args()[1]))
+
+
+def _whole(item: CompletionItem[Any], typed: str) -> CompletionItem[Any]:
+    """The word with its option in front, if `--option=` was typed."""
+    option, equals, _ = typed.partition("=")
+    if not equals or not typed.startswith("--") or item.type != "plain":
+        return item
+    return CompletionItem(f"{option}={item.value}", item.type, item.help)
+
+
 def install() -> None:
-    """Lets click answer bash with our script and words."""
-    add_completion_class(Bash)
+    """Lets click answer the shells with our scripts and words."""
+    for shell in (Bash, Zsh, Fish):
+        add_completion_class(shell)
 
 
 def recipes(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
