@@ -13,10 +13,11 @@ from hardedge import __version__
 from hardedge.artefact import disk_errors
 from hardedge.cli import completion
 from hardedge.cli.data import check, prepare, scenes, scribbles
-from hardedge.cli.deploying import bench, deploy, predict, run, verify
+from hardedge.cli.deploying import bench, deploy, run, verify
 from hardedge.cli.device import doctor, sign
 from hardedge.cli.exporting import certify, export, keep, tune
 from hardedge.cli.parts import Stdout, as_document
+from hardedge.cli.predicting import predict
 from hardedge.cli.reporting import report
 from hardedge.cli.training import edges, hard, models, recipes, strip, train
 from hardedge.errors import HardedgeError, ToldElsewhere
