@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from gains_rows import ROWS, Row
-from gains_scores import Ints, counted
 from gains_table import AGAIN, Cost, Costs, Experiment, Result, page
 from measure import allocated_at_most, machine, names_among, timings
 from PIL import Image
@@ -36,6 +35,7 @@ from hardedge.train.evaluation import device_of
 from hardedge.train.loop import new_state, training_step
 from hardedge.train.recipes import recipe_named
 from hardedge.train.samples import TrainingSamples, training_batches
+from hardedge.train.scores import Ints, counted
 from hardedge.train.state import TrainingState
 
 RECIPE = "camvid"  # what all rows share but for the settings below

@@ -9,11 +9,13 @@ from statistics import mean, stdev
 
 import numpy as np
 from gains_rows import ROWS
-from gains_scores import Counts, Difference, Ints, added, paired_difference, rarest_third, scores
+from gains_scores import added, rarest_third, scores_with_rare
 from measure import Timing
 
 from hardedge.contracts import Contract, read_json
 from hardedge.data.folder import open_dataset
+from hardedge.train.differences import Difference, paired_difference
+from hardedge.train.scores import Counts, Ints
 
 AGAIN = "ce again"
 NOTHING = "not run yet"
@@ -132,8 +134,8 @@ def results_of(out: Path) -> dict[str, dict[int, Result]]:
 
 
 def judged(result: Result, rare: Ints, experiment: Experiment) -> dict[str, float]:
-    found = scores(added(result.part, result.rest), rare)
-    return found | ({experiment.part: scores(result.part, rare)["mIoU"]} if experiment.part else {})
+    found = scores_with_rare(added(result.part, result.rest), rare)
+    return found | ({experiment.part: scores_with_rare(result.part, rare)["mIoU"]} if experiment.part else {})
 
 
 def facts(experiment: Experiment, found: dict[str, dict[int, Result]], rare: Ints) -> str:
