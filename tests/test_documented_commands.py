@@ -86,7 +86,7 @@ def reader(finished: Path, tmp_path: Path) -> Path:
     shutil.copytree(finished / "data", tmp_path / "my_data")
     for name, source in {
         **dict.fromkeys(("runs/a", "runs/b", "runs/hl"), "checkpoint"),
-        **dict.fromkeys(("runs/a_bundle", "bundle"), "bundle"),
+        **dict.fromkeys(("runs/a_bundle", "runs/b_bundle", "bundle"), "bundle"),
         "engines": "engines",
     }.items():
         shutil.copytree(finished / "run" / source, tmp_path / name)
@@ -97,8 +97,8 @@ def reader(finished: Path, tmp_path: Path) -> Path:
         shutil.copy(photographs[0], tmp_path / name / f"{name}.png")
     Image.open(photographs[1]).save(tmp_path / "photo.jpg")
     write_video(tmp_path / "drive.mp4")
-    write_onnx(tmp_path / "theirs.onnx", logits=3, hardness=1)
-    write_onnx(tmp_path / "plain.onnx", logits=3)
+    write_onnx(tmp_path / "trained.onnx", logits=3, hardness=1)
+    write_onnx(tmp_path / "theirs.onnx", logits=3)
     (tmp_path / "gates.toml").write_text(re.findall(r"```toml\n(.*?)```", PAGES["ci.md"], re.DOTALL)[0])
     write_code(tmp_path)
     return tmp_path
@@ -179,7 +179,7 @@ def environment() -> dict[str, str]:
 def shortened(command: str) -> str:
     """The command with what makes it short, before where its output goes."""
     words, redirected, file = command.partition(" > ")
-    budget = " --budget 5s" if " --budget " in words else ""
+    budget = " --budget 40s" if " --budget " in words else ""
     return f"{words} {SHORT.get(shlex.split(command)[1], '')}{budget}{redirected}{file}"
 
 

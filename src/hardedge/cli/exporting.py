@@ -199,7 +199,7 @@ def keep(model: Path, out: Path, outputs: tuple[str, ...], size: tuple[int, int,
     For files from elsewhere with training-only outputs: nodes and weights that no kept output needs are removed and
     listed.
 
-    Example: hardedge keep theirs.onnx --keep logits --out plain.onnx
+    Example: hardedge keep trained.onnx --keep logits --out theirs.onnx
     """
     from hardedge.export.keeping import described, keep_outputs
 
