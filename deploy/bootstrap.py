@@ -43,7 +43,8 @@ def difference(reference_NCC: Counts, target_NCC: Counts, margin: float, seed: i
 
     Images are resampled for both arms together. `pass` when the lower end of the two-sided 90 % interval is above
     -margin points, `fail` when the upper end is below, else `inconclusive`, as are fewer than five images. Equal counts
-    differ by exactly 0. p-values are Holm-corrected; a small one says that the class lost more than the margin.
+    differ by exactly 0. p-values are Holm-corrected; a small one says that the class lost more than the margin, which
+    fewer than five images that differ in it cannot show.
     """
     images = len(reference_NCC)
     mean, classes = distributions(*map(hit_labelled_predicted, (reference_NCC, target_NCC)), seed=seed)
@@ -58,8 +59,14 @@ def difference(reference_NCC: Counts, target_NCC: Counts, margin: float, seed: i
         difference=miou - miou_reference,
         interval=Interval(low=low, high=high, confidence=100 * (1 - 2 * ONE_SIDED)),
         status=status,
-        p_worse=holm([each.p_at_least(-margin) if each else None for each in classes]),
+        p_worse=holm([_p_worse(each, margin) for each in classes]),
     )
+
+
+def _p_worse(found: Bca | None, margin: float) -> float | None:
+    if found and found.differing < FEWEST_IMAGES:
+        return 1.0
+    return found.p_at_least(-margin, found.differing) if found else None
 
 
 def verdict(low: float, high: float, margin: float) -> Verdict:
@@ -124,9 +131,11 @@ class Bca:
         shifted = self.bias + z / max(1 - self.acceleration * z, 1e-3)
         return float(np.quantile(self.sorted, NormalDist().cdf(shifted)))
 
-    def p_at_least(self, limit: float) -> float:
-        """The p-value of `the true value is at least limit`: small where the values lie below."""
-        return 1 - NormalDist().cdf(self._reach_of(limit))
+    def p_at_least(self, limit: float, images: int) -> float:
+        """The p-value of `the true value is at least limit`, widened for so many images: small where it lies below."""
+        reach = self._reach_of(limit) / self._widening(images)
+        beyond = student_two_sided(reach, self._freedom(images)) / 2
+        return beyond if reach > 0 else 1 - beyond
 
     def p_different(self, images: int) -> float:
         """The two-sided p-value of `the true value is 0`: the level whose interval, widened for so many, ends at 0."""

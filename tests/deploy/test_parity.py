@@ -95,6 +95,18 @@ def test_a_class_that_lost_is_found_and_the_others_are_not() -> None:
     assert p_worse[0] == p_worse[1] == p_worse[4] == 1.0
 
 
+@pytest.mark.parametrize(("images", "shown"), [(4, False), (30, True)])
+def test_a_class_that_lost_in_few_images_is_not_blamed(images: int, shown: bool) -> None:
+    reference = counts(5, 60, 5)
+    target = reference.copy()
+    lost = target[:images, 2, 2] // 10
+    target[:images, 2, 2] -= lost
+    target[:images, 2, 3] += lost
+    p_worse = difference(reference, target, margin=0.1).p_worse[2]
+    assert p_worse is not None
+    assert (p_worse < 0.05) == shown
+
+
 def test_an_absent_class_has_no_p_value_and_no_part_in_the_mean() -> None:
     reference = np.pad(counts(0, 10, 3), ((0, 0), (0, 1), (0, 1)))
     found = difference(reference, reference, margin=0.1)
@@ -102,7 +114,7 @@ def test_an_absent_class_has_no_p_value_and_no_part_in_the_mean() -> None:
     assert found.miou == pytest.approx(100 * mean_iou(reference[:, :3, :3].sum(0)))
 
 
-def testholm_by_hand() -> None:
+def test_holm_by_hand() -> None:
     assert holm([0.01, None, 0.04, 0.03, 0.005]) == pytest.approx((0.03, None, 0.06, 0.06, 0.02))
     assert holm([0.9, 0.8]) == (1.0, 1.0)
 
