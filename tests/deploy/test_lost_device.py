@@ -12,8 +12,7 @@ import pytest
 from hardedge.cli import cli
 from hardedge.cli.parts import finish
 from hardedge.contracts import Report, load
-from hardedge.deploy import runtime
-from hardedge.deploy import verify as verifying
+from hardedge.deploy import runtime, verify_runs
 from hardedge.deploy.engines import build
 from hardedge.deploy.gates import Gates
 from hardedge.deploy.runtime import OnnxRuntimeRunner, open_runner
@@ -50,7 +49,7 @@ def verified(
         for path in paths:
             build(shared_bundle, "onnxruntime:cpu", path)
         opened = iter([Failing(open_runner(paths[0]), works, error or MissingHere(LOST)), open_runner(paths[1])])
-        monkeypatch.setattr(verifying, "open_runner", lambda path, trust=None: next(opened))
+        monkeypatch.setattr(verify_runs, "open_runner", lambda path, trust=None: next(opened))
         given = shared_data if data else None
         return verify(shared_bundle, paths, given, tmp_path / "out", gates=gates or Gates(), latency_seconds=0)
 

@@ -16,7 +16,8 @@ from hardedge.contracts import Bundle, Report, load
 from hardedge.data.folder import open_dataset
 from hardedge.deploy.engines import build
 from hardedge.deploy.gates import Gates
-from hardedge.deploy.verify import telling_images, verify
+from hardedge.deploy.verify import verify
+from hardedge.deploy.verify_runs import telling_images
 from hardedge.errors import BadInput
 
 COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)])
