@@ -66,7 +66,7 @@ def calibration_of(checkpoint: Path, dataset: Dataset, by: By, count: int, *, ti
     Raises BadInput when it stores none, when none of them is in the data set, when an image has another size than its
     map, and for images or tiles that no profile holds.
     """
-    known = set(dataset.splits[SPLIT])
+    known = dataset.known(SPLIT)
     maps = {path.stem: path for path in sorted((checkpoint / "hardness" / SPLIT).glob("*.png")) if path.stem in known}
     if not maps:
         raise BadInput(

@@ -51,7 +51,7 @@ class _Logits:
     largest: float
 
 
-def compared_ids(ids: tuple[str, ...], multiply_adds: int) -> tuple[str, ...]:
+def compared_ids(ids: Sequence[str], multiply_adds: int) -> tuple[str, ...]:
     """As many ids, evenly spaced, as 3e12 multiply-adds allow: 8 to 64 of them."""
     count = min(len(ids), max(LEAST_IMAGES, min(MOST_IMAGES, int(MULTIPLY_ADDS / max(multiply_adds, 1)))))
     return tuple(ids[place * len(ids) // count] for place in range(count))

@@ -37,9 +37,12 @@ def profiles_for(dataset: Dataset, wanted: tuple[Profile, ...]) -> tuple[Profile
 
 def profile_of(dataset: Dataset) -> Profile:
     """64x64 to 4 x 1024x2048, wider where the data set's images are; typical is the test split's most common size."""
-    sizes = {id: image_size(dataset, id) for ids in dataset.splits.values() for id in ids}
-    typical = Counter(sizes[id] for id in dataset.splits["test"]).most_common(1)[0][0]
-    heights, widths = zip(*sizes.values(), strict=True)
+    tested = [image_size(dataset, id) for id in dataset.splits["test"]]
+    typical = Counter(tested).most_common(1)[0][0]
+    others = (id for split in ("train", "val") for id in dataset.splits[split])
+    # the index of shards knows both: nobody looks at a hundred million images for this
+    known = (dataset.shards.index.smallest, dataset.shards.index.largest) if dataset.shards else None
+    heights, widths = zip(*(known or [*tested, *(image_size(dataset, id) for id in others)]), strict=True)
     return Profile(
         min=(1, min(SMALLEST, *heights), min(SMALLEST, *widths)),
         opt=(1, *typical),

@@ -18,7 +18,7 @@ from hardedge.contracts import EdgeNetworkManifest, EdgeScore, Task, load, seal,
 from hardedge.data.folder import Dataset, Pixels, open_dataset
 from hardedge.errors import BadInput
 from hardedge.train.losses.pixels import one_hot
-from hardedge.train.samples import seed_of
+from hardedge.train.order import seed_of
 
 CHANNELS = (16, 32, 32, 32, 32, 32, 16)
 WEIGHTS = "weights.safetensors"
@@ -126,7 +126,7 @@ def crops(dataset: Dataset, seed: int, step: int) -> Tensor:
     ids = dataset.splits["train"]
     batch = []
     for _ in range(BATCH):
-        mask_HW = padded(known(dataset, ids[rng.integers(len(ids))]))
+        mask_HW = padded(known(dataset, ids[int(rng.integers(len(ids)))]))
         top, left = (rng.integers(length - CROP + 1) for length in mask_HW.shape)
         crop_HW = mask_HW[top : top + CROP, left : left + CROP]
         batch.append(crop_HW[:, ::-1] if rng.random() < 0.5 else crop_HW)

@@ -1,5 +1,6 @@
 """Hardness maps for the later stages, which never see the branch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -78,7 +79,7 @@ def trained(source: Checkpoint, checkpoint: Path) -> Training:
     return training.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def calibration_candidates(ids: tuple[str, ...]) -> tuple[str, ...]:
+def calibration_candidates(ids: Sequence[str]) -> tuple[str, ...]:
     """At most 128 of the ids, evenly spaced."""
     count = min(len(ids), CALIBRATION_CANDIDATES)
     return tuple(ids[place * len(ids) // count] for place in range(count))

@@ -36,10 +36,11 @@ from hardedge.train.objective import (
     unshared,
     update_average,
 )
+from hardedge.train.order import seed_of
 from hardedge.train.progress import Log, TrainingLog
 from hardedge.train.quantisation import plain_state, quantise
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import Sample, TrainingSamples, seed_of, training_batches
+from hardedge.train.samples import Sample, TrainingSamples, training_batches
 from hardedge.train.starting import Start, load_trained
 from hardedge.train.state import Snapshot, TrainingState, detached_copy, save_state
 

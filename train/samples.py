@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from hardedge.errors import BadInput
 from hardedge.train import processes
 from hardedge.train.augmentation import augmentation
 from hardedge.train.losses.boundary import boundary_distance
+from hardedge.train.order import EpochOrder, seed_of
 from hardedge.train.recipe import IGNORED, Recipe
 
 NORMALISATION = Normalisation()
@@ -58,11 +58,6 @@ class Sample(NamedTuple):
         ]
 
 
-def seed_of(*key: int | str) -> int:
-    """A 63-bit seed from the key's parts, well mixed."""
-    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1
-
-
 def normalised(image_CHW: Tensor) -> Tensor:
     """A uint8 RGB image as float32 [3, H, W], as the networks take it."""
     mean, std = (torch.tensor(value)[:, None, None] for value in (NORMALISATION.mean, NORMALISATION.std))
@@ -89,9 +84,10 @@ class TrainingSamples(TorchDataset[Sample | BadInput]):
     A sample is image float32 [3, h, w], target int64 [h, w] with 255 where ignored, and beside them, as float32:
     `distance` [h, w] in pixels to the nearest boundary of the labels, where the loss accepts it; `hardness` [1, h, w],
     the logits of the map in `hardness_maps`/ID.png, where that is given. Every epoch is a permutation of the training
-    split. An unreadable sample is returned as its BadInput: raised in a worker process it would arrive wrapped in that
-    process's traceback. With the recipe's `skip_unreadable` the next image of the epoch that can be read stands in for
-    it: what a sample is still depends on the seed, the index and the files alone.
+    split (order.py). An unreadable sample is returned as its BadInput: raised in a worker process it would arrive
+    wrapped in that process's traceback. With the recipe's `skip_unreadable` the next image of the epoch that can be
+    read stands in for it (a damaged shard is no such image): what a sample is still depends on the seed, the index and
+    the files alone.
     """
 
     def __init__(self, dataset: Dataset, recipe: Recipe, hardness_maps: Path | None = None) -> None:
@@ -104,21 +100,12 @@ class TrainingSamples(TorchDataset[Sample | BadInput]):
         )
         self.augment = augmentation(recipe, NORMALISATION)
         self.skip_unreadable = recipe.skip_unreadable
-        self.order: tuple[int, Tensor] | None = None
+        self.order = EpochOrder(dataset.blocks("train"), recipe.seed)
 
     def id_at(self, index: int, further: int = 0) -> str:
         """The id of the sample's image, or of that so many places further in the same epoch, round its end."""
-        ids = self.dataset.splits["train"]
-        epoch, place = divmod(index, len(ids))
-        return ids[int(self._order(epoch)[(place + further) % len(ids)])]
-
-    def _order(self, epoch: int) -> Tensor:
-        """The epoch's permutation; the last one asked for is kept, as drawing it takes longer the more images there
-        are."""
-        if self.order is None or self.order[0] != epoch:
-            generator = torch.Generator().manual_seed(seed_of(self.seed, "epoch", epoch))
-            self.order = epoch, torch.randperm(len(self.dataset.splits["train"]), generator=generator)
-        return self.order[1]
+        epoch, turn = divmod(index, len(self.order))
+        return self.dataset.splits["train"][self.order.place(epoch, (turn + further) % len(self.order))]
 
     def __getitem__(self, index: int) -> Sample | BadInput:
         try:

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from hardedge.contracts import Checkpoint, load
 from hardedge.data.folder import open_dataset
+from hardedge.data.sharding import write_shards
 from hardedge.metrics import score_of
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.evaluation import confusion
@@ -173,6 +174,27 @@ def test_two_processes_are_one_with_the_combined_batch(
     assert (ours.best_step, ours.validation) == (made.best_step, made.validation)
     assert scores(tmp_path / "two") == scores(tmp_path / "one")
     assert (tmp_path / "said-1").read_text() == ""
+
+
+def test_two_processes_read_each_image_of_shards_once(
+    members: Members, plain_recipe: Tiny, make_tiny_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_shards(make_tiny_dataset(tmp_path / "tiny", train=18, val=3), tmp_path / "sharded", shard_size=1)
+    recipe = plain_recipe(steps=6, evaluate_every=3, batch=6)
+    watches = """
+def watched(state, recipe, batch):
+    with open(f"{folder}/seen-{rank}", "a") as seen: print(*batch.ids, file=seen)
+    return step(state, recipe, batch)
+step, loop.training_step = loop.training_step, watched
+"""
+    assert by_two(members, recipe, tmp_path / "sharded", tmp_path / "two", watches) == ["done", "done"]
+    train(recipe, tmp_path / "sharded", tmp_path / "one")
+    require_close(tmp_path / "two", tmp_path / "one")
+    assert scores(tmp_path / "two") == scores(tmp_path / "one")  # each validation image is counted once
+    seen = [(tmp_path / f"seen-{rank}").read_text().splitlines() for rank in range(2)]
+    for epoch in (slice(0, 3), slice(3, 6)):
+        ids = " ".join([*seen[0][epoch], *seen[1][epoch]]).split()
+        assert sorted(ids) == sorted(open_dataset(tmp_path / "tiny").splits["train"])
 
 
 @pytest.mark.parametrize("loss", ["ce", "ce + hardness@0.5"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hardedge.cli.options import FOLDER, json_option, out_option
-from hardedge.cli.parts import print_result
+from hardedge.cli.parts import loading, print_result
 
 
 @click.command()
@@ -64,17 +64,35 @@ def scribbles(data: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("data", type=FOLDER)
 @out_option
+@click.option("--shards", type=click.IntRange(min=1), help="Write shards instead: the training split as so many tars.")
+@click.option("--shard-size", type=click.IntRange(min=1), help="Write shards instead: tars of so many images each.")
 @json_option
-def prepare(data: Path, out: Path, as_json: bool) -> None:
-    """Decode a data set once, to train from it faster.
+def prepare(data: Path, out: Path, shards: int | None, shard_size: int | None, as_json: bool) -> None:
+    """Decode a data set once, or write it in shards.
 
     Writes a data set folder with uncompressed images, for training that waits for large JPEGs or PNGs to be decoded
-    (docs/data.md has the figures). It takes several times the space.
+    (docs/data.md has the figures); it takes several times the space. With --shards or --shard-size: WebDataset tars of
+    the files as they are, for more images than a folder can hold.
 
     Example: hardedge prepare cityscapes --out prepared
-    """
-    from hardedge.data.prepare import prepare as write_prepared
 
-    size = write_prepared(data, out)
+    Example: hardedge prepare cityscapes --shard-size 1000 --out sharded
+    """
+    if shards and shard_size:
+        raise click.UsageError("--shards and --shard-size say the same: how large a shard is. Give one of them.")
+    size = _sharded(data, out, shards, shard_size) if shards or shard_size else _decoded(data, out)
     text = f"{out}: {size / 1e9:.2f} GB, a data set as it is: hardedge train RECIPE --data {out}"
     print_result({"data": str(out), "bytes": size}, text, as_json)
+
+
+def _decoded(data: Path, out: Path) -> int:
+    from hardedge.data.prepare import prepare as write_prepared
+
+    return write_prepared(data, out)
+
+
+def _sharded(data: Path, out: Path, shards: int | None, shard_size: int | None) -> int:
+    with loading("shards", "webdataset"):
+        from hardedge.data.sharding import write_shards
+    index = write_shards(data, out, shards=shards, shard_size=shard_size)
+    return sum(shard.bytes for each in index.splits.values() for shard in each)

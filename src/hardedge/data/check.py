@@ -17,6 +17,7 @@ from hardedge.contracts import ClassInfo, Contract, Task
 from hardedge.data.folder import IMAGE_SUFFIXES, Dataset, Pixels, class_fault, read_image, read_mask
 from hardedge.data.layouts import Layout, layout_of, read_layout
 from hardedge.data.native import find_images, missing_files, read_splits, read_task
+from hardedge.data.shards import INDEX
 from hardedge.errors import BadInput
 
 Reader: TypeAlias = Callable[[Path], Pixels]
@@ -55,7 +56,7 @@ class DataCheck(Contract):
 
 
 @dataclass(frozen=True)
-class _Pair:
+class Pair:
     """One id after decoding: the pixels of each mask value (None without a readable mask), and what is wrong."""
 
     values: tuple[int, ...] | None
@@ -63,14 +64,18 @@ class _Pair:
 
 
 def check_dataset(root: Path) -> DataCheck:
-    """Decodes every image and mask of a native folder or a public data set, and lists all faults in the result.
+    """Decodes every image and mask of a native folder, shards or a public data set; lists all faults in the result.
 
     Never raises for faulty data; MissingHere without the package that reads the data set.
     """
     if not root.is_dir():
         fault = f"{root} is not a folder. Give a folder with images/, masks/, splits/ and classes.json."
         return _unusable(root, fault)
+    from hardedge.data.check_shards import check_shards
+
     try:
+        if (root / INDEX).is_file():
+            return check_shards(root)
         layout = layout_of(root)
         return _check_folder(root) if layout is None else _check_layout(layout, root)
     except BadInput as error:
@@ -88,23 +93,23 @@ def _check_layout(layout: Layout, root: Path) -> DataCheck:
         known = tracked(decoded, "checking images and masks", len(dataset.images))
         pairs = dict(zip(dataset.images, known, strict=True))
     faults += [fault for pair in pairs.values() for fault in pair.faults]
-    counts = tuple(_count(split, ids, pairs, layout.task) for split, ids in dataset.splits.items())
+    counts = tuple(counted(split, ids, pairs, layout.task) for split, ids in dataset.splits.items())
     return DataCheck(
         data=layout.name,
         classes=layout.task.classes,
         splits=counts,
         faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
-        notes=(layout.note, *_absences(counts, "{}")),
+        notes=(layout.note, *absences(counts, "{}")),
     )
 
 
-def _decode_id(dataset: Dataset, id: str) -> _Pair:
+def _decode_id(dataset: Dataset, id: str) -> Pair:
     image, mask = (
         # a missing file is a fault of its own, found without decoding
         path if path.is_file() or path.parents[1].is_file() else None
         for path in (dataset.image_path(id), dataset.mask_path(id))
     )
-    return _decode_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
+    return decoded_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
 
 
 def _check_folder(root: Path) -> DataCheck:
@@ -114,14 +119,14 @@ def _check_folder(root: Path) -> DataCheck:
     faults += [*image_faults, *split_faults, *missing_files(root, images, splits), *_unpaired(root, images, splits)]
     pairs = _decode(root, images, task)
     faults += [fault for pair in pairs.values() for fault in pair.faults]
-    counts = tuple(_count(split, ids, pairs, task) for split, ids in splits.items())
+    counts = tuple(counted(split, ids, pairs, task) for split, ids in splits.items())
     classes = task.classes if task else ()
     return DataCheck(
         data=root.resolve().name,
         classes=classes,
         splits=counts,
         faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
-        notes=tuple([*_absences(counts, "splits/{}.txt"), *_unused(images, splits)]),
+        notes=tuple([*absences(counts, "splits/{}.txt"), *_unused(images, splits)]),
     )
 
 
@@ -176,21 +181,22 @@ def _unpaired(root: Path, images: Mapping[str, Path], splits: Mapping[str, tuple
     return faults + [f"masks/{path.name}: no image {id} in images/" for id, path in masks.items() if id not in images]
 
 
-def _decode(root: Path, images: Mapping[str, Path], task: Task | None) -> dict[str, _Pair]:
+def _decode(root: Path, images: Mapping[str, Path], task: Task | None) -> dict[str, Pair]:
     masks = {path.stem: path for path in sorted((root / "masks").glob("*.png"))}
     ids = sorted(images.keys() | masks.keys())
     with ThreadPoolExecutor() as pool:
-        decoded = pool.map(lambda id: _decode_pair(images.get(id), masks.get(id), task), ids)
+        decoded = pool.map(lambda id: decoded_pair(images.get(id), masks.get(id), task), ids)
         return dict(zip(ids, tracked(decoded, "checking images and masks", len(ids)), strict=True))
 
 
-def _decode_pair(
+def decoded_pair(
     image_path: Path | None,
     mask_path: Path | None,
     task: Task | None,
     decode_image: Reader = read_image,
     decode_mask: Reader = read_mask,
-) -> _Pair:
+) -> Pair:
+    """One id's image and mask (None: missing, which is told elsewhere), decoded, with all that is wrong with them."""
     faults: list[str] = []
     image_HWC = mask_HW = None
     try:
@@ -204,14 +210,15 @@ def _decode_pair(
     if image_HWC is not None and mask_HW is not None and image_HWC.shape[:2] != mask_HW.shape:
         faults.append(f"{mask_path}: {_size(mask_HW)}, but its image is {_size(image_HWC)}. Make them one size.")
     if mask_HW is None:
-        return _Pair(None, tuple(faults))
+        return Pair(None, tuple(faults))
     if task and (wrong := class_fault(mask_HW, task)):
         faults.append(f"{mask_path}: {wrong}. Fix the mask, or add the class to classes.json.")
     values = np.bincount(mask_HW.reshape(-1), minlength=256)
-    return _Pair(tuple(values.tolist()), tuple(faults))
+    return Pair(tuple(values.tolist()), tuple(faults))
 
 
-def _count(split: str, ids: Iterable[str], pairs: Mapping[str, _Pair], task: Task | None) -> SplitCount:
+def counted(split: str, ids: Iterable[str], pairs: Mapping[str, Pair], task: Task | None) -> SplitCount:
+    """What the ids' masks hold, of those that could be read."""
     ids = tuple(ids)
     values = [pairs[id].values for id in ids if id in pairs]
     pixels = np.array([row for row in values if row is not None], np.int64).reshape(-1, 256)
@@ -231,7 +238,8 @@ def _count(split: str, ids: Iterable[str], pairs: Mapping[str, _Pair], task: Tas
     return SplitCount(name=split, images=len(ids), labelled=labelled, ignored=ignored, classes=counts)
 
 
-def _absences(counts: Iterable[SplitCount], named: str) -> list[str]:
+def absences(counts: Iterable[SplitCount], named: str) -> list[str]:
+    """A note for each class that a split has no pixel of."""
     return [
         f"{named.format(split.name)}: no pixel of class {entry.name}"
         for split in counts

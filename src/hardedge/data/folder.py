@@ -1,17 +1,23 @@
 """A data set as every stage sees it: ids by split, each with an image and a mask that are decoded when asked for."""
 
+from __future__ import annotations
+
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Task, sha256_of, to_json
 from hardedge.errors import BadInput, listed
+
+if TYPE_CHECKING:
+    from hardedge.data.shards import Shards
 
 SPLITS = ("train", "val", "test")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -27,18 +33,20 @@ class Dataset:
 
     `labels` names the folder that holds the training split's labels: masks/, or scribbles/ with most pixels ignored.
     Files are decoded when asked for, by `decode_image` to uint8 [H, W, 3] and by `decode_mask` to class indices. A path
-    may continue inside a file that holds many images.
+    may continue inside a file that holds many images. `shards` are what holds them where they are not files; ids and
+    paths are then read from them when asked for.
     """
 
     root: Path
     name: str
     task: Task
-    splits: dict[str, tuple[str, ...]]
-    images: dict[str, Path]
-    masks: dict[str, Path]
+    splits: Mapping[str, Sequence[str]]
+    images: Mapping[str, Path]
+    masks: Mapping[str, Path]
     decode_image: Callable[[Path], Pixels]
     decode_mask: Callable[[Path], Pixels]
     labels: Labels = "masks"
+    shards: Shards | None = None
 
     def image_path(self, id: str) -> Path:
         return self.images[id]
@@ -47,7 +55,22 @@ class Dataset:
         return self.masks[id]
 
     def training_path(self, id: str) -> Path:
-        return self.mask_path(id) if self.labels == "masks" else self.root / self.labels / f"{id}.png"
+        if self.labels == "masks":
+            return self.mask_path(id)
+        if self.shards:
+            mask = self.mask_path(id)
+            return mask.with_name(f"{mask.name.partition('.')[0]}.{self.labels}.png")
+        return self.root / self.labels / f"{id}.png"
+
+    def blocks(self, split: str) -> tuple[int, ...]:
+        """How many images of the split lie together, in its order: those of each shard, or all."""
+        if self.shards is None:
+            return (len(self.splits[split]),)
+        return tuple(shard.images for shard in self.shards.index.splits[split])
+
+    def known(self, split: str) -> Container[str]:
+        """The split's ids, to ask for one of them."""
+        return self.splits[split] if self.shards else frozenset(self.splits[split])
 
     def image(self, id: str) -> Pixels:
         """The image, uint8 [H, W, 3] RGB."""
@@ -66,7 +89,8 @@ class Dataset:
         if self.labels == "masks":
             return self.pair(id)
         path = self.training_path(id)
-        return self._pair(id, read_labels(self.task, path), path)
+        content = self.shards.content(path) if self.shards else None
+        return self._pair(id, read_labels(self.task, path, content), path)
 
     def _pair(self, id: str, mask_HW: Pixels, path: Path) -> tuple[Pixels, Pixels]:
         image_HWC = self.image(id)
@@ -76,10 +100,18 @@ class Dataset:
 
     def fingerprint(self, id: str) -> tuple[str | None, str | None]:
         """The sha256 of image and mask: of the file, or of the pixels where a file holds many; None without one."""
+        if self.shards:
+            image, mask = (self.shards.content(path) for path in (self.image_path(id), self.mask_path(id)))
+            return hashlib.sha256(image).hexdigest(), hashlib.sha256(mask).hexdigest()
         return _sha256(self.image_path(id), self.decode_image), _sha256(self.mask_path(id), self.decode_mask)
 
     def digest(self) -> str:
-        """A sha256 over the classes, the splits, and every used file's name and size (not its content)."""
+        """A sha256 over the classes, the splits, and every used file's name and size (not its content).
+
+        Of shards it is one over the classes and the index, which has the sha256 of each.
+        """
+        if self.shards:
+            return self.shards.digest()
         used = [
             path for ids in self.splits.values() for id in ids for path in (self.image_path(id), self.mask_path(id))
         ]
@@ -93,34 +125,50 @@ class Dataset:
 
 
 def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
-    """Reads a native folder, or a public data set as it is distributed (docs/data.md): classes, splits, file names.
+    """Reads a native folder, shards, or a public data set as it is distributed (docs/data.md): classes, splits, names.
 
     Images and masks are decoded when asked for. Raises BadInput with every fault that shows without decoding one
     (`hardedge check` finds the others), MissingHere without the package that reads the data set.
     """
     if not root.is_dir():
         raise BadInput(f"{root} is not a folder. Give a folder with images/, masks/, splits/ and classes.json.")
-    from hardedge.data.layouts import layout_of, read_layout
-    from hardedge.data.native import read_folder
-
-    layout = layout_of(root)
-    dataset, faults = read_folder(root) if layout is None else read_layout(layout, root)
+    dataset, faults = _found(root)
     if labels != "masks":
         dataset = replace(dataset, labels=labels)
-        lacking = [id for id in dataset.splits.get("train", ()) if not dataset.training_path(id).is_file()]
-        faults += [f"train: {id} has no {labels}/{id}.png (hardedge {labels} draws them)" for id in lacking]
+        faults += _lacking(dataset)
     if faults:
         shown = [*faults[:SHOWN], f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else faults
         raise listed(f"{root} cannot be used", shown, f"See all faults with: hardedge check {root}")
     return dataset
 
 
-def read_image(path: Path) -> Pixels:
-    """An image file as uint8 [H, W, 3] RGB; raises BadInput when it cannot be decoded."""
+def _found(root: Path) -> tuple[Dataset, list[str]]:
+    from hardedge.data.layouts import layout_of, read_layout
+    from hardedge.data.native import read_folder
+    from hardedge.data.shards import INDEX, read_shards
+
+    if (root / INDEX).is_file():
+        return read_shards(root)
+    layout = layout_of(root)
+    return read_folder(root) if layout is None else read_layout(layout, root)
+
+
+def _lacking(dataset: Dataset) -> list[str]:
+    """A fault for every training image without the labels that are to be trained on."""
+    labels = dataset.labels
+    if dataset.shards:
+        without = "train: the shards have no scribbles (draw them with hardedge scribbles before prepare)"
+        return [] if dataset.shards.index.scribbles else [without]
+    lacking = [id for id in dataset.splits.get("train", ()) if not dataset.training_path(id).is_file()]
+    return [f"train: {id} has no {labels}/{id}.png (hardedge {labels} draws them)" for id in lacking]
+
+
+def read_image(path: Path, content: bytes | None = None) -> Pixels:
+    """An image file, or such a file's bytes, as uint8 [H, W, 3] RGB; raises BadInput when it cannot be decoded."""
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else BytesIO(content)) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(
@@ -128,12 +176,15 @@ def read_image(path: Path) -> Pixels:
         ) from None
 
 
-def read_mask(path: Path) -> Pixels:
-    """A mask file as uint8 [H, W] of class indices; raises BadInput unless it is a single-channel 8-bit image."""
+def read_mask(path: Path, content: bytes | None = None) -> Pixels:
+    """A mask file, or such a file's bytes, as uint8 [H, W] of class indices.
+
+    Raises BadInput unless it is a single-channel 8-bit image.
+    """
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else BytesIO(content)) as image:
             if image.mode not in ("L", "P"):
                 raise BadInput(f"{path}: mode {image.mode}, expected an 8-bit PNG of class indices (mode L or P).")
             return np.asarray(image)
@@ -141,9 +192,9 @@ def read_mask(path: Path) -> Pixels:
         raise BadInput(f"{path} cannot be read as a mask ({error}). Replace it, or take it out of its split.") from None
 
 
-def read_labels(task: Task, path: Path) -> Pixels:
-    """A mask file whose values are classes of the task or its ignore index; raises BadInput for any other."""
-    mask_HW = read_mask(path)
+def read_labels(task: Task, path: Path, content: bytes | None = None) -> Pixels:
+    """A mask whose values are classes of the task or its ignore index; raises BadInput for any other."""
+    mask_HW = read_mask(path, content)
     fault = class_fault(mask_HW, task)
     if fault:
         raise BadInput(f"{path}: {fault}. Fix the mask, or add the class to classes.json.")

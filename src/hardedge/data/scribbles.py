@@ -8,7 +8,7 @@ import numpy.typing as npt
 from hardedge.artefact import staged
 from hardedge.console import tracked
 from hardedge.data.folder import Pixels, open_dataset
-from hardedge.errors import missing_extra
+from hardedge.errors import BadInput, missing_extra
 
 Flags = npt.NDArray[np.bool_]
 
@@ -28,6 +28,8 @@ def write_scribbles(root: Path) -> float:
     from PIL import Image
 
     dataset = open_dataset(root)
+    if dataset.shards:
+        raise BadInput(f"{root} is in shards, and scribbles lie beside masks. Draw them before prepare.")
     labelled, pixels = 0, 0
     with staged(root / "scribbles", force=None) as fresh:
         for id in tracked(dataset.splits["train"], "scribbles"):
