@@ -17,13 +17,14 @@ from hardedge.contracts import (
     EdgeNetworkManifest,
     Engine,
     Report,
+    ServedModel,
     Signature,
     json_schema,
 )
 
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes.md"
-CONTRACTS = (Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report, Comparison, Signature)
+CONTRACTS = (Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report, Comparison, ServedModel, Signature)
 
 
 def generated() -> dict[str, str]:

@@ -109,6 +109,12 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     (f"{TRAIN} --resume", 2, "nothing to resume", "Start the training without --resume"),
     ("run --resume --out nowhere", 2, "nothing to resume", "Run without --resume"),
     ("run --resume --out run", 2, "run was not started on the street scenes", "Give its data set again"),
+    ("triton run/checkpoint --out o", 2, "but checkpoint.json (made by", "Give what hardedge export wrote"),
+    ("triton run/bundle --out o --version 0", 2, "0 is not in the range x>=1", "hardedge triton --help"),
+    ("triton run/bundle --out o --engine run/engines/onnxruntime-cpu --precision fp32", 2, "not both", "--engine or"),
+    ("triton run/bundle --out o --engine run/engines/tensorrt-rtx-sm86", 2, "plans of TensorRT alone", "tensorrt,"),
+    ("triton run/bundle --out o --precision tensor", 2, "has no model.tensor.onnx", "export --frontend tensor"),
+    ("triton run/bundle --out notes.txt", 2, "notes.txt is a file", "Give another --out"),
     # what is missing on the machine
     (
         "deploy run/bundle --data data --out o --target tensorrt",

@@ -14,8 +14,8 @@ from hardedge.errors import BadInput, MissingHere
 _OURS = re.compile(
     r"weights\.safetensors|last\.safetensors|training_only\.safetensors|state|hardness|tensorboard|metrics\.jsonl"
     r"|(model|model\.\w+|control)\.onnx(\.data)?|reference|golden|calibration|certificate\.json|model\.plan"
-    r"|(checkpoint|bundle|engine|report|edge_network)\.json(\.sig)?|(report|bench|comparison)\.html"
-    r"|(bench|comparison)\.json|counts\.npz|junit\.xml|summary\.md|masks|overlays"
+    r"|(checkpoint|bundle|engine|report|edge_network|served)\.json(\.sig)?|(report|bench|comparison)\.html"
+    r"|(bench|comparison)\.json|counts\.npz|predicted\.json|unreadable\.txt|junit\.xml|summary\.md|masks|overlays"
     r"|hard\.(json|html)|tuning\.json|pareto\.svg|data|checkpoint|bundle|engines|report|\..*\.partial.*"
 )
 
@@ -30,9 +30,10 @@ _SIGNS = (
         "bench.json",
         "comparison.json",
         "edge_network.json",
+        "served.json",
         "state/run.json",
     ),
-    *("checkpoint/state/run.json", "data/streets", "engines", "overlays", "hard.json"),
+    *("checkpoint/state/run.json", "data/streets", "engines", "overlays", "hard.json", "predicted.json"),
 )
 
 

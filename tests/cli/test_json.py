@@ -25,6 +25,7 @@ QUICK = [
     ("run --resume --data data --out run --target onnxruntime:cpu --latency 0s", {"verdict", "parity"}),
     ("scribbles data", {"scribbles", "labelled_share"}),
     ("sign --new-key key.pem", {"private_key", "public_key"}),
+    ("triton run/bundle --out o --name streets", {"digest", "platform", "max_batch_size"}),
     ("verify run/bundle run/engines/onnxruntime-cpu --data data --out o --latency 0s", {"verdict", "parity"}),
 ]
 SLOW = [

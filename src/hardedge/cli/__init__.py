@@ -19,6 +19,7 @@ from hardedge.cli.exporting import certify, export, keep, tune
 from hardedge.cli.parts import Stdout, as_document
 from hardedge.cli.predicting import predict
 from hardedge.cli.reporting import report
+from hardedge.cli.serving import triton
 from hardedge.cli.training import edges, hard, models, recipes, strip, train
 from hardedge.errors import HardedgeError, ToldElsewhere
 
@@ -60,6 +61,7 @@ COMMANDS = (
     sign,
     strip,
     train,
+    triton,
     tune,
     verify,
 )

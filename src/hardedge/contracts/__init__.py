@@ -61,6 +61,7 @@ from hardedge.contracts.models import (
     TensorModel,
 )
 from hardedge.contracts.report import EngineSummary, Gate, Report
+from hardedge.contracts.served import ServedModel
 from hardedge.contracts.signature import Signature
 from hardedge.contracts.sizes import MOST_PIXELS, Profile, fitting, hull, profiles_in_words
 
@@ -119,6 +120,7 @@ __all__ = [
     "ScoreDifference",
     "SegmentationScore",
     "Sensors",
+    "ServedModel",
     "Signature",
     "StablePixels",
     "Status",
