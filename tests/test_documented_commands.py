@@ -32,11 +32,14 @@ SHORT = {
     "deploy": "--latency 0s",
     "edges": "--steps 4",
     "run": "--latency 0s --set batch=4 --set crop=64,96 --target onnxruntime:cpu",
+    "sweep": "--seeds 1 --set steps=2 --set batch=4 --set crop=64,96 --set evaluate_every=2",
     "train": "--set steps=4 --set batch=4 --set crop=64,96 --set evaluate_every=4 --set pretrained=false",
     "verify": "--latency 0s",
 }
 # part of a command, and why it is not run
 NOT_RUN = {
+    "--track wandb --track mlflow": "tests/train/test_tracking.py runs both, offline",
+    "--points 20": "tests/train/test_sweep.py runs samplers",
     "hardedge run --out runs/demo": "make demo: five minutes",
     "check gardens": "tests/test_adding.py runs it",
     "onnxruntime:openvino": "tests/test_adding.py runs it",

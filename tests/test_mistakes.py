@@ -14,6 +14,7 @@ from hardedge.cli import main
 TRAIN = "train camvid --data data --out o"
 EXPORT = "export run/checkpoint --data data --out o"
 DEPLOY = "deploy run/bundle --data data --out o --target onnxruntime:cpu"
+SWEEP = "sweep camvid --data data --out o"
 PREDICT = "predict run/bundle --out o"
 
 # the command, its exit code, and what the message must say: what is wrong, and what to do next
@@ -42,6 +43,11 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     (f"{TRAIN} --budget 10", 2, "'10' is no duration", "Write it as 90s, 10m or 2h"),
     (f"{TRAIN} --qat int8", 2, "--qat fine-tunes", "give the trained checkpoint as --start-from"),
     (f"{TRAIN} --hardness-maps run/checkpoint", 2, "hardness maps are given too", "set branches="),
+    (f"{SWEEP} --vary learning_rate=1e-4..1e-2", 2, "is a range, and a grid goes through values", "or a --sampler"),
+    (f"{SWEEP} --sampler tpe", 2, "--points goes with --sampler random or tpe", "hardedge sweep --help"),
+    (f"{SWEEP} --vary steps=5 --vary steps=9", 2, "--vary steps is there twice", "Write its values in one"),
+    (f"{SWEEP} --loss 'ce + 0.5*cgp'", 2, "unknown term cgp", "Did you mean cpg?"),
+    ("sweep camvid --data data --out run", 2, "run exists and is no study", "Give another --out"),
     (f"{EXPORT} --precision fp17", 2, 'unknown precision "fp17"', "Did you mean fp16?"),
     (f"{EXPORT} --opset 12", 2, "--opset 12: hardedge writes 18 to 23", "Give one of these"),
     (f"{EXPORT} --calibrate-by easy", 2, "'easy' is not one of", "'hardness'"),

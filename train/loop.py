@@ -43,6 +43,7 @@ from hardedge.train.recipe import Recipe
 from hardedge.train.samples import Sample, TrainingSamples, training_batches
 from hardedge.train.starting import Start, load_trained
 from hardedge.train.state import Snapshot, TrainingState, detached_copy, save_state
+from hardedge.train.tracking import Followers
 
 STATISTICS_BATCHES = 16
 WARM_UP_FROM = 0.1
@@ -110,13 +111,14 @@ def _optimiser(recipe: Recipe, training: Training) -> Optimizer:
     return AdamW(training.parameters(), rate, (momentum, 0.999), weight_decay=decay, fused=recipe.fused)
 
 
-def fit(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Path) -> None:
+def fit(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Path, followers: Followers) -> None:
     """Trains from the state's step to the recipe's last; each evaluation stores the state, so a kill loses little."""
     device = device_of(state.training)
     before = state.seconds
     started = time.perf_counter()
-    with TrainingLog(out, first=state.step, steps=recipe.steps) if processes.is_first() else Log() as log:
-        for batch in training_batches(samples, recipe, device, first=state.step, last=recipe.steps):
+    first = state.step
+    with TrainingLog(out, followers, first=first, steps=recipe.steps) if processes.is_first() else Log() as log:
+        for batch in training_batches(samples, recipe, device, first=first, last=recipe.steps):
             terms = training_step(state, recipe, batch)
             log.step(state.step, terms, learning_rate(recipe, state.step - 1))
             _count_unreadable(state, batch, log)

@@ -1,4 +1,4 @@
-"""What a training tells: a bar for the person who watches, metrics.jsonl and TensorBoard for later."""
+"""What a training tells: a bar for the person who watches, metrics.jsonl, TensorBoard and trackers for later."""
 
 import json
 import time
@@ -13,6 +13,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from hardedge.console import note
 from hardedge.contracts import Json, SegmentationScore, write_atomically
+from hardedge.train.tracking import Followers
 
 LOG_EVERY = 10
 METRICS = "metrics.jsonl"
@@ -43,8 +44,8 @@ class Log:
 class TrainingLog(Log):
     """Open while a training runs; the files hold nothing of a step after `first` when it is opened again."""
 
-    def __init__(self, out: Path, *, first: int, steps: int) -> None:
-        self.steps, self.first = steps, first
+    def __init__(self, out: Path, followers: Followers, *, first: int, steps: int) -> None:
+        self.steps, self.first, self.followers = steps, first, followers
         self.miou: float | None = None
         self.started = time.perf_counter()
         _truncate(out / METRICS, first)
@@ -99,6 +100,7 @@ class TrainingLog(Log):
     def _draw(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.board.add_scalar(name, value, step)
+        self.followers.scalars(step, values)
 
     def _time_left(self, step: int) -> str:
         seconds = (time.perf_counter() - self.started) / max(step - self.first, 1) * (self.steps - step)

@@ -15,6 +15,7 @@ from hardedge.metrics import confusion_counts, mean_iou
 from hardedge.train.evaluation import device_of, evaluating, network_input
 
 TOLERANCE = 3  # pixels between a border and its counterpart
+METRICS = {"miou": "mIoU", "recall": "mean recall", "boundary": "boundary F"}  # by the command line's words
 
 Ints = npt.NDArray[np.int64]
 
@@ -31,8 +32,8 @@ class Counts(Contract):
     borders: tuple[tuple[int, int, int, int], ...]
 
 
-def counted(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> Counts:
-    """The network's counts over the images, each at its label's own resolution."""
+def counted(model: nn.Module, dataset: Dataset, ids: Iterable[str], *, with_borders: bool = True) -> Counts:
+    """The network's counts over the images, each at its label's own resolution; borders are 0 where not asked for."""
     task, device = dataset.task, device_of(model)
     pixels = np.zeros((task.num_classes, task.num_classes), np.int64)
     borders = np.zeros((task.num_classes, 4), np.int64)
@@ -41,7 +42,8 @@ def counted(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> Counts:
             image_HWC, label_HW = dataset.pair(id)
             mask_HW = model(network_input(image_HWC, device)).argmax(1)[0].to(torch.uint8).cpu().numpy()
             pixels += confusion_counts(mask_HW, label_HW, task.num_classes, task.ignore_index)
-            borders += border_counts(mask_HW, label_HW, task)
+            if with_borders:
+                borders += border_counts(mask_HW, label_HW, task)
     return Counts(pixels=nested(pixels), borders=nested(borders))  # type: ignore[arg-type]  # [C, 4]
 
 

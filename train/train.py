@@ -1,7 +1,7 @@
 """The training stage: a recipe and a data set in, a checkpoint out."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from hardedge.train.state import (
     stored_state,
     write_started,
 )
+from hardedge.train.tracking import followed, require_trackers
 
 
 @processes.joined()
@@ -47,6 +48,7 @@ def train(
     hardness_maps: Path | None = None,
     backbone_weights: Path | None = None,
     start_from: Path | None = None,
+    track: Sequence[str] = (),
     force: bool = False,
 ) -> Checkpoint | None:
     """Trains the recipe on a data set, and writes the checkpoint directory; its manifest is the last file written.
@@ -55,14 +57,16 @@ def train(
     training that was killed: on the CPU the result is the uninterrupted run's, bit for bit. `hardness_maps` is a
     trained checkpoint whose hardness of the training images the loss reads instead of a branch's, `backbone_weights` a
     file with the state_dict that the network's backbone starts from, `start_from` a trained checkpoint whose weights
-    are trained further. Raises BadInput for a recipe, data or weights that cannot be used, a loss that is not finite,
-    `out` that exists (unless `force`), and for `resume` where there is nothing to go on with or the recipe or data
-    differ; MissingHere when the disk is full or pretrained weights cannot be downloaded.
+    are trained further; `track` names trackers (wandb, mlflow) that are told of it.
+
+    Raises BadInput for a recipe, data or weights that cannot be used, a loss that is not finite, `out` that exists
+    (unless `force`), and for `resume` where there is nothing to go on with or the recipe or data differ; MissingHere
+    when the disk is full, pretrained weights cannot be downloaded, or a tracker is not installed.
 
     Under torchrun its processes share each batch; the first alone writes and returns the checkpoint, the others return
     None. They may be another number on resuming.
     """
-    dataset, inputs = processes.agreed(lambda: _usable(recipe, data, budget, hardness_maps))
+    dataset, inputs = processes.agreed(lambda: _usable(recipe, data, budget, hardness_maps, track))
     if not resume:
         read = [data, hardness_maps, backbone_weights, start_from]
         processes.by_first(lambda: require_free(out, force, [path for path in read if path is not None]))
@@ -85,8 +89,14 @@ def train(
             processes.agreed(lambda: load_state(out, stored, state))
         state.objective = shared(state.objective, state.training, recipe)
         maps = out / TRAINING_MAPS if hardness_maps else None
-        fit(state, recipe, TrainingSamples(dataset, recipe, maps), out)
-        return finish(state, recipe, dataset, inputs, out) if processes.is_first() else None
+        config = recipe.to_json() | {"data": dataset.name, "data_digest": started.data_digest, "inputs": inputs}
+        with followed(track, out, config) as followers:
+            fit(state, recipe, TrainingSamples(dataset, recipe, maps), out, followers)
+            if not processes.is_first():
+                return None
+            made = finish(state, recipe, dataset, inputs, out)
+            followers.finished(made)
+            return made
 
 
 def _built(recipe: Recipe, dataset: Dataset, weights: Start) -> TrainingState:
@@ -94,8 +104,9 @@ def _built(recipe: Recipe, dataset: Dataset, weights: Start) -> TrainingState:
 
 
 def _usable(
-    recipe: Recipe, data: Path, budget: float | None, hardness_maps: Path | None
+    recipe: Recipe, data: Path, budget: float | None, hardness_maps: Path | None, track: Sequence[str]
 ) -> tuple[Dataset, dict[str, str]]:
+    require_trackers(track)
     count = processes.count()
     require_usable(recipe, hardness_maps=hardness_maps is not None, processes=count)
     if budget is not None and count > 1:

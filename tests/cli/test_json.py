@@ -37,6 +37,7 @@ SLOW = [
     ("models", {"networks"}),
     ("scenes --out o", {"data", "seed"}),
     ("strip run/checkpoint/weights.safetensors --network deeplabv3plus_resnet18 --data data --out o", {"checkpoint"}),
+    (f"sweep camvid --data data --out o --seeds 1 {SMALL}", {"study", "rows"}),
     (f"train camvid --data data --out o {SMALL}", {"digest", "validation"}),
     ("tune int8 --data data --out o --goal 'miou-drop<=90'", {"chosen", "steps"}),
 ]

@@ -20,6 +20,7 @@ from hardedge.cli.parts import Stdout, as_document
 from hardedge.cli.predicting import predict
 from hardedge.cli.reporting import report
 from hardedge.cli.serving import triton
+from hardedge.cli.sweeping import sweep
 from hardedge.cli.training import edges, hard, models, recipes, strip, train
 from hardedge.errors import HardedgeError, ToldElsewhere
 
@@ -60,6 +61,7 @@ COMMANDS = (
     scribbles,
     sign,
     strip,
+    sweep,
     train,
     triton,
     tune,

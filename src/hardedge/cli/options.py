@@ -54,6 +54,12 @@ set_option = click.option(
     help="Change a field of the recipe, e.g. loss='ce + 0.5*cpg'.",
     shell_complete=completion.settings,
 )
+track_option = click.option(
+    "--track",
+    type=click.Choice(["wandb", "mlflow"]),
+    multiple=True,
+    help="Tell Weights & Biases or MLflow too; whom and where, their own environment variables say.",
+)
 target_option = click.option(
     "--target",
     "targets",

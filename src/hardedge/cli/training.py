@@ -16,6 +16,7 @@ from hardedge.cli.options import (
     out_option,
     resume_option,
     set_option,
+    track_option,
 )
 from hardedge.cli.parts import loading, print_result, recipe_of
 
@@ -43,6 +44,7 @@ from hardedge.cli.parts import loading, print_result, recipe_of
     type=click.Choice(["int8"]),
     help="Fine-tune --start-from for a precision: the network computes in it while it learns.",
 )
+@track_option
 @resume_option
 @force_option
 @json_option
@@ -57,6 +59,7 @@ def train(
     backbone_weights: Path | None,
     start_from: Path | None,
     qat: str | None,
+    track: tuple[str, ...],
     resume: bool,
     force: bool,
     as_json: bool,
@@ -82,6 +85,7 @@ def train(
         hardness_maps=hardness_maps,
         backbone_weights=backbone_weights,
         start_from=start_from,
+        track=track,
         force=force,
     )
     if checkpoint is None:

@@ -1,0 +1,108 @@
+"""Commands that train many times: sweeps, and the search for a loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from hardedge.cli import completion
+from hardedge.cli.options import FOLDER, Setting, data_option, json_option, set_option, track_option
+from hardedge.cli.parts import loading, print_result, recipe_of
+
+study_option = click.option(
+    "--out", type=FOLDER, required=True, help="The study's directory; where it is there already, it goes on."
+)
+storage_option = click.option(
+    "--storage",
+    help="Optuna's storage: a database's URL (sqlite:///study.db), or a journal's path.  [default: in --out]",
+)
+seeds_option = click.option(
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many seeds each is trained with."
+)
+metric_option = click.option(
+    "--metric",
+    type=click.Choice(["miou", "recall", "boundary"]),
+    default="miou",
+    show_default=True,
+    help="What counts on the validation split: mIoU, mean recall of the classes, F-score of their borders.",
+)
+
+
+@click.command()
+@click.argument("recipe", shell_complete=completion.recipes)
+@data_option
+@study_option
+@click.option(
+    "--loss", "losses", multiple=True, help="A loss; the first is what the others are compared to. Repeatable."
+)
+@click.option(
+    "--vary",
+    type=Setting(),
+    multiple=True,
+    help="A field of the recipe: values as 'steps=200|400', with a --sampler also a range as "
+    "learning_rate=1e-4..1e-2:log. Repeatable.",
+    shell_complete=completion.settings,
+)
+@set_option
+@seeds_option
+@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="The first of them.")
+@metric_option
+@click.option(
+    "--sampler",
+    type=click.Choice(["grid", "random", "tpe"]),
+    default="grid",
+    show_default=True,
+    help="Every combination, or --points of them that this sampler of Optuna's proposes.",
+)
+@click.option("--points", type=click.IntRange(min=1), help="How many combinations a sampler proposes.")
+@storage_option
+@track_option
+@json_option
+def sweep(
+    recipe: str,
+    data: Path,
+    out: Path,
+    losses: tuple[str, ...],
+    vary: tuple[tuple[str, str], ...],
+    settings: tuple[tuple[str, str], ...],
+    seeds: int,
+    first_seed: int,
+    metric: str,
+    sampler: Literal["grid", "random", "tpe"],
+    points: int | None,
+    storage: str | None,
+    track: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Train RECIPE with several seeds, losses and options, and compare them.
+
+    Prints means, standard deviations, and differences to the first --loss, paired by seed, with their intervals. Scores
+    are of the validation split. The same command again goes on with a sweep that was stopped; started several times, on
+    machines that share --out, its processes share the work, and take up the trial of one that was killed.
+
+    Example: hardedge sweep camvid --data my_data --out runs/sweep --loss ce --loss 'ce + cpg' --seeds 5
+    """
+    if (points is None) != (sampler == "grid"):
+        raise click.UsageError("--points goes with --sampler random or tpe, and these need it.")
+    twice = sorted({field for field, _ in vary if [name for name, _ in vary].count(field) > 1})
+    if twice:
+        raise click.UsageError(f"--vary {', '.join(twice)} is there twice. Write its values in one: FIELD='A|B'.")
+    with loading("sweep", "torch", "optuna"):
+        from hardedge.train.comparison_text import described
+        from hardedge.train.sweep import sweep
+    found = sweep(
+        recipe_of(recipe, settings),
+        data,
+        out,
+        losses=losses,
+        vary=dict(vary),
+        seeds=range(first_seed, first_seed + seeds),
+        metric=metric,
+        sampler=sampler,
+        points=points or 0,
+        storage=storage,
+        track=track,
+    )
+    print_result(found, described(found, f"{out}: {found.metric} of the validation split in percent"), as_json)

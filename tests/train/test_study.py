@@ -1,0 +1,128 @@
+"""Who does which trial: what a process leaves behind, folders and storages that are not a study's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+from hardedge.errors import BadInput
+from hardedge.train.study import TRIES, Job, Space, Study, Trials, Wanted
+from hardedge.train.study_folder import Plan, opened
+
+SPACE = Space({"loss": CategoricalDistribution(("ce", "lmp"))}, lambda trials: RandomSampler(seed=trials))
+PLAN = Plan(recipe={"steps": 2}, data_digest="0" * 64)
+
+
+@contextmanager
+def study(out: Path, storage: str | None = None, plan: Plan = PLAN, space: Space = SPACE) -> Iterator[Study]:
+    with opened(out, plan, storage, space) as (there, _):
+        yield there
+
+
+def one_each(trials: Trials) -> Wanted | None:
+    """Both losses with seed 7."""
+    there = [trial.params["loss"] for trial in trials]
+    return next((Wanted({"loss": loss}, 7) for loss in ("ce", "lmp") if loss not in there), None)
+
+
+def claimed(there: Study) -> Job:
+    job = there.claimed(one_each)
+    assert job is not None
+    return job
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///{}/study.db", "{}/elsewhere.journal"])
+def test_a_trial_whose_process_is_gone_goes_on_under_its_number(storage: str | None, tmp_path: Path) -> None:
+    place = storage and storage.format(tmp_path)
+    with study(tmp_path / "out", place) as there:
+        first = claimed(there)
+    with study(tmp_path / "out", place) as there:
+        assert claimed(there) == first == Job(0, {"loss": "ce"}, 7, "", tmp_path / "out/trials/0000")
+        there.complete(first, 12.5, checkpoint="a")
+        second = claimed(there)
+        assert (second.number, second.params) == (1, {"loss": "lmp"})
+        there.fail(second, BadInput("it diverged"))
+        assert there.claimed(one_each) is None
+        done, failed = there.trials()
+    assert (done.value, done.user_attrs["checkpoint"]) == (12.5, "a")
+    assert (failed.state, failed.user_attrs["error"]) == (TrialState.FAIL, "it diverged")
+
+
+def test_a_proposal_without_a_seed_is_dropped(tmp_path: Path) -> None:
+    """As a process leaves it that is killed between the two."""
+    with study(tmp_path / "out") as there:
+        there._study.ask(dict(SPACE.distributions))
+    with study(tmp_path / "out") as there:
+        assert claimed(there).number == 1
+        assert there._study.trials[0].state == TrialState.FAIL
+        assert [trial.number for trial in there.trials()] == [1]
+
+
+def test_a_sampler_proposes_nothing_twice_and_ends_when_it_has_nothing_new(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with study(tmp_path / "out") as there:
+        there.work(lambda trials: Wanted(None, 0), lambda job: there.complete(job, 1.0))
+        assert sorted(trial.params["loss"] for trial in there.trials()) == ["ce", "lmp"]
+    assert f"nothing new {TRIES} times in a row" in capsys.readouterr().err
+
+
+def test_a_process_alone_proposes_the_same_again(tmp_path: Path) -> None:
+    space = Space({"rate": FloatDistribution(0, 1)}, SPACE.sampler)
+    found = []
+    for out in ("a", "b"):
+        with study(tmp_path / out, space=space) as there:
+            there.work(lambda trials: Wanted(None, 0) if len(trials) < 3 else None, lambda job: there.complete(job, 1))
+            found.append([trial.params["rate"] for trial in there.trials()])
+    assert found[0] == found[1]
+    assert len(set(found[0])) == 3
+
+
+def test_another_plan_is_refused_by_what_differs(tmp_path: Path) -> None:
+    with study(tmp_path / "out"):
+        pass
+    other = Plan(recipe={"steps": 3}, data_digest="1" * 64)
+    with pytest.raises(BadInput, match=r"begun with another plan") as refused, study(tmp_path / "out", plan=other):
+        pass
+    assert "recipe.steps: 3 now, 2 then" in str(refused.value)
+    assert "data_digest" in str(refused.value)
+
+
+def test_another_storage_is_refused(tmp_path: Path) -> None:
+    with study(tmp_path / "out"):
+        pass
+    elsewhere = f"sqlite:///{tmp_path}/other.db"
+    with pytest.raises(BadInput, match="begun on another storage"), study(tmp_path / "out", elsewhere):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("storage", "said"),
+    [
+        ("nodatabase://user:secret@host/db", r"nodatabase://... cannot be opened"),
+        ("sqlite:////nowhere/at/all.db", r"sqlite://... cannot be opened: .*unable to open database file"),
+        ("{}/nowhere/a.journal", "nowhere is not a folder"),
+        ("{}/text.journal", r"text.journal is no journal of Optuna's"),
+    ],
+)
+def test_a_storage_that_is_none_leaves_no_study(storage: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "text.journal").write_text("this is no log\nnor this\n")
+    with pytest.raises(BadInput, match=said) as refused, study(tmp_path / "out", storage.format(tmp_path)):
+        pass
+    assert "secret" not in str(refused.value)
+    with study(tmp_path / "out") as there:
+        assert there.trials() == []
+
+
+def test_folders_of_something_else_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    with pytest.raises(BadInput, match=r"mine exists and is no study \(it has notes.txt\)"), study(tmp_path / "mine"):
+        pass
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    with pytest.raises(BadInput, match="is a file"), study(tmp_path / "mine/notes.txt"):
+        pass
