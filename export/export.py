@@ -30,6 +30,7 @@ from hardedge.errors import BadInput
 from hardedge.export.agreement import require_agreement
 from hardedge.export.arms import Arm, Finished, started
 from hardedge.export.calibration import By, calibration_of, golden_ids, write_calibration
+from hardedge.export.components import require_cyclonedx, with_components
 from hardedge.export.conversion import require_converter
 from hardedge.export.form import Form
 from hardedge.export.graph import Frontend, PixelsToMask, onnx_from_network, shipped, with_facts
@@ -88,22 +89,25 @@ def export(
     form: Form | None = None,
     precisions: Precisions = Precisions(),
     frontend: Frontend = "pixels",
+    components: bool = False,
     force: bool = False,
     keep_failed: bool = False,
 ) -> Bundle:
     """Writes the bundle directory: the network as ONNX, its reference and golden masks, its identity certificate.
 
     Each other precision is one more ONNX file, converted from the FP32 one, with what was measured of it. The frontend
-    `tensor` is one more beside these, for other runtimes.
+    `tensor` is one more beside these, for other runtimes. With `components` the bundle lists what it is made of.
 
     Raises BadInput when checkpoint or data cannot be used or do not fit each other, when the network cannot be
     exported or converted, when the exported file's masks are not torch's, and when `out` exists (unless `force`);
-    MissingHere when the disk is full, and for other precisions without Model Optimizer. Nothing is left behind then,
-    or with `keep_failed` what was written before the failure, in OUT.failed.
+    MissingHere when the disk is full, for other precisions without Model Optimizer, and for components without their
+    extra. Nothing is left behind then, or with `keep_failed` what was written before the failure, in OUT.failed.
     """
     require_free(out, force, [checkpoint, data])
     if precisions.converted:
         require_converter()
+    if components:
+        require_cyclonedx()
     source = open_source(checkpoint, data, form or Form(), precisions)
     with (
         disk_errors(),
@@ -111,7 +115,10 @@ def export(
         started(_arm(source, "plain")) as plain,
         _control(source) as control,
     ):
-        return write_bundle(source, directory, plain, control, precisions.converted, frontend)
+        bundle = write_bundle(source, directory, plain, control, precisions.converted, frontend)
+        if not components:
+            return bundle
+        return with_components(directory, bundle, source.checkpoint, (source.dataset.name, source.dataset.digest()))
 
 
 def open_source(checkpoint: Path, data: Path, form: Form, precisions: Precisions) -> Source:

@@ -20,6 +20,7 @@ from hardedge.deploy.parity import require_same_data
 from hardedge.deploy.rounded import rounded_form
 from hardedge.errors import BadInput, GateFailed
 from hardedge.export.agreement import with_logits
+from hardedge.export.components import require_extendable
 from hardedge.export.kept import multiply_adds_by_precision
 from hardedge.export.measured import Reference, compared_ids, measured, session_for
 from hardedge.export.mixed import partly_quantised, quantised_nodes
@@ -54,6 +55,7 @@ def tune(
     meets the goal, MissingHere when the target does not run here.
     """
     require_free(out, force, [bundle, data])
+    require_extendable(bundle)
     with disk_errors():
         search = _open(bundle, data, out)
         # opened before the search: a target that does not run is told at once

@@ -11,6 +11,7 @@ import onnx
 from hardedge.canonical import canonical, census, onnx_digest
 from hardedge.contracts import Bundle, Conversion, KeptNode, ModelFile, seal, to_json, write_atomically
 from hardedge.deploy.targets import RTX_TARGETS
+from hardedge.export.components import add_file
 from hardedge.export.engine_checks import check_engines
 from hardedge.export.kept import multiply_adds_by_precision
 from hardedge.export.legal import require_legal
@@ -33,6 +34,7 @@ def write_tuned(search: Search, tuning: Tuning, directory: Path) -> Bundle:
     write_atomically(directory / "pareto.svg", pareto(tuning).encode())
     others = tuple(model for model in search.bundle.models if model.precision != MIXED)
     mixed = _mixed_file(search, tuning, directory)
+    add_file(directory, mixed.path)
     return seal(directory, dataclasses.replace(search.bundle, models=(*others, mixed)))
 
 

@@ -16,7 +16,8 @@ _OURS = re.compile(
     r"|(model|model\.\w+|control)\.onnx(\.data)?|reference|golden|calibration|certificate\.json|model\.plan"
     r"|(checkpoint|bundle|engine|report|edge_network|served)\.json(\.sig)?|(report|bench|comparison)\.html"
     r"|(bench|comparison)\.json|counts\.npz|predicted\.json|unreadable\.txt|junit\.xml|summary\.md|masks|overlays"
-    r"|hard\.(json|html)|tuning\.json|pareto\.svg|data|checkpoint|bundle|engines|report|\..*\.partial.*"
+    r"|components\.cdx\.json|hard\.(json|html)|tuning\.json|pareto\.svg|data|checkpoint|bundle|engines|report"
+    r"|\..*\.partial.*"
 )
 
 

@@ -85,6 +85,7 @@ def graph_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="Tiles of so many pixels instead of whole images; whole: never; auto: 512x1024 where images are over 2^20.",
 )
+@click.option("--components", is_flag=True, help="Add components.cdx.json: files, data and libraries (CycloneDX).")
 @click.option("--keep-failed", is_flag=True, help="Keep what was written before a failure, in OUT.failed.")
 @force_option
 @json_option
@@ -102,6 +103,7 @@ def export(
     calibrate_by: By,
     calibration_images: int,
     calibration_tile: str,
+    components: bool,
     keep_failed: bool,
     force: bool,
     as_json: bool,
@@ -136,6 +138,7 @@ def export(
         form=form,
         precisions=wanted,
         frontend=frontend,
+        components=components,
         force=force,
         keep_failed=keep_failed,
     )
