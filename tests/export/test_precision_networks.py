@@ -11,7 +11,6 @@ from PIL import Image
 from hardedge.contracts import Bundle, NetworkSpec, Normalisation, Profile
 from hardedge.deploy.precision import cannot_hold
 from hardedge.deploy.rounded import rounded_form
-from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.export.conversion import convert
 from hardedge.export.export import Precisions, export
 from hardedge.export.graph import PixelsToMask, onnx_from_network, shipped
@@ -51,8 +50,12 @@ def _check(bundle: Bundle, precision: str, directory: Path, share: float) -> Non
     assert findings(onnx.load(directory / entry.path)) == []
     assert made.multiply_adds[precision] / entry.census.multiply_adds >= share
     assert sum(made.multiply_adds.values()) == bundle.model("fp32").census.multiply_adds
-    holding = [target for target in RTX_TARGETS if not cannot_hold(target, precision)]
-    assert [engine.target for engine in made.engines if engine.status == "built"] == holding
+    for engine in made.engines:
+        # a MatMul that stays FP32 for its large values has no engine on Turing
+        turing = engine.target == "tensorrt-rtx:sm75" and "FP32 GEMM is not supported" in engine.detail
+        refused = turing and any(node.operator == "MatMul" and node.precision == "fp32" for node in made.kept)
+        expected = "not built" if refused or cannot_hold(engine.target, precision) else "built"
+        assert engine.status == expected, f"{engine.target}: {engine.detail}"
     # random weights: logits near FP32's, masks with many close calls
     steps = {"fp16": 0.02, "bf16": 0.1, "int8": 0.5, "fp8": 0.5}
     assert made.agreement.logit_rms < steps[precision] * made.agreement.logit_largest
