@@ -17,8 +17,10 @@ _PROVIDERS = {
 }
 
 
-def onnxruntime_session(onnx: Path, device: str, profiles: Sequence[Profile] = ()) -> Any:
+def onnxruntime_session(onnx: Path, device: str, profiles: Sequence[Profile] = (), threads: int = 0) -> Any:
     """A session of the file on `cpu`, `cuda` or `tensorrt`, which is built for the profiles.
+
+    `threads` compute on the CPU, 0: as many as it has cores.
 
     Raises BadInput for a file that onnxruntime refuses, MissingHere where it has no such device here.
     """
@@ -33,6 +35,7 @@ def onnxruntime_session(onnx: Path, device: str, profiles: Sequence[Profile] = (
         )
     onnxruntime.set_default_logger_severity(4)  # what fails is raised
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     # else a session's idle threads spin on after a run and slow whatever runs next, a second session most of all
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:

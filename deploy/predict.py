@@ -23,7 +23,7 @@ from hardedge.deploy.machine import usable_cores
 from hardedge.deploy.overlapped import pulled_ahead, read_ahead, written
 from hardedge.deploy.segmenter import Segmenter, of_bundle, of_engine
 from hardedge.deploy.signing import Trust
-from hardedge.deploy.video import Video, VideoOutput, VideoWriter, mask_png
+from hardedge.deploy.video import Video, VideoOutput, VideoWriter, made_of, mask_png
 from hardedge.errors import BadInput, listed
 
 Pixels = npt.NDArray[np.uint8]
@@ -88,23 +88,26 @@ def predict(
         trust.require(bundle, source)
     found = usable_inputs(inputs, source.profiles)
     done = 0
-    with closing(_segmenter(bundle, source, engine, target, trust)) as segmenter, _kept(out, force) as partial:
+    with closing(opened_segmenter(bundle, source, engine, target, trust)) as segmenter, kept(out, force) as partial:
         job = Job(segmenter, source.task, partial, video)
         began = time.perf_counter()
         for _ in tracked(all_segmented(job, found), "segmenting", found.expected or None):
             done += 1
         if job.faults and not done:
-            raise _unreadable(job.faults, "nothing was written")
+            raise unreadable(job.faults, "nothing was written")
         seconds = time.perf_counter() - began
     note(f"{done} images in {seconds:.1f} s: {done / seconds:.1f} images/s, decoding and writing included")
     if job.faults:
-        raise _unreadable(job.faults, f"the other {done} are in {out}")
+        raise unreadable(job.faults, f"the other {done} are in {out}")
     return _results(found, out, video)
 
 
-def _segmenter(bundle: Path, source: Bundle, engine: Path | None, target: str | None, trust: Trust | None) -> Segmenter:
+def opened_segmenter(
+    bundle: Path, source: Bundle, engine: Path | None, target: str | None, trust: Trust | None, *, threads: int = 0
+) -> Segmenter:
+    """The bundle's network in onnxruntime (so many threads, 0: as many as cores), or in an engine made from it."""
     if engine is None:
-        return of_bundle(bundle, source, target)
+        return of_bundle(bundle, source, target, threads)
     made_from = load(Engine, engine).made_from
     if made_from != source.digest:
         raise BadInput(f"{engine} was built from another bundle than {bundle}. Build it again from this one.")
@@ -112,7 +115,7 @@ def _segmenter(bundle: Path, source: Bundle, engine: Path | None, target: str | 
 
 
 @contextmanager
-def _kept(out: Path, force: bool) -> Iterator[Path]:
+def kept(out: Path, force: bool) -> Iterator[Path]:
     """As staged; but what is there when the block ends badly becomes `out` too, and the person is told."""
     failure: BaseException | None = None
     with staged(out, force=force) as partial:
@@ -135,19 +138,19 @@ def all_segmented(job: Job, inputs: Inputs) -> Iterator[object]:
     threads = min(usable_cores(), MOST_THREADS)
     if inputs.images:
         pictures = read_ahead(inputs.images, _read, threads)
-        yield from written(_masked(job, _readable(pictures, job.faults)), image_writer(job), threads)
+        yield from written(masked(job.segmenter, readable(pictures, job.faults)), image_writer(job), threads)
     for video in inputs.videos:
         yield from _video_segmented(job, video)
 
 
 def _video_segmented(job: Job, video: Video) -> Iterator[object]:
-    with closing(VideoWriter(video, job.task, job.out, job.video)) as writer:
+    with closing(VideoWriter(video.path.stem, video.rate, job.task, job.out, job.video)) as writer:
         frames = pulled_ahead(video.frames())
-        yield from written(_masked(job, frames), lambda result: writer.write(*result), 1)
+        yield from written(masked(job.segmenter, frames), lambda result: writer.write(*result), 1)
     job.faults += [f"{video.path}, {fault}" for fault in video.faults]
 
 
-def _masked(job: Job, pictures: Iterable[P]) -> Iterator[tuple[P, Pixels]]:
+def masked(segmenter: Segmenter, pictures: Iterable[P]) -> Iterator[tuple[P, Pixels]]:
     """Each picture with its mask; the network is asked for one picture more than it has given back."""
     waiting: deque[P] = deque()
 
@@ -156,7 +159,7 @@ def _masked(job: Job, pictures: Iterable[P]) -> Iterator[tuple[P, Pixels]]:
             waiting.append(picture)
             yield picture.image_HWC[None]
 
-    for masks_BHW in job.segmenter.stream(batches()):
+    for masks_BHW in segmenter.stream(batches()):
         yield waiting.popleft(), masks_BHW[0]
 
 
@@ -167,7 +170,8 @@ def _read(path: Path) -> Picture | str:
         return str(error)
 
 
-def _readable(pictures: Iterable[Picture | str], faults: list[str]) -> Iterator[Picture]:
+def readable(pictures: Iterable[Picture | str], faults: list[str]) -> Iterator[Picture]:
+    """The pictures; what was wrong with the others goes to `faults`."""
     for picture in pictures:
         if isinstance(picture, str):
             faults.append(picture)
@@ -198,10 +202,10 @@ def _jpeg(image_HWC: Pixels) -> bytes:
 def _results(inputs: Inputs, out: Path, video: VideoOutput) -> list[Path]:
     made = [out / "masks" / f"{path.stem}.png" for path in inputs.images]
     for each in inputs.videos:
-        made += [out / "overlays" / f"{each.path.stem}.mp4"] if video != "masks" else []
-        made += [out / "masks" / each.path.stem] if video != "overlay" else []
+        made += made_of(each.path.stem, out, video)
     return made
 
 
-def _unreadable(faults: list[str], rest: str) -> BadInput:
+def unreadable(faults: list[str], rest: str) -> BadInput:
+    """The error at the end of a run that left something out."""
     return listed("not everything could be read", shown(faults), f"Replace these, or leave them out; {rest}.")

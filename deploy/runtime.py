@@ -65,11 +65,12 @@ class OnnxRuntimeRunner:
 
     `profiles` are the sizes for which TensorRT builds, in this process and each time anew: an engine that onnxruntime
     kept in a folder would be loaded though no manifest has its digest. What TensorRT does not take, CUDA computes.
+    `threads` compute on the CPU, 0: as many as it has cores.
     """
 
-    def __init__(self, onnx: Path, device: str = "cpu", profiles: Sequence[Profile] = ()) -> None:
+    def __init__(self, onnx: Path, device: str = "cpu", profiles: Sequence[Profile] = (), threads: int = 0) -> None:
         self._device = device
-        self._session: Any = onnxruntime_session(onnx, device, profiles)
+        self._session: Any = onnxruntime_session(onnx, device, profiles, threads)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._mask = self._outputs.index("mask")
 

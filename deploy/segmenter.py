@@ -87,15 +87,18 @@ class Segmenter:
         return images_BHWC
 
 
-def of_bundle(directory: Path, bundle: Bundle, target: str | None) -> Segmenter:
-    """A bundle's network in onnxruntime; raises BadInput for a target whose engines are not in a bundle."""
+def of_bundle(directory: Path, bundle: Bundle, target: str | None, threads: int = 0) -> Segmenter:
+    """A bundle's network in onnxruntime, on the CPU with so many threads (0: as many as cores).
+
+    Raises BadInput for a target whose engines are not in a bundle.
+    """
     name = target or "onnxruntime:cpu"
     parsed = parse_target(name)
     if parsed.backend != "onnxruntime" or parsed.device is None:
         raise BadInput(
             f"a bundle is run by onnxruntime, not by {name}. Build an engine with: hardedge deploy, and give that."
         )
-    runner = OnnxRuntimeRunner(model_path(directory, bundle, "fp32"), parsed.device, bundle.profiles)
+    runner = OnnxRuntimeRunner(model_path(directory, bundle, "fp32"), parsed.device, bundle.profiles, threads)
     return Segmenter(runner, name, bundle.profiles, bundle.task)
 
 

@@ -56,7 +56,7 @@ class Video:
         One that cannot be decoded, or only with damage, is left out and noted in `faults`; the others keep their times.
         """
         number = 0
-        with _av().open(str(self.path)) as container:
+        with pyav().open(str(self.path)) as container:
             for decoded in self._decoded(container):
                 if decoded.is_corrupt:
                     self.faults.append(f"{_at(decoded.time)}: damaged")
@@ -73,7 +73,7 @@ class Video:
                 number += 1
 
     def _decoded(self, container: Any) -> Iterator[Any]:
-        av = _av()
+        av = pyav()
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         packets = container.demux(stream)
@@ -95,7 +95,7 @@ class Video:
 
 def open_video(path: Path) -> Video | str:
     """A video file after a look at its head; what is wrong with it in words. MissingHere without the extra `video`."""
-    av = _av()
+    av = pyav()
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -116,13 +116,18 @@ def size_fault(video: Video, profiles: tuple[Profile, ...]) -> str | None:
     return f"{video.path}: 1x{height}x{width}, but the bundle's profiles hold: {profiles_in_words(profiles)}"
 
 
+def made_of(name: str, out: Path, output: VideoOutput) -> list[Path]:
+    """What a VideoWriter leaves in `out`."""
+    overlays = [out / "overlays" / f"{name}.mp4"] if output != "masks" else []
+    return overlays + ([out / "masks" / name] if output != "overlay" else [])
+
+
 class VideoWriter:
     """What comes of one video: OUT/overlays/NAME.mp4, OUT/masks/NAME/NUMBER.png with times.csv, or both."""
 
-    def __init__(self, video: Video, task: Task, out: Path, output: VideoOutput) -> None:
-        name = video.path.stem
+    def __init__(self, name: str, rate: Fraction, task: Task, out: Path, output: VideoOutput) -> None:
         self._task = task
-        self._overlay = OverlayVideo(out / "overlays" / f"{name}.mp4", video.rate) if output != "masks" else None
+        self._overlay = OverlayVideo(out / "overlays" / f"{name}.mp4", rate) if output != "masks" else None
         self._masks = FrameMasks(out / "masks" / name, task) if output != "overlay" else None
 
     def write(self, frame: Frame, mask_HW: Pixels) -> None:
@@ -177,7 +182,7 @@ class OverlayVideo:
         even_HWC = _even(upright_HWC)
         if self._container is None:
             self._open(even_HWC.shape, frame.base)
-        picture = _av().VideoFrame.from_ndarray(np.ascontiguousarray(even_HWC), format="rgb24")
+        picture = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(even_HWC), format="rgb24")
         # strictly later than the one before it, as every container asks; some sources repeat a time
         self._last = picture.pts = max(frame.time, self._last + 1)
         picture.time_base = frame.base
@@ -187,7 +192,7 @@ class OverlayVideo:
         """Finishes the file; after a failed write it stays as it is, and no second failure hides the first."""
         if self._container is None:
             return
-        again = (_av().error.FFmpegError, OSError) if self._failed else ()
+        again = (pyav().error.FFmpegError, OSError) if self._failed else ()
         try:
             with suppress(*again):
                 self._mux(None)
@@ -198,7 +203,7 @@ class OverlayVideo:
                 self._file.close()
 
     def _open(self, shape: Sequence[int], base: Fraction) -> None:
-        av = _av()
+        av = pyav()
         if _CODEC not in av.codecs_available:
             raise MissingHere(f"this PyAV has no {_CODEC}. Replace it: pip install --force-reinstall av")
         # through a file of Python's: a full disk is an OSError with its name, not a flag that nobody reads
@@ -235,7 +240,8 @@ def _at(seconds: Any) -> str:
     return "at an unknown time" if seconds is None else f"at {float(seconds):.3f} s"
 
 
-def _av() -> Any:
+def pyav() -> Any:
+    """PyAV; raises MissingHere without the extra `video`."""
     try:
         import av
     except ImportError:

@@ -14,6 +14,7 @@ from hardedge.cli import main
 TRAIN = "train camvid --data data --out o"
 EXPORT = "export run/checkpoint --data data --out o"
 DEPLOY = "deploy run/bundle --data data --out o --target onnxruntime:cpu"
+SEARCH = "search-loss camvid --data data --out o"
 SWEEP = "sweep camvid --data data --out o"
 PREDICT = "predict run/bundle --out o"
 
@@ -43,6 +44,8 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     (f"{TRAIN} --budget 10", 2, "'10' is no duration", "Write it as 90s, 10m or 2h"),
     (f"{TRAIN} --qat int8", 2, "--qat fine-tunes", "give the trained checkpoint as --start-from"),
     (f"{TRAIN} --hardness-maps run/checkpoint", 2, "hardness maps are given too", "set branches="),
+    (f"{SEARCH} --metric accuracy", 2, "'accuracy' is not one of", "'boundary'"),
+    (f"{SEARCH} --storage nosuch://host/db", 2, "--storage nosuch://... cannot be opened", "sqlite:///study.db"),
     (f"{SWEEP} --vary learning_rate=1e-4..1e-2", 2, "is a range, and a grid goes through values", "or a --sampler"),
     (f"{SWEEP} --sampler tpe", 2, "--points goes with --sampler random or tpe", "hardedge sweep --help"),
     (f"{SWEEP} --vary steps=5 --vary steps=9", 2, "--vary steps is there twice", "Write its values in one"),
@@ -121,7 +124,15 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     ("triton run/bundle --out o --engine run/engines/tensorrt-rtx-sm86", 2, "plans of TensorRT alone", "tensorrt,"),
     ("triton run/bundle --out o --precision tensor", 2, "has no model.tensor.onnx", "export --frontend tensor"),
     ("triton run/bundle --out notes.txt", 2, "notes.txt is a file", "Give another --out"),
+    (PREDICT, 2, "Give images, folders or videos, or --camera", "hardedge predict --help"),
+    (f"{PREDICT} data/images --ray 127.0.0.1:1", 3, "no Ray cluster at 127.0.0.1:1", "ray start --head"),
+    ("prepare data --shards 99 --out o", 2, "--shards 99, but the training split has", "Give at most as many"),
+    ("prepare data --shards 2 --shard-size 2 --out o", 2, "say the same: how large a shard is", "Give one of them"),
+    (f"{PREDICT} data/images --camera 0", 2, "Give --camera alone", "hardedge predict --help"),
+    (f"{PREDICT} data/images --frames 5", 2, "--frames is for --camera", "hardedge predict --help"),
+    (f"{PREDICT} --camera drive.mp4", 2, "--camera drive.mp4: expected a number", "Write it as 0, /dev/video0"),
     # what is missing on the machine
+    (f"{PREDICT} --camera 987", 3, "/dev/video987 cannot be opened", "Connect it, or give another one"),
     (
         "deploy run/bundle --data data --out o --target tensorrt",
         3,

@@ -20,6 +20,7 @@ QUICK = [
     ("keep run/bundle/model.onnx --keep mask --out kept.onnx", {"outputs"}),
     ("predict run/bundle data/images --out o", {"made"}),
     ("prepare data --out o", {"data", "bytes"}),
+    ("prepare data --shards 2 --out o", {"data", "bytes"}),
     ("recipes", {"recipes"}),
     ("report run/report other/report", {"engines", "images"}),
     ("run --resume --data data --out run --target onnxruntime:cpu --latency 0s", {"verdict", "parity"}),
@@ -37,6 +38,10 @@ SLOW = [
     ("models", {"networks"}),
     ("scenes --out o", {"data", "seed"}),
     ("strip run/checkpoint/weights.safetensors --network deeplabv3plus_resnet18 --data data --out o", {"checkpoint"}),
+    (
+        f"search-loss camvid --data data --out o --rounds 1 --samples 2 --seeds 1 {SMALL} --set loss=ce --steps 2",
+        {"loss", "comparison"},
+    ),
     (f"sweep camvid --data data --out o --seeds 1 {SMALL}", {"study", "rows"}),
     (f"train camvid --data data --out o {SMALL}", {"digest", "validation"}),
     ("tune int8 --data data --out o --goal 'miou-drop<=90'", {"chosen", "steps"}),

@@ -1,4 +1,4 @@
-"""The command that segments a user's images and videos."""
+"""The command that segments a user's images, videos and cameras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hardedge.cli.parts import print_result, trust_of
 
 @click.command()
 @click.argument("bundle", type=FOLDER)
-@click.argument("inputs", type=FOLDER, nargs=-1, required=True)
+@click.argument("inputs", type=FOLDER, nargs=-1)
 @out_option
 @click.option("--target", help="onnxruntime:cpu (the default) or onnxruntime:cuda.", shell_complete=completion.targets)
 @click.option("--engine", type=FOLDER, help="Run this engine of the bundle instead.")
@@ -26,6 +26,13 @@ from hardedge.cli.parts import print_result, trust_of
     show_default=True,
     help="What to make of a video: an overlay video, a mask for each frame, or both.",
 )
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Label images alone, on a Ray cluster: HOST:PORT, auto, or local. Goes on where OUT ended.",
+)
+@click.option("--camera", metavar="CAMERA", help="Segment a camera: 0, /dev/video0, or the URL of a stream.")
+@click.option("--frames", type=click.IntRange(min=1), help="With --camera: how many; without it until Ctrl-C.")
 @trust_options
 @force_option
 @json_option
@@ -36,21 +43,59 @@ def predict(
     target: str | None,
     engine: Path | None,
     video: Literal["overlay", "masks", "both"],
+    ray: str | None,
+    camera: str | None,
+    frames: int | None,
     trust: Path | None,
     signed_since: datetime | None,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Segment images, folders of images, and videos.
+    """Segment images, folders of images, videos, or a camera.
 
     Writes OUT/masks (palette PNG of class indices) and OUT/overlays. Images and frames that cannot be read are left out
-    and named at the end (exit code 2).
+    and named at the end (exit code 2). With --camera: its frames, the newest whenever the network is free, in
+    OUT/overlays/camera.mp4, until Ctrl-C. With --ray: millions of images on Ray Data, masks alone; docs/scale.md.
 
     Example: hardedge predict runs/a_bundle photo.jpg more_photos drive.mp4 --out segmented
+
+    Example: hardedge predict runs/a_bundle photographs --ray local --out labelled
     """
+    _require_one_source(inputs, camera, frames, ray)
+    trusted = trust_of(trust, signed_since)
+    if camera is not None:
+        from hardedge.deploy.camera import camera_of
+        from hardedge.deploy.predict_camera import predict_camera
+
+        recording = predict_camera(
+            *(bundle, camera_of(camera), out),
+            frames=frames,
+            engine=engine,
+            target=target,
+            trust=trusted,
+            video=video,
+            force=force,
+        )
+        print_result(recording, "\n".join(recording.made), as_json)
+        return
+    if ray is not None:
+        from hardedge.deploy.predict_ray import predict_on_ray
+
+        labelled = predict_on_ray(bundle, inputs, out, ray, engine=engine, target=target, trust=trusted, force=force)
+        text = f"{labelled.masks}: {labelled.made} masks made, {labelled.there} were there"
+        print_result(labelled, text, as_json)
+        return
     from hardedge.deploy.predict import predict
 
-    trusted = trust_of(trust, signed_since)
     made = predict(bundle, inputs, out, engine=engine, target=target, trust=trusted, video=video, force=force)
     paths = [str(path) for path in made]
     print_result({"made": paths}, "\n".join(paths), as_json)
+
+
+def _require_one_source(inputs: tuple[Path, ...], camera: str | None, frames: int | None, ray: str | None) -> None:
+    if camera is None and not inputs:
+        raise click.UsageError("Give images, folders or videos, or --camera.")
+    if camera is not None and (inputs or ray is not None):
+        raise click.UsageError("Give --camera alone, without images, folders, videos and --ray.")
+    if frames is not None and camera is None:
+        raise click.UsageError("--frames is for --camera: files end by themselves.")
