@@ -95,13 +95,13 @@ def write_model(
     tensors = tensors_of(source.onnx)
     model = repository / name
     _require_place(model, version, source, tensors, serving, force)
-    requests = requests_of(bundle, source.bundle, tensors, warm_up, version)
+    requests = requests_of(bundle, source.bundle, tensors, warm_up)
     warm_ups = [request.warm_up for request in requests]
     config = config_of(name, source.platform, tensors, source.profiles, source.options, serving, warm_ups)
     with _opened(model) as directory:
-        write_requests(directory, requests)
         with staged(directory / str(version), force=force) as place:
             served = _write_version(place, source, name, version, as_text(config))
+        write_requests(directory, requests)
         write_atomically(directory / CONFIG, as_text(config).encode())
         remove_others(directory, requests)
     return served

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class Request:
     content: bytes = b""
 
 
-def requests_of(directory: Path, bundle: Bundle, tensors: Tensors, images: Images, version: int) -> list[Request]:
+def requests_of(directory: Path, bundle: Bundle, tensors: Tensors, images: Images) -> list[Request]:
     """A request for each profile: a golden image that it holds, or zeros of its typical size."""
     if images == "none":
         return []
@@ -45,8 +46,10 @@ def requests_of(directory: Path, bundle: Bundle, tensors: Tensors, images: Image
             continue
         pixels = normalised(image_HWC, bundle.normalisation) if tensor else image_HWC
         batched = np.repeat(pixels[None], batch, axis=0)
-        file = f"{version}-{profile.name}.raw"
-        requests.append(Request(WarmUp(profile.name, batched.shape, file), batched.tobytes()))
+        content = batched.tobytes()
+        # named by what is in it: the file that an older configuration names stays as it is
+        file = f"{profile.name}-{hashlib.sha256(content).hexdigest()[:8]}.raw"
+        requests.append(Request(WarmUp(profile.name, batched.shape, file), content))
     return requests
 
 

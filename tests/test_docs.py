@@ -111,4 +111,5 @@ def test_the_configuration_of_the_triton_page_is_the_commands(finished: Path, tm
     (page,) = re.findall(r"```text\n(.*?)```", DOCUMENTS["triton.md"], re.DOTALL)
     write_model(finished / "run/bundle", tmp_path, name="streets", serving=Serving(delay=500))
     written = (tmp_path / "streets/config.pbtxt").read_text()
-    assert page.replace("dims: 512", "dims: 64").replace("dims: 1024", "dims: 96") == written  # of other images
+    page = page.replace("dims: 512", "dims: 64").replace("dims: 1024", "dims: 96")  # of other images
+    assert re.sub(r"default-\w{8}", "", page) == re.sub(r"default-\w{8}", "", written)

@@ -1,6 +1,7 @@
 """Model repositories for Triton, read back with Triton's own protobuf classes and run as its ONNX backend would."""
 
 import dataclasses
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -78,9 +79,10 @@ def test_the_repository_is_one_that_triton_reads(shared_bundle: Path, tmp_path: 
     served = write_model(shared_bundle, tmp_path / "models", name="streets")
     model = tmp_path / "models/streets"
     found = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
-    assert found == {"config.pbtxt", "1/model.onnx", "1/served.json", "warmup/1-default.raw"}
-    assert (model / "1/model.onnx").read_bytes() == (shared_bundle / "model.onnx").read_bytes()
     config = config_of(model)
+    warm_up = config.model_warmup[0].inputs["image"].input_data_file
+    assert found == {"config.pbtxt", "1/model.onnx", "1/served.json", f"warmup/{warm_up}"}
+    assert (model / "1/model.onnx").read_bytes() == (shared_bundle / "model.onnx").read_bytes()
     assert (config.name, config.platform, config.max_batch_size) == ("streets", "onnxruntime_onnx", 2)
     (given,), (mask,) = config.input, config.output
     assert (given.name, given.data_type, list(given.dims)) == ("image", pb.TYPE_UINT8, [-1, -1, 3])
@@ -118,7 +120,7 @@ def test_each_profile_is_warmed_up_and_the_smallest_of_their_batches_holds(
     resealed(own_bundle, profiles=(small, large))
     assert write_model(own_bundle, tmp_path / "models", name="streets").max_batch_size == 2
     requests = {each.name: each.inputs["image"] for each in config_of(tmp_path / "models/streets").model_warmup}
-    assert requests["small"].input_data_file == "1-small.raw"
+    assert re.fullmatch(r"small-[0-9a-f]{8}\.raw", requests["small"].input_data_file)
     assert list(requests["large"].dims) == [256, 256, 3]
     assert requests["large"].WhichOneof("input_data_type") == "zero_data"  # no golden image is so large
 
@@ -279,8 +281,9 @@ def test_a_version_is_replaced_by_force_alone_and_the_others_stay(shared_bundle:
     assert (model / "1/model.onnx").stat().st_ino == kept
     assert (model / "2/model.onnx").stat().st_ino != before
     assert config_of(model).instance_group[0].count == 2
-    # the configuration names the requests of the latest write alone
-    assert [path.name for path in (model / "warmup").iterdir()] == ["2-default.raw"]
+    assert len(list((model / "warmup").iterdir())) == 1
+    write_model(shared_bundle, tmp_path, name="streets", version=2, warm_up="none", force=True)
+    assert not (model / "warmup").exists()  # whose files nothing names
 
 
 def test_a_version_with_other_tensors_is_refused(
@@ -384,6 +387,30 @@ def test_a_failure_leaves_the_old_version_or_none(
         with pytest.raises(OSError, match="No space left"):
             write_model(shared_bundle, tmp_path, name=name, version=version, force=force)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_configuration_that_was_not_replaced_has_its_requests(
+    own_bundle: Path, tmp_path: Path, resealed: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the version and before its configuration: other images, and the old request still fits."""
+    write_model(own_bundle, tmp_path / "models", name="streets")
+    model = tmp_path / "models/streets"
+    before = warm_up_of(model)
+    bundle = load(Bundle, own_bundle)
+    resealed(own_bundle, golden=bundle.golden[1:])
+
+    def killed(path: Path, content: bytes) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(triton, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_model(own_bundle, tmp_path / "models", name="streets", version=2)
+    assert (model / "2/model.onnx").is_file()
+    assert np.array_equal(warm_up_of(model), before)
+    monkeypatch.undo()
+    write_model(own_bundle, tmp_path / "models", name="streets", version=2, force=True)
+    assert not np.array_equal(warm_up_of(model), before)
+    assert len(list((model / "warmup").iterdir())) == 1
 
 
 def test_a_configuration_that_says_something_else_is_noticed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -40,16 +40,14 @@ def predict(
     bundle: Path,
     inputs: tuple[Path, ...],
     out: Path,
-    target: str | None,
-    engine: Path | None,
     video: Literal["overlay", "masks", "both"],
     ray: str | None,
     camera: str | None,
     frames: int | None,
     trust: Path | None,
     signed_since: datetime | None,
-    force: bool,
     as_json: bool,
+    **run: Any,
 ) -> None:
     """Segment images, folders of images, videos, or a camera.
 
@@ -67,27 +65,20 @@ def predict(
         from hardedge.deploy.camera import camera_of
         from hardedge.deploy.predict_camera import predict_camera
 
-        recording = predict_camera(
-            *(bundle, camera_of(camera), out),
-            frames=frames,
-            engine=engine,
-            target=target,
-            trust=trusted,
-            video=video,
-            force=force,
-        )
+        watched = camera_of(camera)
+        recording = predict_camera(bundle, watched, out, frames=frames, video=video, trust=trusted, **run)
         print_result(recording, "\n".join(recording.made), as_json)
         return
     if ray is not None:
         from hardedge.deploy.predict_ray import predict_on_ray
 
-        labelled = predict_on_ray(bundle, inputs, out, ray, engine=engine, target=target, trust=trusted, force=force)
+        labelled = predict_on_ray(bundle, inputs, out, ray, trust=trusted, **run)
         text = f"{labelled.masks}: {labelled.made} masks made, {labelled.there} were there"
         print_result(labelled, text, as_json)
         return
     from hardedge.deploy.predict import predict
 
-    made = predict(bundle, inputs, out, engine=engine, target=target, trust=trusted, video=video, force=force)
+    made = predict(bundle, inputs, out, video=video, trust=trusted, **run)
     paths = [str(path) for path in made]
     print_result({"made": paths}, "\n".join(paths), as_json)
 
