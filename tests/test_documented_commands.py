@@ -32,12 +32,14 @@ SHORT = {
     "deploy": "--latency 0s",
     "edges": "--steps 4",
     "run": "--latency 0s --set batch=4 --set crop=64,96 --target onnxruntime:cpu",
+    "search-loss": "--rounds 1 --samples 2 --steps 2 --seeds 1 --set batch=4 --set crop=64,96",
     "sweep": "--seeds 1 --set steps=2 --set batch=4 --set crop=64,96 --set evaluate_every=2",
     "train": "--set steps=4 --set batch=4 --set crop=64,96 --set evaluate_every=4 --set pretrained=false",
     "verify": "--latency 0s",
 }
 # part of a command, and why it is not run
 NOT_RUN = {
+    "--metric boundary": "tests/train/test_search_loss.py searches with it",
     "--track wandb --track mlflow": "tests/train/test_tracking.py runs both, offline",
     "--points 20": "tests/train/test_sweep.py runs samplers",
     "hardedge run --out runs/demo": "make demo: five minutes",

@@ -62,6 +62,21 @@ class Comparison(Contract):
     failed: tuple[Failed, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundLoss(Contract):
+    """The best curves of a search, as the loss that a recipe takes, and proxies with it beside others.
+
+    `score` is its reward in the search, and `rounds` the best reward after each round. The comparison is of new seeds
+    and of images that chose nothing: the other half of the validation split.
+    """
+
+    loss: str
+    metric: str
+    score: float
+    rounds: tuple[float, ...]
+    comparison: Comparison
+
+
 def compared(arms: Sequence[Arm]) -> tuple[Row, ...]:
     """A row for each arm that has a score, in their order."""
     by_name = {arm.name: arm for arm in arms}

@@ -1,6 +1,6 @@
 """A comparison of ways to train as a table for a terminal."""
 
-from hardedge.train.comparison import Comparison, Row
+from hardedge.train.comparison import Comparison, FoundLoss, Row
 
 HEAD = ("", "seeds", "mean", "deviation", "over", "difference", "95 % interval", "p", "could show", "is")
 LEFT = (0, 4, 9)  # columns of words
@@ -15,6 +15,21 @@ def described(found: Comparison, title: str) -> str:
     if tested:
         lines += ["", how_in_words(tested)]
     return "\n".join(lines)
+
+
+def described_loss(found: FoundLoss, words: str) -> str:
+    """The search round by round, what it found beside others, and how to train with it; `words` are a command's."""
+    rounds = " ".join(f"{best:.2f}" for best in found.rounds)
+    title = f"{found.metric} in percent on the images that judge, which the search has not seen"
+    return "\n".join(
+        [
+            f"best {found.metric} after each round, on the images that reward: {rounds}",
+            "",
+            described(found.comparison, title),
+            "",
+            f'hardedge {words} --set branches= --set loss="{found.loss}" --out DIR',
+        ]
+    )
 
 
 def how_in_words(tested: int) -> str:

@@ -48,10 +48,11 @@ def opened(out: Path, plan: P, storage: str | None, space: Space) -> Iterator[tu
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     _require_ours(out)
     with disk_errors():
+        place = None if storage is None else _storage(storage)  # before anything is written: it may be none
         (out / TRIALS).mkdir(parents=True, exist_ok=True)
         with Locks(out / LOCKS) as locks:
             with locks.held(CHOOSING):
-                study, plan = _begun(out, plan, storage)
+                study, plan = _begun(out, plan, place or _journal(out / JOURNAL))
             try:
                 yield Study(out, locks, study, space), plan
             except (SQLAlchemyError, StorageInternalError) as error:
@@ -70,8 +71,7 @@ def _require_ours(out: Path) -> None:
         raise BadInput(f"{out} exists and is no study (it has {', '.join(foreign[:5])}). Give another --out.")
 
 
-def _begun(out: Path, plan: P, storage: str | None) -> tuple[optuna.Study, P]:
-    place = _journal(out / JOURNAL) if storage is None else _storage(storage)
+def _begun(out: Path, plan: P, place: optuna.storages.BaseStorage) -> tuple[optuna.Study, P]:
     if (out / PLAN).is_file():
         plan = _same(out / PLAN, plan)
         try:

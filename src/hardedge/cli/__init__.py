@@ -20,7 +20,7 @@ from hardedge.cli.parts import Stdout, as_document
 from hardedge.cli.predicting import predict
 from hardedge.cli.reporting import report
 from hardedge.cli.serving import triton
-from hardedge.cli.sweeping import sweep
+from hardedge.cli.sweeping import search_loss, sweep
 from hardedge.cli.training import edges, hard, models, recipes, strip, train
 from hardedge.errors import HardedgeError, ToldElsewhere
 
@@ -59,6 +59,7 @@ COMMANDS = (
     run,
     scenes,
     scribbles,
+    search_loss,
     sign,
     strip,
     sweep,

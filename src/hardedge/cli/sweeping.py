@@ -106,3 +106,55 @@ def sweep(
         track=track,
     )
     print_result(found, described(found, f"{out}: {found.metric} of the validation split in percent"), as_json)
+
+
+@click.command()
+@click.argument("recipe", shell_complete=completion.recipes)
+@data_option
+@study_option
+@metric_option
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=12, show_default=True, help="After each the best so far is told."
+)
+@click.option("--samples", type=click.IntRange(min=2), default=8, show_default=True, help="Proxy trainings in a round.")
+@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Steps of a proxy training.")
+@set_option
+@seeds_option
+@storage_option
+@json_option
+def search_loss(
+    recipe: str,
+    data: Path,
+    out: Path,
+    metric: str,
+    rounds: int,
+    samples: int,
+    steps: int,
+    settings: tuple[tuple[str, str], ...],
+    seeds: int,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Search a loss for a metric on your own data (Auto Seg-Loss).
+
+    Proposes the curves of the loss asl, trains RECIPE for a few steps with each, and keeps the best. Every second
+    validation image rewards the search; the others judge what it found beside cross-entropy, with new seeds. The same
+    command again goes on with a search that was stopped, or joins it.
+
+    Example: hardedge search-loss camvid --data my_data --out runs/loss --metric boundary
+    """
+    with loading("sweep", "torch", "optuna"):
+        from hardedge.train.comparison_text import described_loss
+        from hardedge.train.search_loss import search_loss
+    found = search_loss(
+        recipe_of(recipe, settings),
+        data,
+        out,
+        metric=metric,
+        rounds=rounds,
+        samples=samples,
+        steps=steps,
+        seeds=seeds,
+        storage=storage,
+    )
+    print_result(found, described_loss(found, f"train {recipe} --data {data}"), as_json)
