@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)])  # of the bundl
 
 # libavdevice's own generator, in real time: every pixel's red is the number of its frame
 NUMBERED = "nullsrc=size=96x64:rate={rate}{length},format=rgb24,geq=r='mod(N,256)':g=0:b=0,realtime"
+PORT = object()
 # sends the scenes as MPEG-TS, 25 a second, to whoever connects, until it is killed
 SENDER = """
 import sys, time
@@ -56,21 +57,31 @@ def generated(rate: int = 25, length: str = "") -> Camera:
     return Camera(NUMBERED.format(rate=rate, length=length), "lavfi")
 
 
-@pytest.fixture
-def sender() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A process that streams, and the URL where it does."""
+@contextmanager
+def sending(*program: object) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A process that streams to whoever connects to the port that stands for PORT in its arguments; and where."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", SENDER, str(port)], stderr=subprocess.DEVNULL)
+    command = [sys.executable, *(str(port) if word is PORT else str(word) for word in program)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     # not tried by a connection, which would be the one that it waits for
     listening = f":{port:04X} 00000000:0000 0A"
     while listening not in Path("/proc/net/tcp").read_text():
         assert process.poll() is None
         time.sleep(0.05)
-    yield process, f"tcp://127.0.0.1:{port}"
-    process.kill()
-    process.wait()
+    try:
+        yield process, f"127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def sender() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A process that streams MPEG-TS over TCP, and the URL where it does."""
+    with sending("-c", SENDER, PORT) as (process, place):
+        yield process, f"tcp://{place}"
 
 
 def played(path: Path) -> list[Any]:
@@ -127,6 +138,20 @@ def test_a_stream_over_the_network(
         mask_HW = read_mask(tmp_path / f"out/masks/camera/{number:06d}.png")
         assert (mask_HW == expected_HW).mean() > 0.98  # the codec blurs the border
     assert "left out to stay in step" in done.stderr
+
+
+def test_rtsp_until_its_camera_hangs_up(shared_bundle: Path, tmp_path: Path, hardedge: Program) -> None:
+    """Over TCP: rtsp_server.py refuses UDP, as a firewall would."""
+    out = tmp_path / "out"
+    with sending(Path(__file__).parent / "rtsp_server.py", PORT, 80) as (_, place):
+        url = f"rtsp://me:secret@{place}/stream"
+        done = hardedge("predict", shared_bundle, "--camera", url, "--video", "both", "--out", out, timeout=120)
+    assert done.returncode == 3, done.stderr
+    assert f"Error: rtsp://...@{place}/stream is gone (its stream ended)" in done.stderr
+    assert "secret" not in done.stderr
+    masks = sorted((out / "masks/camera").glob("*.png"))
+    assert len(played(out / "overlays/camera.mp4")) == len(masks) >= 1
+    assert (read_mask(masks[0]) == np.repeat([0, 1], 32)[:, None].repeat(96, 1)).mean() > 0.98  # of a codec
 
 
 def test_ctrl_c_ends_it_well(shared_bundle: Path, tmp_path: Path, sender: tuple[object, str], start: Start) -> None:
