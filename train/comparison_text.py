@@ -14,6 +14,11 @@ def described(found: Comparison, title: str) -> str:
     tested = sum(row.difference is not None for row in found.rows)
     if tested:
         lines += ["", how_in_words(tested)]
+    elif len(found.rows) > 1 and all(row.over is None for row in found.rows):
+        lines += [
+            "",
+            "Not compared: a sampler chose these by their scores. Put the best into a grid with new seeds.",
+        ]
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardedge.contracts import Checkpoint, load
@@ -29,6 +29,7 @@ NUMBERS = {"miou": [6, 6], "recall": [6], "boundary": [2, 2, 2, 2]}
 
 
 @pytest.mark.parametrize("metric", NUMBERS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_proposal_is_a_loss_that_a_recipe_takes(metric: str, data: st.DataObject) -> None:
     there = distributions_of(NUMBERS[metric])

@@ -1,9 +1,11 @@
 """Sweeps: what is trained, what is compared to what, several processes on one sweep, and killed ones."""
 
+import importlib.util
 import json
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import load_study
 
+from hardedge.cli import main
 from hardedge.contracts import Checkpoint, load
 from hardedge.errors import BadInput
 from hardedge.train.comparison import Comparison
@@ -142,6 +145,31 @@ def test_what_cannot_be_swept_is_refused_before_anything_is_written(
         sweep(tiny, tiny_dataset, tmp_path / "out", **changes)  # type: ignore[arg-type]
     assert said in str(refused.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_points_of_a_sampler_are_said_not_to_be_compared(tiny: Recipe, tiny_dataset: Path, tmp_path: Path) -> None:
+    options = {"vary": {"batch": "2|4"}, "seeds": (0,), "points": 2}
+    found = sweep(tiny, tiny_dataset, tmp_path / "out", sampler="random", **options)  # type: ignore[arg-type]
+    assert "Not compared: a sampler chose these" in described(found, "title")
+
+
+def test_torchrun_is_refused(tiny: Recipe, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+    with pytest.raises(BadInput, match="start several of them with one --out, not torchrun"):
+        sweep(tiny, tiny_dataset, tmp_path / "out")
+
+
+@pytest.mark.parametrize("words", ["sweep", "search-loss"])
+def test_without_its_extra_it_says_how_to_add_it(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "optuna" else real(name))
+    monkeypatch.setattr(sys, "argv", ["hardedge", words, "camvid", "--data", "data", "--out", "o"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 3
+    assert "optuna is not installed. Add it with: pip install 'hardedge[sweep]'" in capsys.readouterr().err
 
 
 def command(out: str, *more: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -129,6 +130,23 @@ def test_both_real_clients_have_what_the_training_told(home: Path, hardedge: Pro
     assert run_told["metrics"]["validation/miou"] == pytest.approx(made.validation.miou)
     assert {name: run_told["tags"][f"sha256.{name}"] for name in digests} == digests
     assert run_told["status"] == "FINISHED"
+
+
+@pytest.mark.slow  # half a minute until the real clients give up
+def test_servers_that_do_not_answer_cost_a_line_each(
+    home: Path, hardedge: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"WANDB_MODE": "online", "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "a" * 40}
+    given |= {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    done = hardedge(*words("--track", "wandb", "--track", "mlflow", "--json"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["digest"] == load(Checkpoint, home / "out").digest
+    for name in ("wandb", "mlflow"):
+        assert (
+            len(re.findall(rf"^{name} failed \(.+\): the training goes on without it$", done.stderr, re.MULTILINE)) == 1
+        )
 
 
 class Recorded(Tracker):
