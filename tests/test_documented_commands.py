@@ -50,6 +50,7 @@ NOT_RUN = {
     "--size 512x1024": "tests/export/test_form.py exports for several sizes, on images of these sizes",
     "--profile small=": "tests/export/test_form.py exports named profiles, on images of their sizes",
     "--camera ": "there is no camera; tests/deploy/test_camera.py has streams",
+    "--ray ": "tests/deploy/test_predict_ray.py runs it, on a cluster of its own",
     "--calibration-tile 512x512": "tests/export/test_precision_calibration.py has images larger than a tile",
 }
 # part of a command, its exit code here, and what it says then
