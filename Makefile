@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS := --numprocesses auto --dist loadfile # a file's fixtures are made once
 SOURCES := src/hardedge models train export deploy tests benchmarks
 
 help: ## what the targets do
@@ -9,10 +10,10 @@ demo: .venv/installed ## everything once: street scenes to verified engines and 
 	$(BIN)/hardedge run --out runs/demo --force
 
 test: lint ## lint, then the tests
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(WORKERS)
 
 test-all: lint ## lint, then every test, the slow ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-gpu: .venv/installed ## the tests that need a GPU; says why one was skipped
 	$(BIN)/python -m pytest -m gpu -rs
