@@ -21,7 +21,12 @@ PREDICT = "predict run/bundle --out o"
 # the command, its exit code, and what the message must say: what is wrong, and what to do next
 MISTAKES: list[tuple[str, int, str, str]] = [
     # wrong words
-    ("trian camvid --data data --out o", 2, "No such command 'trian'", "Did you mean one of: 'strip', 'train', 'triton'?"),
+    (
+        "trian camvid --data data --out o",
+        2,
+        "No such command 'trian'",
+        "Did you mean one of: 'strip', 'train', 'triton'?",
+    ),
     ("train --data data --out o", 2, "Missing argument 'RECIPE'", "hardedge train --help"),
     ("train camvid --out o", 2, "Missing option '--data'", "hardedge train --help"),
     ("recipes --jsn", 2, "No such option '--jsn'", "Did you mean '--json'?"),
