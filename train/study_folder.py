@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hardedge.artefact import disk_errors
 from hardedge.contracts import Contract, Json, read_json, to_json, write_atomically
@@ -23,6 +24,8 @@ JOURNAL = "study.journal"
 LOCKS = "study.lock"
 PLAN = "plan.json"
 PATIENCE = 60  # seconds for another process's write; SQLite's own are five
+MEETINGS = 20  # how often it may meet other processes that make a database's tables
+PAUSE = 0.1  # seconds after each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +114,25 @@ def _storage(storage: str) -> optuna.storages.BaseStorage:
         return _journal(Path(storage))
     options = {"connect_args": {"timeout": PATIENCE}} if storage.startswith("sqlite") else {}
     try:
-        return optuna.storages.RDBStorage(storage, engine_kwargs=options)
+        return _database(storage, options)
     except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
         kind = storage.partition("://")[0]  # the rest may hold a password
         raise BadInput(
             f"--storage {kind}://... cannot be opened: {first_line(error)}. Give a URL as SQLAlchemy reads it, such as "
             "sqlite:///study.db, or the path of a file."
         ) from None
+
+
+def _database(url: str, options: dict[str, Any]) -> optuna.storages.BaseStorage:
+    """Opens it, and once more where another process was making the same tables at that moment."""
+    for _ in range(MEETINGS):
+        try:
+            return optuna.storages.RDBStorage(url, engine_kwargs=options)
+        except SQLAlchemyError as error:
+            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                raise
+            time.sleep(PAUSE)
+    return optuna.storages.RDBStorage(url, engine_kwargs=options)
 
 
 def _journal(path: Path) -> optuna.storages.BaseStorage:

@@ -1,7 +1,9 @@
 """Who does which trial: what a process leaves behind, folders and storages that are not a study's."""
 
+import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,25 @@ def test_a_storage_that_is_none_leaves_nothing(storage: str, said: str, tmp_path
         pass
     assert "secret" not in str(refused.value)
     assert not (tmp_path / "out").exists()
+
+
+def open_all(home: Path, out: str, together: Barrier) -> None:
+    """Opens studies of its own on databases that other processes make at the same moment."""
+    for database in range(6):
+        together.wait(timeout=60)
+        with study(home / f"{out}-{database}", f"sqlite:///{home}/{database}.db") as there:
+            claimed(there)
+
+
+def test_processes_that_make_one_database_at_the_same_moment_all_open_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(3)
+    processes = [context.Process(target=open_all, args=(tmp_path, out, together)) for out in "abc"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
 def test_folders_of_something_else_are_left_alone(tmp_path: Path) -> None:
