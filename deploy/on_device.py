@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hardedge.artefact import require_free
 from hardedge.console import note
-from hardedge.contracts import Bundle, load
 from hardedge.deploy.engines import build
 from hardedge.deploy.machine import compute_capability
+from hardedge.deploy.opening import opened_bundle
 from hardedge.deploy.precision import cannot_hold
 from hardedge.deploy.signing import Trust
 from hardedge.errors import MissingHere
@@ -31,9 +31,7 @@ def engines_or_own(
         yield engines, trust
         return
     require_free(out, force, [bundle])
-    source = load(Bundle, bundle)
-    if trust:
-        trust.require(bundle, source)
+    source, trust = opened_bundle(bundle, trust)
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         paths = []
         pairs = [(target, model.precision) for target in targets_here() for model in source.models]

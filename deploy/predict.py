@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from hardedge.artefact import require_free, staged, write_whole
 from hardedge.console import note, tracked
-from hardedge.contracts import Bundle, Engine, Task, load
+from hardedge.contracts import Bundle, Task
 from hardedge.data.palette import overlay
 from hardedge.deploy.images import Inputs, shown, stored_pixels, usable_inputs
 from hardedge.deploy.machine import usable_cores
+from hardedge.deploy.opening import engine_of, opened_bundle
 from hardedge.deploy.overlapped import pulled_ahead, read_ahead, written
 from hardedge.deploy.segmenter import Segmenter, of_bundle, of_engine
 from hardedge.deploy.signing import Trust
@@ -83,9 +84,7 @@ def predict(
     BadInput. Whatever ends the work, what was finished until then is in `out`.
     """
     require_free(out, force, [bundle, *inputs, *([engine] if engine else [])])
-    source = load(Bundle, bundle)
-    if trust:
-        trust.require(bundle, source)
+    source, trust = opened_bundle(bundle, trust)
     found = usable_inputs(inputs, source.profiles)
     done = 0
     with closing(opened_segmenter(bundle, source, engine, target, trust)) as segmenter, kept(out, force) as partial:
@@ -108,10 +107,8 @@ def opened_segmenter(
     """The bundle's network in onnxruntime (so many threads, 0: as many as cores), or in an engine made from it."""
     if engine is None:
         return of_bundle(bundle, source, target, threads)
-    made_from = load(Engine, engine).made_from
-    if made_from != source.digest:
-        raise BadInput(f"{engine} was built from another bundle than {bundle}. Build it again from this one.")
-    return of_engine(engine, target, trust.vouching(source.files.values()) if trust else None)
+    engine_of(bundle, source, engine, trust)
+    return of_engine(engine, target, trust)
 
 
 @contextmanager

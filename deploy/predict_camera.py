@@ -14,8 +14,9 @@ from typing import Final
 
 from hardedge.artefact import require_free
 from hardedge.console import note, tracked
-from hardedge.contracts import Bundle, Contract, Profile, fitting, load, profiles_in_words
+from hardedge.contracts import Contract, Profile, fitting, profiles_in_words
 from hardedge.deploy.camera import Camera, Live
+from hardedge.deploy.opening import opened_bundle
 from hardedge.deploy.overlapped import written
 from hardedge.deploy.predict import kept, masked, opened_segmenter
 from hardedge.deploy.signing import Trust
@@ -57,9 +58,7 @@ def predict_camera(
     whose size no profile of the bundle holds. Whatever ends the work, what was finished until then is in `out`.
     """
     require_free(out, force, [bundle, *([engine] if engine else [])])
-    source = load(Bundle, bundle)
-    if trust:
-        trust.require(bundle, source)
+    source, trust = opened_bundle(bundle, trust)
     with (
         closing(Live(camera)) as live,
         closing(opened_segmenter(bundle, source, engine, target, trust)) as segmenter,

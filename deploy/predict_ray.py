@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from hardedge.artefact import require_free
 from hardedge.console import note, tracked
-from hardedge.contracts import Bundle, Contract, Engine, load, read_json, to_json, write_atomically
+from hardedge.contracts import Contract, read_json, to_json, write_atomically
 from hardedge.data.folder import IMAGE_SUFFIXES
 from hardedge.deploy.images import shown
+from hardedge.deploy.opening import engine_of, opened_bundle
 from hardedge.deploy.predict import unreadable
 from hardedge.deploy.ray_cluster import cluster, require_ray, require_reachable
 from hardedge.deploy.ray_worker import Labeller, Work, mask_path
@@ -71,10 +72,8 @@ def predict_on_ray(
     `force`); MissingHere without Ray, a cluster there, or a GPU in it that the target needs.
     """
     require_ray()
-    source = load(Bundle, bundle)
-    if trust:
-        trust.require(bundle, source)
-    built = load(Engine, engine) if engine else None
+    source, trust = opened_bundle(bundle, trust)
+    built = engine_of(bundle, source, engine, trust) if engine else None
     record = Predicted(
         bundle=source.digest,
         engine=built.digest if built else None,

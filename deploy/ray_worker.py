@@ -11,8 +11,9 @@ from typing import Any
 import numpy.typing as npt
 
 from hardedge.artefact import write_whole
-from hardedge.contracts import Bundle, Profile, load
+from hardedge.contracts import Profile
 from hardedge.deploy.images import header_faults, is_rotated, opened, stored_pixels
+from hardedge.deploy.opening import opened_bundle
 from hardedge.deploy.overlapped import read_ahead, written
 from hardedge.deploy.predict import Picture, Pixels, masked, opened_segmenter, readable
 from hardedge.deploy.signing import Trust
@@ -40,9 +41,9 @@ class Labeller:
     """One worker: a loaded network, which is given the paths of some images at a time."""
 
     def __init__(self, work: Work) -> None:
-        source = load(Bundle, work.bundle)
+        source, trust = opened_bundle(work.bundle, work.trust)
         self.work, self.task, self.profiles = work, source.task, source.profiles
-        self.segmenter = opened_segmenter(work.bundle, source, work.engine, work.target, work.trust, threads=1)
+        self.segmenter = opened_segmenter(work.bundle, source, work.engine, work.target, trust, threads=1)
 
     def __call__(self, batch: Mapping[str, npt.NDArray[Any]]) -> dict[str, list[str]]:
         """A column of one JSON text: masks made or found, images whose rotation is not applied, what is unreadable."""

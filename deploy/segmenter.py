@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Bundle, Engine, Profile, Task, fitting, load, profiles_in_words
+from hardedge.deploy.opening import opened_bundle
 from hardedge.deploy.runtime import OnnxRuntimeRunner, Runner, open_runner
 from hardedge.deploy.signing import Trust, read_trust
 from hardedge.deploy.soundness import model_path
@@ -43,9 +44,7 @@ class Segmenter:
         trusted = read_trust(Path(trust)) if isinstance(trust, Path | str) else trust
         if (directory / Engine.FILE).is_file():
             return of_engine(directory, target, trusted)
-        bundle = load(Bundle, directory)
-        if trusted:
-            trusted.require(directory, bundle)
+        bundle, _ = opened_bundle(directory, trusted)
         return of_bundle(directory, bundle, target)
 
     def __call__(self, images_BHWC: Pixels) -> Pixels:

@@ -17,13 +17,13 @@ from hardedge.contracts import (
     BuildOptions,
     Bundle,
     Engine,
-    Profile,
     ServedModel,
     load,
     profiles_in_words,
     seal,
     write_atomically,
 )
+from hardedge.deploy.opening import engine_of, opened_bundle
 from hardedge.deploy.precision import cannot_hold
 from hardedge.deploy.signing import Trust
 from hardedge.deploy.soundness import model_path
@@ -61,10 +61,6 @@ class Source:
     precision: str
     options: BuildOptions
 
-    @property
-    def profiles(self) -> tuple[Profile, ...]:
-        return self.bundle.profiles
-
 
 def write_model(
     bundle: Path,
@@ -97,7 +93,7 @@ def write_model(
     _require_place(model, version, source, tensors, serving, force)
     requests = requests_of(bundle, source.bundle, tensors, warm_up)
     warm_ups = [request.warm_up for request in requests]
-    config = config_of(name, source.platform, tensors, source.profiles, source.options, serving, warm_ups)
+    config = config_of(name, source.platform, tensors, source.bundle.profiles, source.options, serving, warm_ups)
     with _opened(model) as directory:
         with staged(directory / str(version), force=force) as place:
             served = _write_version(place, source, name, version, as_text(config))
@@ -115,10 +111,7 @@ def _require_names(name: str, version: int) -> None:
 
 
 def _source(directory: Path, precision: str, engine: Path | None, trust: Trust | None) -> Source:
-    bundle = load(Bundle, directory)
-    if trust:
-        trust.require(directory, bundle)
-        trust = trust.vouching(bundle.files.values())
+    bundle, trust = opened_bundle(directory, trust)
     if engine is not None:
         return _engine_source(directory, bundle, engine, trust)
     if precision == TENSOR:
@@ -138,11 +131,7 @@ def _tensor_source(directory: Path, bundle: Bundle) -> Source:
 
 
 def _engine_source(directory: Path, bundle: Bundle, path: Path, trust: Trust | None) -> Source:
-    engine = load(Engine, path)
-    if trust:
-        trust.require_engine(path, engine)
-    if engine.made_from != bundle.digest:
-        raise BadInput(f"{path} was built from another bundle than {directory}. Build it again from this one.")
+    engine = engine_of(directory, bundle, path, trust)
     backend = parse_target(engine.target).backend
     if backend == "tensorrt-rtx":
         raise BadInput(
@@ -174,7 +163,7 @@ def _require_place(model: Path, version: int, source: Source, tensors: Tensors, 
     if not others:
         return
     faults = differences(
-        read_config(model / CONFIG), source.platform, tensors, max_batch_size(tensors, source.profiles)
+        read_config(model / CONFIG), source.platform, tensors, max_batch_size(tensors, source.bundle.profiles)
     )
     if serving.versions > 1:
         faults += _other_sizes(model, others, source)
@@ -193,10 +182,11 @@ def _other_sizes(model: Path, others: Sequence[int], source: Source) -> list[str
     """The versions that a warm-up request of this one's sizes may not fit."""
     there = [number for number in others if (model / str(number) / ServedModel.FILE).is_file()]
     served = {number: load(ServedModel, model / str(number)) for number in there}
+    expected = source.bundle.profiles
     return [
-        f"version {number}: sizes {profiles_in_words(each.profiles)}, expected {profiles_in_words(source.profiles)}"
+        f"version {number}: sizes {profiles_in_words(each.profiles)}, expected {profiles_in_words(expected)}"
         for number, each in served.items()
-        if each.profiles != source.profiles
+        if each.profiles != expected
     ]
 
 
@@ -216,7 +206,7 @@ def _write_version(place: Path, source: Source, name: str, version: int, config:
     copied = copy_onnx if source.platform == "onnxruntime_onnx" else shutil.copyfile
     copied(source.file, path)
     tensors = tensors_of(path if source.platform == "onnxruntime_onnx" else source.onnx)
-    largest = max_batch_size(tensors, source.profiles)
+    largest = max_batch_size(tensors, source.bundle.profiles)
     faults = differences(parsed(config), source.platform, tensors, largest)
     assert not faults, faults
     served = ServedModel(
@@ -230,6 +220,6 @@ def _write_version(place: Path, source: Source, name: str, version: int, config:
         source=source.file.name,
         precision=source.precision,
         max_batch_size=largest,
-        profiles=source.profiles,
+        profiles=source.bundle.profiles,
     )
     return seal(place, served)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hardedge.contracts import Bundle, Engine, load
+from hardedge.contracts import Bundle, Engine
 from hardedge.data.folder import Dataset, open_dataset
+from hardedge.deploy.opening import engine_of, opened_bundle
 from hardedge.deploy.parity import require_same_data
 from hardedge.deploy.pinned import pinned
 from hardedge.deploy.signing import Trust
@@ -26,10 +27,7 @@ class Inputs:
 
 def checked_inputs(directory: Path, engines: Sequence[Path], data: Path | None, trust: Trust | None) -> Inputs:
     """Opens all of them; raises BadInput for what is altered, of another bundle, or not signed by whom is trusted."""
-    bundle = load(Bundle, directory)
-    if trust:
-        trust.require(directory, bundle)
-        trust = trust.vouching(bundle.files.values())
+    bundle, trust = opened_bundle(directory, trust)
     require_sound(directory, bundle)
     dataset = open_dataset(data) if data else None
     if dataset:
@@ -39,11 +37,7 @@ def checked_inputs(directory: Path, engines: Sequence[Path], data: Path | None, 
 
 
 def _engine_of(source: Path, bundle: Bundle, directory: Path, trust: Trust | None) -> Engine:
-    engine = load(Engine, directory)
-    if trust:
-        trust.require_engine(directory, engine)
-    if engine.made_from != bundle.digest:
-        raise BadInput(f"{directory} was built from another bundle. Build it again from this one: hardedge deploy")
+    engine = engine_of(source, bundle, directory, trust)
     if engine.onnx_digest != bundle.model(engine.precision).onnx_digest:
         raise BadInput(f"{directory} was built from another ONNX file than the bundle's. Build it again from this one.")
     if engine.builder == "onnxruntime" and not _of_bundle(source, bundle, directory, engine):

@@ -19,6 +19,8 @@ from hardedge.contracts import Bundle, load, to_json
 from hardedge.deploy.predict import predict
 from hardedge.deploy.predict_ray import RECORD, Predicted, listed_images, predict_on_ray
 from hardedge.deploy.ray_cluster import LOOPBACK, QUIET
+from hardedge.deploy.ray_worker import Labeller, Work
+from hardedge.deploy.signing import read_trust, sign, write_keys
 from hardedge.errors import BadInput, MissingHere
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -236,6 +238,27 @@ def test_masks_of_another_bundle_are_not_mixed(
         predict_on_ray(shared_bundle, [images], images, nowhere, force=True)
     with pytest.raises(BadInput, match="exists"):
         predict_on_ray(shared_bundle, [images], own_bundle, nowhere)
+
+
+def test_an_engine_of_another_bundle_is_refused_before_any_work(
+    shared_engine: Path, own_bundle: Path, tmp_path: Path, resealed: Callable[..., Bundle]
+) -> None:
+    resealed(own_bundle, loss="other")
+    images = write_images(tmp_path / "images", 1)
+    with pytest.raises(BadInput, match="was built from another bundle"):
+        predict_on_ray(own_bundle, [images], tmp_path / "out", "127.0.0.1:1", engine=shared_engine)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_opens_nothing_that_is_not_trusted(own_bundle: Path, tmp_path: Path) -> None:
+    """It reads the bundle long after the run began, on another machine: what was signed then may not be there now."""
+    pytest.importorskip("cryptography", reason="comes with hardedge[sign]")
+    trust = read_trust(write_keys(tmp_path / "key"))
+    work = Work(own_bundle, None, None, trust, tmp_path / "masks")
+    with pytest.raises(BadInput, match=r"bundle\.json\.sig"):
+        Labeller(work)
+    sign(own_bundle, tmp_path / "key")
+    Labeller(work).segmenter.close()
 
 
 def test_without_the_extra_it_says_how_to_add_it(
