@@ -1,6 +1,8 @@
 """The search for a loss: what it proposes, what it keeps, and what judges it."""
 
 import json
+import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from hardedge.train.study import Job, Study
 from hardedge.train.trial import Bench, score_of_checkpoint
 
 Tiny = Callable[..., Recipe]
+Program = Callable[..., subprocess.CompletedProcess[str]]
 NUMBERS = {"miou": [6, 6], "recall": [6], "boundary": [2, 2, 2, 2]}
 
 
@@ -92,6 +95,26 @@ def test_a_search_rewards_with_half_of_the_validation_and_judges_with_the_other(
 
     again = search_loss(recipe, val, out, metric="recall", rounds=2, samples=2, steps=2, seeds=2)
     assert again == found
+
+
+def test_the_command_that_it_ends_with_trains_with_what_was_found_and_set(
+    val: Path, tiny_recipe: Tiny, tmp_path: Path, hardedge: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_recipe()  # writes the network's file
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    out = tmp_path / "out"
+    short = ["--rounds", 1, "--samples", 2, "--steps", 2, "--seeds", 1]
+    fields = ("network=three_layers:build", "amp=false", "crop=32,48", "batch=2", "steps=3", "loss=ce + dice")
+    settings = [word for each in fields for word in ("--set", each)]
+    searched = hardedge("search-loss", "camvid", "--data", val, "--out", out, *short, *settings)
+    assert searched.returncode == 0, searched.stderr
+    words = shlex.split(searched.stdout.splitlines()[-1])
+    assert words[0] == "hardedge"
+    trained = hardedge(*(str(tmp_path / "trained") if word == "DIR" else word for word in words[1:]))
+    assert trained.returncode == 0, trained.stderr
+    made = load(Checkpoint, tmp_path / "trained")
+    assert made.loss == json.loads((out / "result.json").read_text())["loss"]
+    assert (made.steps, made.network.name, made.recipe["crop"]) == (3, "three_layers:build", [32, 48])
 
 
 def test_the_reward_is_of_the_images_that_it_names(

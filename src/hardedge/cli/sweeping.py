@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -157,4 +158,6 @@ def search_loss(
         seeds=seeds,
         storage=storage,
     )
-    print_result(found, described_loss(found, f"train {recipe} --data {data}"), as_json)
+    kept = [f"{name}={value}" for name, value in settings if name not in ("loss", "branches")]
+    words = shlex.join(["train", recipe, "--data", str(data), *(word for each in kept for word in ("--set", each))])
+    print_result(found, described_loss(found, words), as_json)
