@@ -106,12 +106,17 @@ def _sampler_of(name: Sampler, trials: int) -> BaseSampler:
 def _wanted(plan: SweepPlan, grid: Sequence[Params], trials: Trials) -> Wanted | None:
     """The next training: seed by seed, so that what is there can be compared; then a new point, if there may be one."""
     there = {(key_of(trial.params), trial.user_attrs["seed"]) for trial in trials}
-    points = grid if plan.sampler == "grid" else list({key_of(trial.params): trial.params for trial in trials}.values())
+    points = _points(plan, grid, trials)
     for seed in plan.seeds:
         for point in points:
             if (key_of(point), seed) not in there:
                 return Wanted(dict(point), seed)
     return Wanted(None, plan.seeds[0]) if len(points) < plan.points else None
+
+
+def _points(plan: SweepPlan, grid: Sequence[Params], trials: Trials) -> Sequence[Params]:
+    """Those of the grid; of a sampler, those that it has proposed so far."""
+    return grid if plan.sampler == "grid" else list({key_of(trial.params): trial.params for trial in trials}.values())
 
 
 def _result(plan: SweepPlan, recipe: Recipe, grid: Sequence[Params], study: Study, out: Path) -> Comparison:
@@ -130,7 +135,7 @@ def _result(plan: SweepPlan, recipe: Recipe, grid: Sequence[Params], study: Stud
 
 def _arms(plan: SweepPlan, recipe: Recipe, grid: Sequence[Params], trials: Trials) -> list[Arm]:
     """The points in their order, each over the first loss at the same options; those of a sampler by their scores."""
-    there = grid if plan.sampler == "grid" else list({key_of(trial.params): trial.params for trial in trials}.values())
+    there = _points(plan, grid, trials)
     over = _baselines(plan, recipe, grid) if plan.sampler == "grid" else {}
     arms = [Arm(in_words(point), point, over.get(key_of(point))) for point in there]
     by_key = {key_of(point): arm for point, arm in zip(there, arms, strict=True)}
