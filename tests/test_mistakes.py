@@ -133,6 +133,7 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     (f"{PREDICT} data/images --ray 127.0.0.1:1", 3, "no Ray cluster at 127.0.0.1:1", "ray start --head"),
     ("prepare data --shards 99 --out o", 2, "--shards 99, but the training split has", "Give at most as many"),
     ("prepare data --shards 2 --shard-size 2 --out o", 2, "say the same: how large a shard is", "Give one of them"),
+    (f"{PREDICT} data/images --ray local --video masks", 2, "--ray makes masks of images", "leave --video out"),
     (f"{PREDICT} data/images --camera 0", 2, "Give --camera alone", "hardedge predict --help"),
     (f"{PREDICT} data/images --frames 5", 2, "--frames is for --camera", "hardedge predict --help"),
     (f"{PREDICT} --camera drive.mp4", 2, "--camera drive.mp4: expected a number", "Write it as 0, /dev/video0"),

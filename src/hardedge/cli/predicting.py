@@ -22,9 +22,7 @@ from hardedge.cli.parts import print_result, trust_of
 @click.option(
     "--video",
     type=click.Choice(["overlay", "masks", "both"]),
-    default="overlay",
-    show_default=True,
-    help="What to make of a video: an overlay video, a mask for each frame, or both.",
+    help="What to make of a video: an overlay video, a mask for each frame, or both.  [default: overlay]",
 )
 @click.option(
     "--ray",
@@ -40,7 +38,7 @@ def predict(
     bundle: Path,
     inputs: tuple[Path, ...],
     out: Path,
-    video: Literal["overlay", "masks", "both"],
+    video: Literal["overlay", "masks", "both"] | None,
     ray: str | None,
     camera: str | None,
     frames: int | None,
@@ -60,13 +58,16 @@ def predict(
     Example: hardedge predict runs/a_bundle photographs --ray local --out labelled
     """
     _require_one_source(inputs, camera, frames, ray)
+    if ray is not None and video is not None:
+        raise click.UsageError("--ray makes masks of images: leave --video out.")
+    made_of_video = video or "overlay"
     trusted = trust_of(trust, signed_since)
     if camera is not None:
         from hardedge.deploy.camera import camera_of
         from hardedge.deploy.predict_camera import predict_camera
 
         watched = camera_of(camera)
-        recording = predict_camera(bundle, watched, out, frames=frames, video=video, trust=trusted, **run)
+        recording = predict_camera(bundle, watched, out, frames=frames, video=made_of_video, trust=trusted, **run)
         print_result(recording, "\n".join(recording.made), as_json)
         return
     if ray is not None:
@@ -78,7 +79,7 @@ def predict(
         return
     from hardedge.deploy.predict import predict
 
-    made = predict(bundle, inputs, out, video=video, trust=trusted, **run)
+    made = predict(bundle, inputs, out, video=made_of_video, trust=trusted, **run)
     paths = [str(path) for path in made]
     print_result({"made": paths}, "\n".join(paths), as_json)
 
