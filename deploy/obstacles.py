@@ -22,7 +22,7 @@ CUDA_PYTHON: Final = (12, 13)  # the majors of cuda-python that have what runtim
 PYTHON_OF_JETPACK: Final = {"5": "3.8", "6": "3.10", "7": "3.12"}
 _BUILD: Final = "hardedge deploy BUNDLE --data DATA --out DIR --target"
 _INSTALL_DRIVER: Final = "sudo apt-get install nvidia-driver-580 && sudo reboot"  # runs CUDA 11 to 13
-EXTRAS: Final = {"av": ("video", "predict on video files"), "cryptography": ("sign", "sign, and --trust")}
+EXTRAS: Final = {"av": ("video", "predict on video files and cameras"), "cryptography": ("sign", "sign, and --trust")}
 
 Status = Literal["ok", "note", "obstacle"]
 
