@@ -70,7 +70,7 @@ def _require_ours(out: Path) -> None:
     if not out.is_dir():
         raise BadInput(f"{out} is a file. Give another --out.")
     foreign = sorted(path.name for path in out.iterdir() if path.name != TRIALS)
-    if foreign:
+    if foreign and not (out / LOCKS).is_file():  # another process, which makes its locks first, may just have begun
         raise BadInput(f"{out} exists and is no study (it has {', '.join(foreign[:5])}). Give another --out.")
 
 
