@@ -170,16 +170,15 @@ class Watch:
 
 @contextmanager
 def watched(sensor: Sensor | str, interval: float = INTERVAL) -> Iterator[Watch]:
-    """Reads a sensor again and again beside what runs in the block, at its beginning and its end at least."""
+    """Reads a sensor again and again beside what runs in the block, and before and after it in any case."""
     if isinstance(sensor, str):
         yield Watch(sensor)
         return
-    watch, ended = Watch(sensor.name), threading.Event()
+    watch, ended = Watch(sensor.name, [sensor.read()]), threading.Event()
 
     def reading() -> None:
-        while not ended.is_set():
+        while not ended.wait(interval):
             watch.readings.append(sensor.read())
-            ended.wait(interval)
 
     thread = threading.Thread(target=reading, name="sensors", daemon=True)
     thread.start()
