@@ -1,5 +1,6 @@
 """Inputs that many tests share."""
 
+import fcntl
 import functools
 import json
 import os
@@ -7,16 +8,17 @@ import signal
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 # a busy machine is no fault of an example
-settings.register_profile("hardedge", deadline=None)
+settings.register_profile("hardedge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hardedge")
 
 # one thread for tiny tensors, in subprocesses too: threads that wait for each other are slower on busy cores
@@ -34,6 +36,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     reason = _no_gpu() if item.get_closest_marker("gpu") else None
     if reason:
         pytest.skip(reason)
+    if "torch" in sys.modules:
+        # what a test draws must not depend on which tests its process had before
+        sys.modules["torch"].manual_seed(0)
 
 
 CLASSES = [("sky", (70, 130, 180)), ("road", (128, 64, 128)), ("car", (0, 0, 142))]
@@ -86,16 +91,37 @@ def make_tiny_dataset() -> Callable[..., Path]:
 ROOT = Path(__file__).parents[1]
 
 
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """No other process is in such a block, of the same file, at the same time."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin/ of a virtual environment made as the Dockerfile's edge stage is: its install script, nothing else."""
-    home = tmp_path_factory.mktemp("edge")
-    venv.create(home, with_pip=True)
+def edge(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The bin/ of a virtual environment made as the Dockerfile's edge stage is: its install script, nothing else.
+
+    Read by many tests, changed by none; all test processes share one, since pip builds in the tree itself, where two
+    builds at the same moment take each other's files away.
+    """
+    own = tmp_path_factory.getbasetemp()
+    home = (own if worker_id == "master" else own.parent) / "edge"
+    whole = home / "whole"
+    with alone(home.with_suffix(".lock")):
+        if not whole.exists():
+            _install_edge(home)
+            whole.touch()
+    return home / "bin"
+
+
+def _install_edge(home: Path) -> None:
+    venv.create(home, with_pip=True, clear=True)
     environment = {**os.environ, "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "VIRTUAL_ENV": str(home)}
     script = ROOT / "docker/install.sh"
     done = subprocess.run(["sh", str(script), "edge"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return home / "bin"
 
 
 @pytest.fixture(scope="session")
