@@ -188,12 +188,33 @@ def home(tiny_dataset: Path, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.M
     return tmp_path
 
 
+# the network of the tiny recipe; no process ends its first training before another one has begun one as well
+MEETING = """
+import time
+from pathlib import Path
+import torch
+from torch import nn
+
+class Meeting(nn.Sequential):
+    def forward(self, images):
+        end = time.monotonic() + 240
+        while torch.is_grad_enabled() and len(list(Path("out/trials").glob("*/state/run.json"))) < 2:
+            assert time.monotonic() < end, "alone"
+            time.sleep(0.01)
+        return super().forward(images)
+
+def build(num_classes):
+    return Meeting(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, num_classes, 1))
+"""
+
+
 def test_two_processes_share_a_sweep_and_do_no_trial_twice(
     home: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
+    (home / "three_layers.py").write_text(MEETING)
     words = command("out", "--set", "steps=2", "--seeds", "2", "--storage", "sqlite:///study.db")
     both = [start(*words) for _ in range(2)]
-    told = [process.communicate(timeout=300)[1] for process in both]
+    told = [process.communicate(timeout=600)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     done = [re.findall(r"^trial (\d+): loss", each, re.MULTILINE) for each in told]
     assert sorted(done[0] + done[1]) == list("0123")
