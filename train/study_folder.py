@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages.journal import JournalFileBackend
+from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hardedge.artefact import disk_errors
 from hardedge.contracts import Contract, Json, read_json, to_json, write_atomically
 from hardedge.errors import BadInput, MissingHere, first_line, listed
+from hardedge.train.journal import journal
 from hardedge.train.locks import Locks
 from hardedge.train.study import CHOOSING, TRIALS, Space, Study
 
@@ -55,7 +56,7 @@ def opened(out: Path, plan: P, storage: str | None, space: Space) -> Iterator[tu
         (out / TRIALS).mkdir(parents=True, exist_ok=True)
         with Locks(out / LOCKS) as locks:
             with locks.held(CHOOSING):
-                study, plan = _begun(out, plan, place or _journal(out / JOURNAL))
+                study, plan = _begun(out, plan, place or journal(out / JOURNAL))
             try:
                 yield Study(out, locks, study, space), plan
             except (SQLAlchemyError, StorageInternalError) as error:
@@ -91,7 +92,13 @@ def _begun(out: Path, plan: P, place: optuna.storages.BaseStorage) -> tuple[optu
 
 def _same(path: Path, plan: P) -> P:
     """The plan that the file has; raises BadInput naming all that is not as in `plan`."""
-    found = read_json(type(plan), path)
+    try:
+        found = read_json(type(plan), path)
+    except BadInput:
+        raise BadInput(
+            f"{path.parent} was begun by another command or version of hardedge, or its {PLAN} is damaged: it is no "
+            "plan of this kind. Give another --out."
+        ) from None
     now, then = (_flat(json.loads(to_json(each))) for each in (plan, found))
     faults = [
         f"{name}: {json.dumps(now.get(name))} now, {json.dumps(then.get(name))} then"
@@ -111,9 +118,10 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
 
 def _storage(storage: str) -> optuna.storages.BaseStorage:
     if "://" not in storage:
-        return _journal(Path(storage))
+        return journal(Path(storage))
     options = {"connect_args": {"timeout": PATIENCE}} if storage.startswith("sqlite") else {}
     try:
+        _require_lasting(storage)
         return _database(storage, options)
     except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
         kind = storage.partition("://")[0]  # the rest may hold a password
@@ -121,6 +129,13 @@ def _storage(storage: str) -> optuna.storages.BaseStorage:
             f"--storage {kind}://... cannot be opened: {first_line(error)}. Give a URL as SQLAlchemy reads it, such as "
             "sqlite:///study.db, or the path of a file."
         ) from None
+
+
+def _require_lasting(url: str) -> None:
+    """Raises ValueError for SQLite's database in memory, which ends with the process and which no other sees."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ValueError("it is in memory and would end with this process")
 
 
 def _database(url: str, options: dict[str, Any]) -> optuna.storages.BaseStorage:
@@ -133,12 +148,3 @@ def _database(url: str, options: dict[str, Any]) -> optuna.storages.BaseStorage:
                 raise
             time.sleep(PAUSE)
     return optuna.storages.RDBStorage(url, engine_kwargs=options)
-
-
-def _journal(path: Path) -> optuna.storages.BaseStorage:
-    if not path.parent.is_dir():
-        raise BadInput(f"--storage {path}: {path.parent} is not a folder. Make it, or give another file.")
-    try:
-        return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-    except (ValueError, KeyError, TypeError, IsADirectoryError) as error:
-        raise BadInput(f"{path} is no journal of Optuna's ({first_line(error)}). Give another --storage.") from None

@@ -12,6 +12,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from hardedge.errors import BadInput
+from hardedge.train.journal import MendingLock
 from hardedge.train.study import TRIES, Job, Space, Study, Trials, Wanted
 from hardedge.train.study_folder import Plan, opened
 
@@ -109,14 +110,57 @@ def test_another_storage_is_refused(tmp_path: Path) -> None:
         ("sqlite:////nowhere/at/all.db", r"sqlite://... cannot be opened: .*unable to open database file"),
         ("{}/nowhere/a.journal", "nowhere is not a folder"),
         ("{}/text.journal", r"text.journal is no journal of Optuna's"),
+        ("{}/line.journal", r"line.journal is no journal of Optuna's"),
+        ("sqlite://", "sqlite://... cannot be opened: it is in memory"),
+        ("sqlite:///:memory:", "sqlite://... cannot be opened: it is in memory"),
     ],
 )
 def test_a_storage_that_is_none_leaves_nothing(storage: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "text.journal").write_text("this is no log\nnor this\n")
+    (tmp_path / "line.journal").write_text("a line without an end")
     with pytest.raises(BadInput, match=said) as refused, study(tmp_path / "out", storage.format(tmp_path)):
         pass
     assert "secret" not in str(refused.value)
     assert not (tmp_path / "out").exists()
+    assert (tmp_path / "line.journal").read_text() == "a line without an end"
+
+
+@pytest.mark.parametrize("cut", [1, 30])
+def test_a_record_that_was_not_written_to_its_end_is_dropped(cut: int, tmp_path: Path) -> None:
+    """As a full disk or a kill leaves it: without this, the next record is written behind it and no one reads on."""
+    with study(tmp_path / "out") as there:
+        first = claimed(there)
+        there.complete(first, 12.5)
+    journal = tmp_path / "out/study.journal"
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    with study(tmp_path / "out") as there:
+        again = claimed(there)
+        assert again == first
+        there.complete(again, 12.5)
+        there.complete(claimed(there), 10.0)
+    with study(tmp_path / "out") as there:
+        assert [trial.value for trial in there.trials()] == [12.5, 10.0]
+
+
+def test_the_lock_of_a_process_that_was_killed_while_it_wrote_is_seen_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to a relative path would name nothing: Optuna then asks for ever, and never looks how old it is."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    lock = MendingLock(Path("runs/study.journal"))
+    (tmp_path / "runs/study.journal").touch()
+    assert lock.acquire()
+    assert (tmp_path / "runs/study.journal.lock").stat().st_size == 0  # of the journal, through the link
+    lock.release()
+
+
+def test_a_plan_of_another_command_is_refused(tmp_path: Path) -> None:
+    with study(tmp_path / "out"):
+        pass
+    (tmp_path / "out/plan.json").write_text("{")
+    with pytest.raises(BadInput, match="out was begun by another command or version of hardedge, or its plan.json"):
+        study(tmp_path / "out").__enter__()
 
 
 def test_a_study_that_another_process_begins_at_the_same_moment_is_no_foreign_folder(
@@ -143,7 +187,10 @@ def open_all(home: Path, out: str, together: Barrier) -> None:
             claimed(there)
 
 
-def test_processes_that_make_one_database_at_the_same_moment_all_open_it(tmp_path: Path) -> None:
+def test_processes_that_make_one_database_at_the_same_moment_all_open_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where they find this module, however pytest was started
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(3)
     processes = [context.Process(target=open_all, args=(tmp_path, out, together)) for out in "abc"]
