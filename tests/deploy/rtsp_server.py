@@ -1,8 +1,9 @@
 """A camera on a network: RTSP 1.0 to one client, H.264 in RTP over the same connection, 25 frames a second.
 
-    python rtsp_server.py PORT [FRAMES]
+    python rtsp_server.py [FRAMES]
 
-Pictures are 96x64, the upper half of one class's colour and the lower half of another's. After FRAMES it hangs up.
+It tells the port that it listens on. Pictures are 96x64, the upper half of one class's colour and the lower half of
+another's. After FRAMES it hangs up.
 """
 
 import socket
@@ -34,8 +35,9 @@ ANSWERS = {
 }
 
 
-def serve(port: int, frames: int) -> None:
-    with socket.create_server(("127.0.0.1", port)) as server:
+def serve(frames: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        print(server.getsockname()[1], flush=True)
         client, _ = server.accept()
     asked = client.makefile("rb")
     while True:
@@ -74,4 +76,4 @@ def encode(port: int, frames: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10**9)
+    serve(int(sys.argv[1]) if len(sys.argv) > 1 else 10**9)

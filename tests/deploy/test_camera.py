@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -35,13 +34,15 @@ COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)])  # of the bundl
 
 # libavdevice's own generator, in real time: every pixel's red is the number of its frame
 NUMBERED = "nullsrc=size=96x64:rate={rate}{length},format=rgb24,geq=r='mod(N,256)':g=0:b=0,realtime"
-PORT = object()
-# sends the scenes as MPEG-TS, 25 a second, to whoever connects, until it is killed
+# sends the scenes as MPEG-TS, 25 a second, to who connects to the port that it tells first, until it is killed
 SENDER = """
-import sys, time
+import socket, time
 import av, numpy as np
 COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)], np.uint8)
-with av.open(f"tcp://127.0.0.1:{sys.argv[1]}?listen=1", "w", format="mpegts") as container:
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    client, _ = server.accept()
+with av.open(client.makefile("wb"), "w", format="mpegts") as container:
     stream = container.add_stream("libx264", rate=25, options={"tune": "zerolatency", "g": "5"})
     stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
     mask_HW = np.zeros((64, 96), np.uint8)
@@ -59,34 +60,33 @@ def generated(rate: int = 25, length: str = "") -> Camera:
 
 @contextmanager
 def sending(*program: object) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A process that streams to whoever connects to the port that stands for PORT in its arguments; and where."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, *(str(port) if word is PORT else str(word) for word in program)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    # not tried by a connection, which would be the one that it waits for
-    listening = f":{port:04X} 00000000:0000 0A"
-    while listening not in Path("/proc/net/tcp").read_text():
-        assert process.poll() is None
-        time.sleep(0.05)
-    try:
-        yield process, f"127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
+    """A process that streams to who connects to a port of its own, which it tells once it listens; and where."""
+    command = [sys.executable, *map(str, program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            yield process, f"127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
 
 
 @pytest.fixture
 def sender() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A process that streams MPEG-TS over TCP, and the URL where it does."""
-    with sending("-c", SENDER, PORT) as (process, place):
+    with sending("-c", SENDER) as (process, place):
         yield process, f"tcp://{place}"
 
 
 def played(path: Path) -> list[Any]:
     with av.open(str(path)) as container:
         return list(container.decode(video=0))
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 240
+    while not true():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.005)
 
 
 def waited_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -97,18 +97,21 @@ def waited_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 def test_the_newest_frame_is_taken_and_those_between_are_counted() -> None:
+    began = time.monotonic()
     with closing(Live(generated(rate=50, length=":duration=2"))) as live:
-        time.sleep(0.3)  # what comes before the first is asked for does not count
+        # what comes before the first is asked for does not count
+        until(lambda: live._newest is not None and live._newest[1].pts > 0)
         frames = live.frames(threading.Event())
-        first = next(frames)
-        live._reader.join(60)  # a slow network: all 100 have come
-        newest = next(frames)
+        first, after_first = next(frames), time.monotonic() - began
+        live._reader.join(240)  # a slow network: all 100 have come
+        newest, after_last = next(frames), time.monotonic() - began
         number, last = (int(np.median(frame.image_HWC[..., 0])) for frame in (first, newest))
         assert newest.image_HWC.shape == (64, 96, 3)
         assert (newest.number, last) == (1, 99)
         assert live.dropped == last - number - 1
         assert number > 0
-        assert float(newest.time * newest.base) == pytest.approx((last - number) / 50, abs=1)  # the machine is busy
+        # the last is generated 1.98 s after the beginning at the earliest; both came before they were asked for
+        assert 1.97 - after_first <= float(newest.time * newest.base) <= after_last
         with pytest.raises(MissingHere, match="its stream ended"):
             next(frames)
 
@@ -129,7 +132,7 @@ def test_a_stream_over_the_network(
     shared_bundle: Path, tmp_path: Path, sender: tuple[object, str], hardedge: Program
 ) -> None:
     arguments = ("--camera", sender[1], "--frames", 5, "--video", "masks", "--out", tmp_path / "out", "--json")
-    done = hardedge("predict", shared_bundle, *arguments, timeout=120)
+    done = hardedge("predict", shared_bundle, *arguments, timeout=600)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["frames"], told["made"]) == (5, [str(tmp_path / "out/masks/camera")])
@@ -143,9 +146,9 @@ def test_a_stream_over_the_network(
 def test_rtsp_until_its_camera_hangs_up(shared_bundle: Path, tmp_path: Path, hardedge: Program) -> None:
     """Over TCP: rtsp_server.py refuses UDP, as a firewall would."""
     out = tmp_path / "out"
-    with sending(Path(__file__).parent / "rtsp_server.py", PORT, 80) as (_, place):
+    with sending(Path(__file__).parent / "rtsp_server.py", 80) as (_, place):
         url = f"rtsp://me:secret@{place}/stream"
-        done = hardedge("predict", shared_bundle, "--camera", url, "--video", "both", "--out", out, timeout=120)
+        done = hardedge("predict", shared_bundle, "--camera", url, "--video", "both", "--out", out, timeout=600)
     assert done.returncode == 3, done.stderr
     assert f"Error: rtsp://...@{place}/stream is gone (its stream ended)" in done.stderr
     assert "secret" not in done.stderr
@@ -159,7 +162,7 @@ def test_ctrl_c_ends_it_well(shared_bundle: Path, tmp_path: Path, sender: tuple[
     process = start("predict", shared_bundle, "--camera", sender[1], "--video", "both", "--out", out)
     waited_for(tmp_path / ".out.partial-*", process)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=300)
     assert process.returncode == 0, told
     frames = len(played(out / "overlays/camera.mp4"))
     assert frames == len(list((out / "masks/camera").glob("*.png"))) >= 1
@@ -173,7 +176,7 @@ def test_a_camera_that_disappears_leaves_what_it_gave(
     process = start("predict", shared_bundle, "--camera", sender[1], "--video", "both", "--out", out)
     waited_for(tmp_path / ".out.partial-*", process)
     sender[0].kill()
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=300)
     assert process.returncode == 3, told
     assert told.count("Error: ") == 1
     assert f"{sender[1]} is gone (" in told
@@ -202,6 +205,7 @@ def test_who_asks_for_nothing_more_waits_for_nothing(tmp_path: Path) -> None:
         next(frames)
         stop.set()
         assert list(frames) == []
+    live._reader.join(240)  # closing waits for a second, which a busy machine may use up
     assert not live._reader.is_alive()
 
 
@@ -276,13 +280,14 @@ def test_video4linux(shared_bundle: Path, tmp_path: Path, driver: dict[str, str]
 def test_a_camera_that_is_pulled_out_or_hangs_leaves_what_it_gave(
     shared_bundle: Path, tmp_path: Path, driver: dict[str, str], hangs: bool
 ) -> None:
-    """The last frame waits until the network is ready; the waiting for more is made short."""
-    program = "from hardedge.deploy import camera; camera.SILENCE = 1.0; from hardedge.cli import main; main()"
+    """The last frame waits until the network is ready; the waiting for more is made short where it hangs."""
+    silence = 1.0 if hangs else 240.0
+    program = f"from hardedge.deploy import camera; camera.SILENCE = {silence}; from hardedge.cli import main; main()"
     out = tmp_path / "out"
     words = ["predict", shared_bundle, "--camera", "/dev/video0", "--out", out, "--video", "both"]
     env = {**driver, "PLANTED_HANG" if hangs else "PLANTED_FRAMES": "50"}
     command = [sys.executable, "-c", program, *map(str, words)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 3, done.stderr
     why = "has sent no frame for 1 s" if hangs else "is gone (No such device)"
     assert f"Error: /dev/video0 {why}" in done.stderr
@@ -300,7 +305,8 @@ def test_no_memory_of_the_driver_is_held_when_it_is_closed(driver: dict[str, str
         "live = Live(camera_of('0'))\n"
         "frames = live.frames(threading.Event())\n"
         "next(frames), next(frames)\n"
-        "time.sleep(0.3)\n"
+        "end = time.monotonic() + 120\n"
+        "while live._newest is None and time.monotonic() < end: time.sleep(0.01)\n"
         "assert live._newest is not None\n"
         "live.close()\n"
     )
