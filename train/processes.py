@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 @contextmanager
-def joined(timeout: timedelta = TIMEOUT) -> Iterator[None]:
+def joined() -> Iterator[None]:
     """The processes that torchrun started, as one group while the block runs; one process alone is left alone.
 
     Each takes the GPU of its number on its machine, if there are any. Raises BadInput when there are fewer GPUs than
-    processes, and MissingHere in each process that loses another: its connection breaks, or `timeout` passes.
+    processes, and MissingHere in each process that loses another: its connection breaks, or TIMEOUT passes.
     """
     if distributed.is_initialized() or not distributed.is_torchelastic_launched():
         yield
@@ -30,7 +30,7 @@ def joined(timeout: timedelta = TIMEOUT) -> Iterator[None]:
     if torch.cuda.is_available():
         torch.cuda.set_device(_own_gpu())
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, timeout=timeout)
+    distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield
     except RuntimeError as error:

@@ -77,7 +77,7 @@ def one_process(rank: int, directory: str) -> None:
     torch.set_num_threads(1)
     address = f"file://{directory}/rendezvous"
     distributed.init_process_group(
-        "gloo", init_method=address, rank=rank, world_size=PROCESSES, timeout=timedelta(seconds=60)
+        "gloo", init_method=address, rank=rank, world_size=PROCESSES, timeout=timedelta(seconds=600)
     )
     found = [
         value_and_gradients(LOSSES[name](sync=True, **options), *half(rank, ignored))
