@@ -139,11 +139,22 @@ def test_ids_with_dots_and_long_ones(tiny_dataset: Path, tmp_path: Path) -> None
 
 
 def test_the_same_data_gives_the_same_bytes(sharded: Path) -> None:
-    write_shards(sharded.parent / "tiny", sharded.parent / "again", shards=5)
+    write_shards(sharded.parent / "tiny", sharded.parent / "again", shard_size=4)
     for path in sharded.rglob("*"):
         if path.is_file():
             assert (sharded.parent / "again" / path.relative_to(sharded)).read_bytes() == path.read_bytes()
     assert open_dataset(sharded).digest() == open_dataset(sharded.parent / "again").digest()
+
+
+@pytest.mark.parametrize(("shards", "images"), [(5, (3, 3, 4, 3, 4)), (7, (2, 2, 3, 2, 3, 2, 3)), (17, (1,) * 17)])
+def test_the_training_split_becomes_as_many_shards_as_asked_for(
+    shards: int, images: tuple[int, ...], sharded: Path
+) -> None:
+    """7 shards of 17 images are not 6 of 3."""
+    index = write_shards(sharded.parent / "tiny", sharded.parent / "again", shards=shards)
+    assert tuple(shard.images for shard in index.splits["train"]) == images
+    again = open_dataset(sharded.parent / "again")
+    assert list(again.splits["train"]) == list(open_dataset(sharded).splits["train"])
 
 
 def members(path: Path) -> list[tarfile.TarInfo]:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -32,10 +32,10 @@ class Member:
 def write_shards(data: Path, out: Path, *, shards: int | None = None, shard_size: int | None = None) -> ShardIndex:
     """Writes the data set as WebDataset tars with an index, all or nothing; returns the index.
 
-    `shards` is how many the training split becomes, `shard_size` how many images one holds, of which one is given; the
-    other splits' shards hold as many. Image files are copied as they are, labels become class indices in PNGs,
-    scribbles come along. Each split is in the order of its ids' sha256. Raises BadInput for data that cannot be used, a
-    pair that cannot be read, and `out` that exists; MissingHere without webdataset.
+    `shards` is how many the training split becomes, of about as many images each, `shard_size` how many images one
+    holds, of which one is given; the other splits' shards hold as many. Image files are copied as they are, labels
+    become class indices in PNGs, scribbles come along. Each split is in the order of its ids' sha256. Raises BadInput
+    for data that cannot be used, a pair that cannot be read, and `out` that exists; MissingHere without webdataset.
     """
     try:
         import webdataset  # noqa: F401  # asked for before any work
@@ -44,12 +44,13 @@ def write_shards(data: Path, out: Path, *, shards: int | None = None, shard_size
     dataset = open_dataset(data)
     if dataset.shards:
         raise BadInput(f"{data} is in shards already. Give the folder that they were made of.")
-    size = shard_size or _size_for(shards or 1, len(dataset.splits["train"]))
+    size = shard_size or _size_for(shards or 1, len(set(dataset.splits["train"])))
     with staged(out, force=None) as fresh:
         (fresh / "shards").mkdir()
         (fresh / "classes.json").write_text(to_json(dataset.task), encoding="utf-8")
         writer = _Writer(dataset, fresh, (data / "scribbles").is_dir())
-        index = writer.index({split: tuple(writer.split(split, size)) for split in SPLITS})
+        parts = {split: shards if split == "train" else None for split in SPLITS}
+        index = writer.index({split: tuple(writer.split(split, size, parts[split])) for split in SPLITS})
         (fresh / INDEX).write_text(to_json(index), encoding="utf-8")
     return index
 
@@ -78,9 +79,10 @@ class _Writer:
             splits=splits,
         )
 
-    def split(self, split: str, size: int) -> Iterator[Shard]:
+    def split(self, split: str, size: int, shards: int | None) -> Iterator[Shard]:
         ids = sorted(dict.fromkeys(self.dataset.splits[split]), key=order_of)
-        parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+        starts = [*range(0, len(ids), size)] if shards is None else [len(ids) * n // shards for n in range(shards)]
+        parts = [ids[start:end] for start, end in pairwise([*starts, len(ids)])]
         for number, part in enumerate(tracked(parts, f"shards of {split}")):
             yield self._shard(f"shards/{split}-{number:06d}.tar", part, with_scribbles=split == "train")
 
