@@ -106,7 +106,7 @@ def listed_images(inputs: Iterable[Path]) -> list[str]:
     paths: dict[str, str] = {}
     faults = []
     for given in inputs:
-        found = list(_images_in(given)) if given.is_dir() else [str(given.resolve())] if given.is_file() else []
+        found = list(_images_in(given)) if given.is_dir() else [_named(given)] if given.is_file() else []
         if not found:
             faults.append(f"{given}: no .jpg or .png file in it" if given.is_dir() else f"{given}: does not exist")
         for path in found:
@@ -118,6 +118,11 @@ def listed_images(inputs: Iterable[Path]) -> list[str]:
     if faults:
         raise listed("the images cannot be used", shown(faults), "Correct the paths; masks bear their images' names.")
     return list(paths.values())
+
+
+def _named(file: Path) -> str:
+    """The absolute path of a file, by its own name: of a link not that of what it leads to, which need not be one."""
+    return str(file.parent.resolve() / file.name)
 
 
 def _images_in(folder: Path) -> Iterator[str]:

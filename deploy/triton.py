@@ -47,6 +47,7 @@ from hardedge.deploy.triton_warm_up import Images, remove_others, requests_of, w
 from hardedge.errors import BadInput, listed
 from hardedge.onnx_files import copy_onnx
 
+LAST_VERSION: Final = 2**63 - 1  # int64 in Triton's messages
 FILES: Final[dict[Platform, str]] = {"onnxruntime_onnx": "model.onnx", "tensorrt_plan": "model.plan"}
 
 
@@ -104,10 +105,10 @@ def write_model(
 
 
 def _require_names(name: str, version: int) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise BadInput(f"--name {name!r}: expected letters, digits, '.', '_' and '-', a letter or digit first.")
-    if version < 1:
-        raise BadInput(f"--version {version}: Triton counts versions from 1.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise BadInput(f"--name {name!r}: expected letters a to z, digits, '.', '_' and '-', a letter or digit first.")
+    if not 1 <= version <= LAST_VERSION:
+        raise BadInput(f"--version {version}: Triton counts versions from 1 to {LAST_VERSION}.")
 
 
 def _source(directory: Path, precision: str, engine: Path | None, trust: Trust | None) -> Source:

@@ -215,6 +215,16 @@ def test_images_are_listed_once_and_hidden_ones_not(tmp_path: Path) -> None:
     assert sorted(found) == [str(images / f"photo000{number}.png") for number in range(3)]
 
 
+def test_a_link_has_the_name_that_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the local predict has it: what it leads to may be named by a digest, in a store of versions."""
+    images = write_images(tmp_path / "images", 1)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/front.png").symlink_to(images / "photo0000.png")
+    monkeypatch.chdir(tmp_path)
+    for given in ([Path("links/front.png")], [Path("links")], [Path("links"), tmp_path / "images/../links/front.png"]):
+        assert listed_images(given) == [str(tmp_path / "links/front.png")]
+
+
 def test_masks_of_another_bundle_are_not_mixed(
     shared_bundle: Path, shared_engine: Path, own_bundle: Path, tmp_path: Path
 ) -> None:

@@ -336,7 +336,9 @@ def test_what_is_no_model_of_triton_is_left_alone(shared_bundle: Path, tmp_path:
     ("given", "said"),
     [
         ({"name": "../up"}, "--name '../up': expected letters"),
+        ({"name": "stra\N{LATIN SMALL LETTER SHARP S}e"}, "expected letters"),
         ({"name": "streets", "version": 0}, "--version 0: Triton counts versions from 1"),
+        ({"name": "streets", "version": 2**63}, "--version 9223372036854775808: Triton counts versions from 1"),
         ({"name": "streets", "precision": "int8"}, "the bundle has no int8 model"),
         ({"name": "streets", "precision": "bf16"}, "onnxruntime has no BF16 convolutions. Build an engine"),
         ({"name": "streets", "serving": Serving(preferred=(8,))}, "--preferred-batch 8: the profiles hold .* 1 to 2"),
