@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,8 @@ class KeptPlan:
 class BuildCache:
     """A folder with plans/KEY.plan, each with its digest beside it, and timing/KEY.cache.
 
-    A plan is written before its digest, both by renaming: an interrupted build leaves nothing that would be reused.
+    A plan is written before its digest, both by renaming: an interrupted build leaves nothing that would be reused, and
+    of two that are kept at the same moment one is found or none.
     """
 
     root: Path
@@ -72,8 +74,8 @@ class BuildCache:
         kept, told = self._paths(recipe)
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(kept, plan.read_bytes())
-            write_atomically(told, json.dumps({"sha256": sha256_of(kept), "seconds": seconds}).encode())
+            _put(kept, plan.read_bytes())
+            _put(told, json.dumps({"sha256": sha256_of(plan), "seconds": seconds}).encode())
         except OSError as error:
             kept.unlink(missing_ok=True)
             note(f"{self.root} cannot be written ({error.strerror}): this build is not kept. Free some space there.")
@@ -90,7 +92,7 @@ class BuildCache:
             kept = self._timings(recipe)
             try:
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(kept, path.read_bytes())
+                _put(kept, path.read_bytes())
             except OSError as error:
                 note(f"{self.root} cannot be written ({error.strerror}): TensorRT's timings are not kept.")
 
@@ -100,6 +102,13 @@ class BuildCache:
 
     def _timings(self, recipe: Recipe) -> Path:
         return self.root / "timing" / f"{recipe.timing_key()}.cache"
+
+
+def _put(path: Path, content: bytes) -> None:
+    """As write_atomically, under a name of its own until then: another process may write the same file."""
+    own = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    write_atomically(own, content)
+    own.replace(path)
 
 
 def _digest(value: object) -> str:
