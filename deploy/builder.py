@@ -39,7 +39,10 @@ class Ended:
 
 
 def run_builder(job: Mapping[str, object], tell: Tell | None) -> Ended:
-    """Runs the builder on a job (see build_process), in the job's folder, to its end; it ends with this process."""
+    """Runs the builder on a job (see build_process), in the job's folder, to its end; it ends with this process.
+
+    Also with one that is killed, or interrupted while it starts the builder: that ends when no one holds its stdin open.
+    """
     rtx = job["builder"] == "tensorrt_rtx"
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         process = subprocess.Popen(
@@ -47,6 +50,7 @@ def run_builder(job: Mapping[str, object], tell: Tell | None) -> Ended:
             env={**os.environ, "POLYGRAPHY_USE_TENSORRT_RTX": "1" if rtx else "0"},
             # not the user's directory, which Python would put first on the child's import path
             cwd=Path(str(job["folder"])),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -59,6 +63,9 @@ def run_builder(job: Mapping[str, object], tell: Tell | None) -> Ended:
             process.kill()
             process.wait()
             raise
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
         errors.seek(0)
         return Ended(status, output, errors.read())
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -66,6 +67,32 @@ def test_progress_is_no_part_of_what_a_builder_printed(monkeypatch: pytest.Monke
     told: list[str] = []
     ended = run_builder({"builder": "tensorrt", "folder": str(tmp_path)}, told.append)
     assert (ended.status, ended.output, told) == (0, "first\nlast\n", ["building for here: 50%"])
+
+
+def test_a_builder_ends_with_a_parent_that_is_interrupted_while_it_starts_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """There is nobody then who knows the process, to kill it."""
+    pids: list[int] = []
+    program = (
+        "import os, stat; from hardedge.deploy.build_process import end_with_parent\n"
+        "end_with_parent() if stat.S_ISFIFO(os.fstat(0).st_mode) else os._exit(9)"  # of the parent alone
+    )
+
+    class Interrupted(subprocess.Popen[str]):
+        def _execute_child(self, *arguments: Any) -> None:
+            super()._execute_child(*arguments)  # type: ignore[misc]
+            pids.append(self.pid)
+            raise KeyboardInterrupt
+
+        def __del__(self) -> None:
+            """Without the warning that the process runs: it is waited for below."""
+
+    start = lambda command, **rest: Interrupted([sys.executable, "-c", program], **rest)  # noqa: E731
+    monkeypatch.setattr(builders.subprocess, "Popen", start)
+    with pytest.raises(KeyboardInterrupt):
+        run_builder({"builder": "tensorrt", "folder": str(tmp_path)}, None)
+    assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 1
 
 
 @pytest.mark.parametrize(
