@@ -63,6 +63,7 @@ class Study:
 
     def __init__(self, out: Path, locks: Locks, study: optuna.Study, space: Space) -> None:
         self.out, self._locks, self._study, self._space = out, locks, study, space
+        self._exhausted = False
 
     def trials(self) -> Trials:
         """All that stand for a training, in their order."""
@@ -110,12 +111,13 @@ class Study:
     def _new(self, wanted: Callable[[Trials], Wanted | None]) -> Job | None:
         for _ in range(TRIES):
             todo = wanted(self.trials())
-            if todo is None:
+            if todo is None or (todo.params is None and self._exhausted):
                 return None
             number = self._proposed(todo) if todo.params is None else self._given(todo, todo.params)
             if number is not None:
                 self._locks.take(1 + number)
                 return self._job(self._all()[number])
+        self._exhausted = True  # else it were asked as often at each look at what other processes do
         note(f"the sampler proposed nothing new {TRIES} times in a row: no more points")
         return None
 

@@ -108,6 +108,8 @@ def test_the_command_that_it_ends_with_trains_with_what_was_found_and_set(
     settings = [word for each in fields for word in ("--set", each)]
     searched = hardedge("search-loss", "camvid", "--data", val, "--out", out, *short, *settings)
     assert searched.returncode == 0, searched.stderr
+    assert "--set loss: not heeded, as the search has losses of its own" in searched.stderr
+    assert "--set steps: of the training that the last line prints; proxies have --steps" in searched.stderr
     words = shlex.split(searched.stdout.splitlines()[-1])
     assert words[0] == "hardedge"
     trained = hardedge(*(str(tmp_path / "trained") if word == "DIR" else word for word in words[1:]))

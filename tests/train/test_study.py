@@ -71,6 +71,9 @@ def test_a_sampler_proposes_nothing_twice_and_ends_when_it_has_nothing_new(
     with study(tmp_path / "out") as there:
         there.work(lambda trials: Wanted(None, 0), lambda job: there.complete(job, 1.0))
         assert sorted(trial.params["loss"] for trial in there.trials()) == ["ce", "lmp"]
+        asked = len(there._all())
+        assert there.claimed(lambda trials: Wanted(None, 0)) is None  # as it looks again while others are at work
+        assert len(there._all()) == asked
     assert f"nothing new {TRIES} times in a row" in capsys.readouterr().err
 
 

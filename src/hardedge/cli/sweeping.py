@@ -11,6 +11,11 @@ import click
 from hardedge.cli import completion
 from hardedge.cli.options import FOLDER, Setting, data_option, json_option, set_option, track_option
 from hardedge.cli.parts import loading, print_result, recipe_of
+from hardedge.console import note
+
+# fields of which a search has its own
+SEARCHED = ("loss", "branches")
+OF_A_PROXY = ("steps", "evaluate_every", "keep")
 
 study_option = click.option(
     "--out", type=FOLDER, required=True, help="The study's directory; where it is there already, it goes on."
@@ -90,6 +95,7 @@ def sweep(
     twice = sorted({field for field, _ in vary if [name for name, _ in vary].count(field) > 1})
     if twice:
         raise click.UsageError(f"--vary {', '.join(twice)} is there twice. Write its values in one: FIELD='A|B'.")
+    _require_one_place({field for field, _ in settings}, losses, vary)
     with loading("sweep", "torch", "optuna"):
         from hardedge.train.comparison_text import described
         from hardedge.train.sweep import sweep
@@ -107,6 +113,17 @@ def sweep(
         track=track,
     )
     print_result(found, described(found, f"{out}: {found.metric} of the validation split in percent"), as_json)
+
+
+def _require_one_place(fields: set[str], losses: tuple[str, ...], vary: tuple[tuple[str, str], ...]) -> None:
+    """Raises UsageError where --set says what another option says too, and would go unheeded."""
+    if "seed" in fields:
+        raise click.UsageError("--set seed: give it as --first-seed.")
+    if "loss" in fields and losses:
+        raise click.UsageError("--set loss and --loss say the same. Give every loss as --loss.")
+    twice = sorted(fields & {field for field, _ in vary})
+    if twice:
+        raise click.UsageError(f"--set {', '.join(twice)} and --vary say the same. Leave --set out.")
 
 
 @click.command()
@@ -147,6 +164,7 @@ def search_loss(
     with loading("sweep", "torch", "optuna"):
         from hardedge.train.comparison_text import described_loss
         from hardedge.train.search_loss import search_loss
+    _tell_unheeded([name for name, _ in settings])
     found = search_loss(
         recipe_of(recipe, settings),
         data,
@@ -161,3 +179,13 @@ def search_loss(
     kept = [f"{name}={value}" for name, value in settings if name not in ("loss", "branches")]
     words = shlex.join(["train", recipe, "--data", str(data), *(word for each in kept for word in ("--set", each))])
     print_result(found, described_loss(found, words), as_json)
+
+
+def _tell_unheeded(fields: list[str]) -> None:
+    """A line for what --set changes of the recipe and the search does not take from it."""
+    searched = [name for name in fields if name in SEARCHED]
+    later = [name for name in fields if name in OF_A_PROXY]
+    if searched:
+        note(f"--set {', '.join(searched)}: not heeded, as the search has losses of its own, without branches")
+    if later:
+        note(f"--set {', '.join(later)}: of the training that the last line prints; proxies have --steps")
