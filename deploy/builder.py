@@ -41,7 +41,7 @@ class Ended:
 def run_builder(job: Mapping[str, object], tell: Tell | None) -> Ended:
     """Runs the builder on a job (see build_process), in the job's folder, to its end; it ends with this process.
 
-    Also with one that is killed, or interrupted while it starts the builder: that ends when no one holds its stdin open.
+    Also with one that is killed, or interrupted while it starts the builder: that ends once no one has its stdin open.
     """
     rtx = job["builder"] == "tensorrt_rtx"
     with tempfile.TemporaryFile("w+", errors="replace") as errors:

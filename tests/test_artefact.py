@@ -30,6 +30,38 @@ def test_force_replaces_what_hardedge_wrote_only_when_the_new_one_is_whole(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
+@pytest.mark.parametrize("force", [None, False])
+def test_of_two_that_write_one_place_at_the_same_time_none_takes_the_others_away(
+    force: bool | None, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+
+    def both() -> None:
+        with staged(out, force=force) as late:
+            (late / "report.json").write_text("late")
+            with staged(out, force=force) as early:
+                (early / "report.json").write_text("early")
+
+    with pytest.raises(BadInput, match=r"something else was written to .*report: this is in .*report-"):
+        both()
+    (beside,) = [path for path in tmp_path.iterdir() if path != out]
+    assert [(path / "report.json").read_text() for path in (out, beside)] == ["early", "late"]
+
+
+def test_force_takes_no_file_away_that_a_user_put_there_meanwhile(tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    with staged(out, force=False) as partial:
+        (partial / "report.json").write_text("old")
+
+    def replaced() -> None:
+        with staged(out, force=True):
+            (out / "holiday.jpg").write_bytes(b"")
+
+    with pytest.raises(BadInput, match="something else was written to"):
+        replaced()
+    assert (out / "holiday.jpg").exists()
+
+
 def test_an_existing_directory_is_refused_without_force(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="exists. Give another --out, or --force"):
         require_free(tmp_path, force=False)

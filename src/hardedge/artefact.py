@@ -1,8 +1,8 @@
 """Directories that appear whole or not at all."""
 
 import errno
-import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -80,23 +80,34 @@ def staged(out: Path, *, force: bool | None, keep_failed: bool = False) -> Itera
     failed = out.with_name(f"{out.name}.failed")
     if keep_failed and failed.exists():
         raise BadInput(f"{failed} exists, kept of an earlier failure. Remove it first.")
-    partial = out.parent / f".{out.name}.partial-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = out.parent / f".{out.name}.partial-{secrets.token_hex(4)}"
     try:
         partial.mkdir(parents=True)
     except FileNotFoundError as error:  # what /proc and the like say
         raise MissingHere(f"cannot write {out}: {out.parent} takes no directories. Choose another --out.") from error
     try:
-        yield partial
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
-    except BaseException:
-        if keep_failed and any(partial.iterdir()):
-            partial.rename(failed)
-        raise
+        try:
+            yield partial
+        except BaseException:
+            if keep_failed and any(partial.iterdir()):
+                partial.rename(failed)
+            raise
+        _put(partial, out, force)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put(partial: Path, out: Path, force: bool | None) -> None:
+    """Renames `partial` to `out`; where something is in the way by now, to a name beside it, and raises BadInput."""
+    try:
+        require_free(out, force)
+    except BadInput as error:
+        beside = out.with_name(f"{out.name}-{secrets.token_hex(4)}")
+        partial.rename(beside)
+        raise BadInput(f"while this worked, something else was written to {out}: this is in {beside}.") from error
+    if out.exists():
+        shutil.rmtree(out)
+    partial.rename(out)
 
 
 def write_whole(path: Path, content: bytes) -> None:
