@@ -160,7 +160,7 @@ def finished(
         *("run", "--data", home / "data", "--out", home / "run"),
         *(word for setting in settings for word in ("--set", setting)),
         *("--target", "onnxruntime:cpu", "--target", "tensorrt-rtx:sm86", "--require", "level0-engines"),
-        *("--latency", "20s"),
+        *("--latency", "40s"),
     )
     (home / "stdout").write_text(done.stdout)
     (home / "stderr").write_text(done.stderr)
