@@ -53,7 +53,7 @@ def command(section: str, tree: Path, **environment: str) -> subprocess.Complete
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=850,
     )
 
 

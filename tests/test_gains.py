@@ -41,7 +41,7 @@ def test_an_experiment_goes_on_and_tells_what_it_has(tmp_path: Path, make_tiny_d
     data = make_tiny_dataset(tmp_path / "data", train=4, val=2, test=3, size=(64, 96))
     command = [sys.executable, str(BENCHMARKS / "gains.py"), "train", str(data), "--out", str(tmp_path / "out")]
     command += ["--steps", "2", "--batch", "2", "--size", "48x64", "--seeds", "1", "--rows", "ce,ce-weighted"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=850)
     assert "| ce | `ce` | 1 |" in done.stdout
     assert "| ce-weighted |" in done.stdout
     assert "Not run yet: ohem (`ohem`), hardness-light" in done.stdout
@@ -51,9 +51,9 @@ def test_an_experiment_goes_on_and_tells_what_it_has(tmp_path: Path, make_tiny_d
         "ce(class_weights=("
     )
 
-    subprocess.run(command, capture_output=True, check=True, timeout=300)  # finished: nothing is done again
+    subprocess.run(command, capture_output=True, check=True, timeout=850)  # finished: nothing is done again
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out/results").iterdir()} == results
 
-    other = subprocess.run([*command, "--steps", "3"], capture_output=True, text=True, check=False, timeout=300)
+    other = subprocess.run([*command, "--steps", "3"], capture_output=True, text=True, check=False, timeout=850)
     assert other.returncode != 0
     assert "is of another experiment than this one" in other.stderr

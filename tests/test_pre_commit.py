@@ -18,7 +18,7 @@ HOOKS = {hook["id"]: hook for repo in yaml.safe_load(CONFIG.read_text())["repos"
 def pre_commit(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "pre-commit"), *words]
     environment = {**os.environ, "PRE_COMMIT_HOME": str(cwd / ".cache")}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=850)
 
 
 def test_the_hooks_are_what_make_lint_runs() -> None:

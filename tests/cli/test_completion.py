@@ -63,7 +63,7 @@ class Terminal:
 
     def read_until(self, end: str) -> str:
         """What the terminal shows from what was read last to `end`."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while end not in self.unread:
             assert time.monotonic() < deadline, f"no {end!r} in {self.unread!r}"
             if select.select([self.descriptor], [], [], 0.1)[0]:

@@ -116,7 +116,7 @@ def test_an_interrupted_writer_leaves_nothing(tmp_path: Path, start: Callable[..
         assert started.poll() is None
         time.sleep(0.02)
     started.send_signal(signal.SIGINT)
-    _, stderr = started.communicate(timeout=60)
+    _, stderr = started.communicate(timeout=600)
     assert started.returncode == 130
     assert "Traceback" not in stderr
     assert not list(tmp_path.iterdir())

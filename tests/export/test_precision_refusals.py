@@ -1,8 +1,9 @@
 """A conversion that TensorRT does not take: one message with the node, why, and what to do."""
 
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -166,15 +167,23 @@ def test_after_a_failure_the_precisions_that_wait_are_not_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two are made at a time: the third may begin before the failure of the first is seen, the fourth never does."""
-    begun = []
+    begun: list[str] = []
+    making: list[Future[object]] = []
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *work: Any, **options: Any) -> Any:
+            making.append(super().submit(*work, **options))
+            return making[-1]
 
     def failing(_origin: Origin, precision: str, _out: Path, **_: object) -> None:
         begun.append(precision)
-        if precision != "fp16":
-            time.sleep(1)  # until the failure is seen
+        end = time.monotonic() + 120
+        while precision != "fp16" and not (len(making) == 4 and making[3].cancelled()) and time.monotonic() < end:
+            time.sleep(0.01)  # until the failure is seen
         raise BadInput(f"{precision}: no")
 
     monkeypatch.setattr(precisions, "write_precision", failing)
+    monkeypatch.setattr(precisions, "ThreadPoolExecutor", Pool)
     source = Origin(fp32=tmp_path / "model.onnx", images=[], profiles=(PROFILE,), with_facts=lambda model: model)
     reference = Reference(onnx.ModelProto(), (), cast(Dataset, None), tmp_path, ())
     with pytest.raises(BadInput, match="fp16: no"):
