@@ -6,6 +6,7 @@ on. Whom they report to and as whom is their own environment variables' business
 
 import re
 import secrets
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -128,9 +129,13 @@ class Follower:
     def tell(self, do: Callable[[Tracker], None]) -> None:
         self._todo.put(do)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Ends the thread when it has told what it was given."""
         self._todo.put(None)
-        self._thread.join(PATIENCE)
+
+    def wait(self, until: float) -> None:
+        """Waits for that, not beyond a time of the monotonic clock."""
+        self._thread.join(max(0.0, until - time.monotonic()))
         if self._thread.is_alive():
             note(f"{self._name} did not take all in {PATIENCE:.0f} s after the training: it is not waited for")
 
@@ -163,7 +168,10 @@ class Followers:
     def close(self, *, failed: bool) -> None:
         self._tell(lambda tracker: tracker.close(failed=failed))
         for follower in self._followers:
-            follower.close()
+            follower.end()
+        until = time.monotonic() + PATIENCE  # of all together
+        for follower in self._followers:
+            follower.wait(until)
 
     def _tell(self, do: Callable[[Tracker], None]) -> None:
         for follower in self._followers:
@@ -180,7 +188,9 @@ def followed(names: Sequence[str], out: Path, config: Mapping[str, Json]) -> Ite
     if not path.is_file():
         write_atomically(path, to_json(Tracked(id=secrets.token_hex(8))).encode())
     id = read_json(Tracked, path).id
-    followers = Followers([Follower(name, _beginning(TRACKERS[name][0], id, out.name, config)) for name in names])
+    followers = Followers(
+        [Follower(name, _beginning(TRACKERS[name][0], id, out.name, config)) for name in dict.fromkeys(names)]
+    )
     try:
         yield followers
     except BaseException:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -233,6 +234,31 @@ def test_a_training_waits_for_no_tracker_for_ever(
         followers.scalars(1, {})
     gone_on.set()
     assert "wandb did not take all" in capsys.readouterr().err
+
+
+def test_trackers_that_hang_are_waited_for_together(
+    recorded: type[Recorded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import threading
+
+    monkeypatch.setitem(TRACKERS, "mlflow", (Recorded, "mlflow"))
+    waited: list[float | None] = []
+    monkeypatch.setattr(recorded, "scalars", lambda self, step, values: gone_on.wait())
+    monkeypatch.setattr(tracking, "time", SimpleNamespace(monotonic=iter((100.0, 100.0, 145.0)).__next__))
+    monkeypatch.setattr(tracking.Thread, "join", lambda self, timeout=None: waited.append(timeout))
+    gone_on = threading.Event()
+    (tmp_path / "state").mkdir()
+    with followed(("wandb", "mlflow"), tmp_path, {"steps": 1}) as followers:
+        followers.scalars(1, {})
+    gone_on.set()
+    assert waited == [60.0, 15.0]
+
+
+def test_a_tracker_that_is_named_twice_is_told_once(recorded: type[Recorded], tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with followed(("wandb", "wandb"), tmp_path, {"steps": 1}) as followers:
+        followers.scalars(1, {})
+    assert [each[0] for each in recorded.told] == ["begin", "scalars", "close"]
 
 
 def test_what_is_not_known_or_not_installed_is_refused_before_anything_else(
