@@ -1,10 +1,12 @@
 """The street scenes: fixed bytes, the promised class shares and sizes, and a task that needs context."""
 
+import functools
 import hashlib
+import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -110,12 +112,18 @@ def test_the_folder_holds_what_was_drawn(tmp_path: Path) -> None:
         write_streets(tmp_path / "streets")
 
 
-def test_an_interrupted_writer_leaves_nothing(tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
-    started = start("scenes", "--out", tmp_path / "streets")
-    while not list(tmp_path.glob(".streets.partial-*/images/*.png")):
+@pytest.mark.parametrize("until", [".streets.partial-*/splits/test.txt", ".streets.partial-*/images/*.png"])
+def test_an_interrupted_writer_leaves_nothing(until: str, tmp_path: Path) -> None:
+    """By Ctrl-C, which a terminal sends to its processes as well; also while these start."""
+    command = [str(Path(sys.executable).parent / "hardedge"), "scenes", "--out", str(tmp_path / "streets")]
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heeding)
+    while not list(tmp_path.glob(until)):
         assert started.poll() is None
         time.sleep(0.02)
-    started.send_signal(signal.SIGINT)
+    if "splits" in until:
+        time.sleep(0.3)  # a moment in which processes import; any other is as good
+    os.killpg(started.pid, signal.SIGINT)
     _, stderr = started.communicate(timeout=600)
     assert started.returncode == 130
     assert "Traceback" not in stderr

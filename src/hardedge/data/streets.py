@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -53,15 +54,22 @@ def write_streets(out: Path, *, seed: int = 0, images: Mapping[str, int] | None 
             (folder / "splits" / f"{split}.txt").write_text("".join(f"{id}\n" for id in ids), encoding="utf-8")
             first += len(ids)
         # spawned: a fork of a process that has torch's threads could hang
-        with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_parent) as pool:
-            drawn = pool.map(partial(_write_scene, folder, seed), range(first), chunksize=8)
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            with _born_without_interrupts():
+                drawn = pool.map(partial(_write_scene, folder, seed), range(first), chunksize=8)
             for _ in tracked(drawn, "drawing street scenes", first):
                 pass
         _write_classes(folder, seed)
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _born_without_interrupts() -> Iterator[None]:
+    """Processes that are started here never see Ctrl-C, not even while they import: their parent ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _write_scene(folder: Path, seed: int, index: int) -> None:
