@@ -151,7 +151,7 @@ def paired_times(
         with _pair(open_base, open_other, base_first=len(pairs) % 2 == 0) as (base, other):
             pairs.append(_blocks(base, other, images_BHWC, until=now + share))
     if len(pairs) < FEWEST_PAIRS:
-        needed = FEWEST_PAIRS * (time.perf_counter() - began) / len(pairs)
+        needed = FEWEST_PAIRS * (time.perf_counter() - began) / max(len(pairs), 1)
         raise TooSlow(f"latency not measured: {needed:.0f} s needed, {seconds:.0f} s given")
     return pairs
 

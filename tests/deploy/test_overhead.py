@@ -83,6 +83,12 @@ def test_too_slow_is_found_within_the_time(clock: Clock) -> None:
     assert clock.now - 100 == pytest.approx(16)  # two pairs of eight runs
 
 
+def test_a_time_that_is_over_before_the_first_pair_is_too_slow(clock: Clock) -> None:
+    """As a machine leaves it that stands still for a moment."""
+    with pytest.raises(TooSlow, match="latency not measured"):
+        paired_times(*openers(clock, [], 1.0, 1.0), IMAGE_HWC[None], seconds=0)
+
+
 def test_latency_percentiles_and_their_samples(clock: Clock) -> None:
     runner = Timed(clock, "A", 0.001, [])
     result = latency(runner, "onnxruntime:cpu", "fp32", IMAGE_HWC, seconds=2)
