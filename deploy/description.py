@@ -130,7 +130,7 @@ def cuda_of_the_driver() -> str | None:
 def _nvidia_smi(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["nvidia-smi", *arguments]
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20, check=False)
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         said = "nvidia-smi: not found" if isinstance(error, FileNotFoundError) else f"nvidia-smi: {error}"
         return subprocess.CompletedProcess(command, 127, "", said)

@@ -80,7 +80,7 @@ def _version(package: str) -> str | None:
 def _nvidia_smi(fields: str) -> str | None:
     command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.splitlines()[0].strip() if answer.strip() else None
