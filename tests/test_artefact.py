@@ -1,11 +1,14 @@
 """Directories that appear whole or not at all, and what --force may replace."""
 
+import resource
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
-from hardedge.artefact import require_free, staged
-from hardedge.errors import BadInput
+from hardedge.artefact import disk_errors, require_free, staged
+from hardedge.errors import BadInput, MissingHere
 
 
 def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
@@ -109,3 +112,17 @@ def test_what_failed_is_kept_on_request_and_never_replaced(tmp_path: Path) -> No
     assert (tmp_path / "bundle.failed" / "model.onnx").read_text() == "half"
     with pytest.raises(BadInput, match=r"bundle.failed exists, kept of an earlier failure"):
         write_and_fail()
+
+
+def test_of_a_copy_that_has_no_room_its_place_is_named(tmp_path: Path) -> None:
+    """And not what is copied, which is the first of the two names that the operating system's error has."""
+    (tmp_path / "model.onnx").write_bytes(bytes(1000))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(MissingHere, match=r"cannot write .*copy\.onnx: File too large"), disk_errors():
+            shutil.copyfile(tmp_path / "model.onnx", tmp_path / "copy.onnx")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)

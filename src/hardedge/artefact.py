@@ -128,7 +128,7 @@ def disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG):
-            where = error.filename or "the output folder"
+            where = error.filename2 or error.filename or "the output folder"  # of a copy the place that it goes to
             raise MissingHere(
                 f"cannot write {where}: {error.strerror}. Free some space or choose another --out, then run it again."
             ) from error
