@@ -4,9 +4,8 @@ import json
 import re
 import signal
 import subprocess
-import time
+import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -219,20 +218,28 @@ def test_a_tuned_bundle_meets_the_goal_and_names_what_it_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["tuned"]
 
 
+KILLED = """
+import os, signal
+from hardedge.cli import main
+from hardedge.export.tuning import Progress
+save_step = Progress.save_step
+
+def deadly(self, step):
+    save_step(self, step)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Progress.save_step = deadly
+main()
+"""
+
+
 def test_a_killed_search_goes_on(
-    typed_bundle: Path,
-    data: Path,
-    tmp_path: Path,
-    start: Callable[..., subprocess.Popen[str]],
-    monkeypatch: pytest.MonkeyPatch,
+    typed_bundle: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, steps = tmp_path / "tuned", tmp_path / ".tuned.partial-tune"
-    process = start("tune", typed_bundle, "--data", data, "--out", out, "--goal", "miou-drop<=100")
-    while process.poll() is None and not (steps / "step0.json").is_file():
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    words = ["tune", str(typed_bundle), "--data", str(data), "--out", str(out), "--goal", "miou-drop<=100"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not out.exists()
     errors = json.loads((steps / "errors.json").read_text())
     measured_again: list[object] = []
