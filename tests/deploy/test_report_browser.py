@@ -37,7 +37,7 @@ Open = Callable[..., Any]
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as found:
         # a container may have no user namespaces
-        started = found.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        started = found.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE)
         yield started
         started.close()
 
@@ -329,7 +329,11 @@ def test_only_the_pages_own_script_runs(browser: Any, tmp_path: Path) -> None:
     shown = context.new_page()
     refused: list[str] = []
     shown.on("console", lambda message: refused.append(message.text))
+    shown.set_default_timeout(PATIENCE)
     shown.goto(path.as_uri())
     assert shown.evaluate("[window.ran, document.documentElement.dataset.ready]") == [None, ""]
+    for _ in range(PATIENCE // 50):  # the console's messages come by themselves
+        if sum("Content Security Policy" in message for message in refused) < 2:
+            shown.wait_for_timeout(50)
     assert sum("Content Security Policy" in message for message in refused) >= 2
     context.close()
