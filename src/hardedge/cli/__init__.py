@@ -27,7 +27,10 @@ from hardedge.errors import HardedgeError, ToldElsewhere
 __all__ = ["cli", "main"]
 
 INTERRUPTED = 130
-STOPPED = "Interrupted. What was finished is kept; run and train go on with --resume, sweeps by the same command."
+STOPPED = (
+    "Interrupted. What was finished is kept; run and train go on with --resume, sweeps and predict --ray by the same "
+    "command."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
