@@ -83,11 +83,14 @@ INTRODUCTION = """# Do the methods help?
 
     export OMP_NUM_THREADS=1
     python benchmarks/gains.py train camvid --title CamVid --out DIR --size 180x240 --crop 128x192 --steps 400 \\
-        --part Seq05VD --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl
+        --part Seq05VD --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl,pat,focal,ce-weighted,asl
+    hardedge scenes --out scenes
+    python benchmarks/gains.py train scenes --title "Street scenes" --out DIR2 --crop 96x160 --steps 300 \\
+        --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl
     unset OMP_NUM_THREADS
     python benchmarks/gains.py costs DIR --seconds 75 \\
-        --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl
-    python benchmarks/gains.py table DIR > docs/results.md
+        --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl,pat,focal,ce-weighted,asl
+    python benchmarks/gains.py table DIR DIR2 > docs/results.md
 
 Each row trains the same network from the same random weights for the same steps on the same crops; its loss, and what
 that needs, is all that differs. No setting was chosen for a row, nothing was chosen on the test split, and the
