@@ -87,6 +87,9 @@ def write_model(
     """
     require_triton()
     _require_names(name, version)
+    inside = [path for path in (bundle, engine) if path and repository.resolve().is_relative_to(path.resolve())]
+    if inside:
+        raise BadInput(f"--out {repository} is in {inside[0]}, which is read. Give a place beside it.")
     serving = serving or Serving()
     source = _source(bundle, precision, engine, trust)
     tensors = tensors_of(source.onnx)

@@ -352,6 +352,14 @@ def test_what_cannot_be_is_refused_and_nothing_written(
     assert not (tmp_path / "models").exists()
 
 
+def test_a_repository_within_what_is_read_is_refused(shared_bundle: Path) -> None:
+    before = sorted(shared_bundle.iterdir())
+    for repository in (shared_bundle, shared_bundle / "models"):
+        with pytest.raises(BadInput, match="which is read. Give a place beside it"):
+            write_model(shared_bundle, repository, name="streets")
+    assert sorted(shared_bundle.iterdir()) == before
+
+
 def test_profiles_without_single_images_are_refused(
     own_bundle: Path, tmp_path: Path, resealed: Callable[..., Bundle]
 ) -> None:
