@@ -176,7 +176,7 @@ def search_loss(
         seeds=seeds,
         storage=storage,
     )
-    kept = [f"{name}={value}" for name, value in settings if name not in ("loss", "branches")]
+    kept = [f"{name}={value}" for name, value in settings if name not in SEARCHED]
     words = shlex.join(["train", recipe, "--data", str(data), *(word for each in kept for word in ("--set", each))])
     print_result(found, described_loss(found, words), as_json)
 
