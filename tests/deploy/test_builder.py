@@ -81,14 +81,16 @@ def test_a_builder_ends_with_a_parent_that_is_interrupted_while_it_starts_it(
 
     class Interrupted(subprocess.Popen[str]):
         def _execute_child(self, *arguments: Any) -> None:
-            super()._execute_child(*arguments)  # type: ignore[misc]
+            super()._execute_child(*arguments)  # type: ignore[misc]  # typeshed leaves it out
             pids.append(self.pid)
             raise KeyboardInterrupt
 
         def __del__(self) -> None:
             """Without the warning that the process runs: it is waited for below."""
 
-    start = lambda command, **rest: Interrupted([sys.executable, "-c", program], **rest)  # noqa: E731
+    def start(command: list[str], **rest: Any) -> Interrupted:
+        return Interrupted([sys.executable, "-c", program], **rest)
+
     monkeypatch.setattr(builders.subprocess, "Popen", start)
     with pytest.raises(KeyboardInterrupt):
         run_builder({"builder": "tensorrt", "folder": str(tmp_path)}, None)
