@@ -29,6 +29,7 @@ from hardedge.artefact import staged
 from hardedge.contracts import Checkpoint, load, read_json, to_json, write_atomically
 from hardedge.data.folder import Dataset, open_dataset
 from hardedge.data.palette import save_mask
+from hardedge.data.sampling import nearest
 from hardedge.errors import BadInput
 from hardedge.export.network import network_from_checkpoint
 from hardedge.train.evaluation import device_of
@@ -57,8 +58,7 @@ def resized(data: Path, out: Path, size: tuple[int, int]) -> None:
                 image_HWC, mask_HW = dataset.pair(id)
                 image = Image.fromarray(image_HWC).resize((width, height), Image.Resampling.BOX)
                 image.save(fresh / "images" / f"{id}.png")
-                mask = Image.fromarray(mask_HW).resize((width, height), Image.Resampling.NEAREST)
-                save_mask(np.asarray(mask), dataset.task, fresh / "masks" / f"{id}.png")
+                save_mask(nearest(mask_HW, size), dataset.task, fresh / "masks" / f"{id}.png")
 
 
 def started(args: argparse.Namespace) -> tuple[Experiment, Dataset]:

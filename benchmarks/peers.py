@@ -36,6 +36,7 @@ from hardedge.canonical import census
 from hardedge.console import note
 from hardedge.data import Dataset, open_dataset
 from hardedge.data.palette import save_mask
+from hardedge.data.sampling import nearest
 from hardedge.data.streets import write_streets
 from hardedge.errors import BadInput
 
@@ -67,9 +68,8 @@ def one_size(data: Path, out: Path, size: tuple[int, int], images: dict[str, int
             for id in ids:
                 image_HWC, mask_HW = source.pair(id)
                 Image.fromarray(image_HWC).resize((width, height)).save(folder / "images" / f"{id}.png")
-                mask = Image.fromarray(np.where(mask_HW == source.task.ignore_index, np.uint8(255), mask_HW))
-                resized_HW = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
-                save_mask(resized_HW, source.task, folder / "masks" / f"{id}.png")
+                mask_HW = np.where(mask_HW == source.task.ignore_index, np.uint8(255), mask_HW)
+                save_mask(nearest(mask_HW, size), source.task, folder / "masks" / f"{id}.png")
     return open_dataset(out)
 
 

@@ -8,13 +8,17 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from hardedge.contracts import Normalisation
+from hardedge.data.sampling import nearest_places
 from hardedge.train.recipe import IGNORED, Recipe
 
 DRAWN_AGAIN = 10
 
 
 class RandomScale(v2.Transform):  # type: ignore[misc]  # torchvision is untyped
-    """Resizes by one factor, drawn uniformly from (smallest, largest): images bilinear, masks nearest."""
+    """Resizes by one factor, drawn uniformly from (smallest, largest): images bilinear, masks by their nearest pixel.
+
+    Both have half-pixel centres, so that the edges of labels stay on those of the image.
+    """
 
     def __init__(self, scale: tuple[float, float]) -> None:
         super().__init__()
@@ -27,8 +31,19 @@ class RandomScale(v2.Transform):  # type: ignore[misc]  # torchvision is untyped
         return {"size": [max(1, round(height * factor)), max(1, round(width * factor))]}
 
     def transform(self, inpt: Tensor, params: dict[str, list[int]]) -> Tensor:
+        if isinstance(inpt, tv_tensors.Mask):
+            mask: Tensor = tv_tensors.wrap(scaled_mask(inpt, params["size"]), like=inpt)
+            return mask
         scaled: Tensor = self._call_kernel(v2.functional.resize, inpt, params["size"], antialias=True)
         return scaled
+
+
+def scaled_mask(mask_HW: Tensor, size: list[int]) -> Tensor:
+    """A mask or a hardness map at (height, width); torch's `nearest` would move it by up to a pixel."""
+    rows, columns = (
+        torch.from_numpy(nearest_places(before, after)) for before, after in zip(mask_HW.shape, size, strict=True)
+    )
+    return mask_HW.as_subclass(Tensor)[rows[:, None], columns]
 
 
 class VariedCrop(v2.RandomCrop):  # type: ignore[misc]  # torchvision is untyped

@@ -11,7 +11,7 @@ def camvid() -> Recipe:
     Data: CamVid
     Schedule: our own
     Published: none
-    Ours: 32.9 % test mIoU after 622 steps (--budget 22m); its 1200 not measured here
+    Ours: 32.9 % test mIoU after 622 steps (--budget 22m; before labels moved with images); its 1200 not measured here
 
     hardedge train camvid --data DIR --out runs/camvid
     """
