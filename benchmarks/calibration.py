@@ -32,11 +32,12 @@ from hardedge.contracts import (
     to_json,
     write_atomically,
 )
-from hardedge.data.folder import Dataset, open_dataset, read_image
-from hardedge.export.calibration import By, by_hardness, chosen, write_calibration
-from hardedge.export.conversion import convert
-from hardedge.export.measured import Reference, measured
-from hardedge.export.tiles import in_words, parse_tile, tiles_by_hardness
+from hardedge.data.dataset import Dataset, read_image
+from hardedge.data.opening import open_dataset
+from hardedge.export.precisions.accuracy import Reference, measured
+from hardedge.export.precisions.calibration import By, by_hardness, chosen, write_calibration
+from hardedge.export.precisions.convert import convert
+from hardedge.export.precisions.tiles import in_words, parse_tile, tiles_by_hardness
 
 COLUMNS = (
     *("ranges", "images", "chosen", "mean rank", "mIoU minus FP32 (90 % interval)", "equal pixels"),

@@ -28,12 +28,12 @@ from torch.nn import functional as F
 
 from hardedge.console import waiting
 from hardedge.contracts import NetworkSpec, Normalisation, Profile, write_atomically
-from hardedge.data.street_scene import draw
-from hardedge.deploy.precision import cannot_hold
+from hardedge.data.streets.scene import draw
+from hardedge.deploy.precisions import cannot_hold
 from hardedge.deploy.targets import RTX_TARGETS
-from hardedge.export.graph import PixelsToMask, onnx_from_network
-from hardedge.export.identity import compare, compare_engines
-from hardedge.export.precisions import Origin, path_of, write_precision
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
+from hardedge.export.identity.certificate import compare, compare_engines
+from hardedge.export.precisions.write import Origin, path_of, write_precision
 from hardedge.models import ARCHITECTURES, build_network
 from hardedge.train.branches import AuxiliaryBranch, BranchConfig, FeatureBranch, HardnessBranch, Training, attach
 from hardedge.train.losses import CrossEntropy, Hardness

@@ -30,9 +30,9 @@ from torch import nn
 
 from hardedge.console import waiting
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
-from hardedge.data.street_scene import draw
-from hardedge.deploy.runtime import OnnxRuntimeRunner
-from hardedge.export.graph import PixelsToMask, onnx_from_network
+from hardedge.data.streets.scene import draw
+from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
 from hardedge.models import build_network
 
 NETWORKS = ("lraspp_mobilenet_v3_large", "segformer_b0", "deeplabv3plus_resnet18")

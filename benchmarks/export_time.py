@@ -21,11 +21,11 @@ from measure import machine
 from PIL import Image
 
 from hardedge.contracts import Bundle, Checkpoint, load
-from hardedge.data.streets import write_streets
+from hardedge.data.streets.write import write_streets
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 HEIGHT, WIDTH = 512, 1024
 IMAGES = {"train": 4, "val": 2, "test": 2}

@@ -27,17 +27,18 @@ from PIL import Image
 
 from hardedge.artefact import staged
 from hardedge.contracts import Checkpoint, load, read_json, to_json, write_atomically
-from hardedge.data.folder import Dataset, open_dataset
+from hardedge.data.dataset import Dataset
+from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
 from hardedge.data.sampling import nearest
 from hardedge.errors import BadInput
-from hardedge.export.network import network_from_checkpoint
+from hardedge.export.graph.network import network_from_checkpoint
+from hardedge.train.batches.samples import TrainingSamples, training_batches
 from hardedge.train.evaluation import device_of
 from hardedge.train.loop import new_state, training_step
 from hardedge.train.recipes import recipe_named
-from hardedge.train.samples import TrainingSamples, training_batches
-from hardedge.train.scores import Ints, counted
 from hardedge.train.state import TrainingState
+from hardedge.train.studies.scores import Ints, counted
 
 RECIPE = "camvid"  # what all rows share but for the settings below
 ENET = 1.02  # its class weights are 1 / ln(1.02 + the class's share of the pixels)

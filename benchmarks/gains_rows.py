@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hardedge.data.folder import Labels
+from hardedge.data.dataset import Labels
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from hardedge.metrics import iou_per_class
-from hardedge.train.scores import Counts, Ints, nested, scores
+from hardedge.train.studies.scores import Counts, Ints, nested, scores
 
 
 def added(first: Counts, second: Counts) -> Counts:

@@ -13,9 +13,9 @@ from gains_scores import added, rarest_third, scores_with_rare
 from measure import Timing
 
 from hardedge.contracts import Contract, read_json
-from hardedge.data.folder import open_dataset
-from hardedge.train.differences import Difference, paired_difference
-from hardedge.train.scores import Counts, Ints
+from hardedge.data.opening import open_dataset
+from hardedge.statistics.paired_by_seed import Difference, paired_difference
+from hardedge.train.studies.scores import Counts, Ints
 
 AGAIN = "ce again"
 NOTHING = "not run yet"

@@ -32,9 +32,9 @@ from hardedge.contracts import read_json, to_json
 from hardedge.data import open_dataset
 from hardedge.data.sharding import write_shards
 from hardedge.data.shards import Shard, ShardIndex, Shards
-from hardedge.train.order import EpochOrder
+from hardedge.train.batches.order import EpochOrder
+from hardedge.train.batches.samples import TrainingSamples
 from hardedge.train.recipes import recipe_named
-from hardedge.train.samples import TrainingSamples
 
 CPU = torch.device("cpu")
 READ_AT_ONCE = 8

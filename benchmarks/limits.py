@@ -33,11 +33,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from hardedge.console import waiting
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
-from hardedge.data.folder import open_dataset
-from hardedge.data.street_scene import draw
+from hardedge.data.opening import open_dataset
+from hardedge.data.streets.scene import draw
 from hardedge.deploy import Segmenter
-from hardedge.deploy.channels_last import with_channels_last_answer
-from hardedge.export.graph import PixelsToMask, onnx_from_network
+from hardedge.deploy.onnxruntime.channels_last import with_channels_last_answer
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
 from hardedge.models import build_network
 from hardedge.train.edge_network import EdgeNetwork
 from hardedge.train.recipes import recipe_named

@@ -32,10 +32,10 @@ from torchvision.transforms import v2
 from hardedge.console import waiting
 from hardedge.data import Dataset, open_dataset
 from hardedge.data.prepare import prepare
-from hardedge.data.streets import draw
+from hardedge.data.streets.write import draw
+from hardedge.train.batches.samples import NORMALISATION, TrainingSamples, training_batches
 from hardedge.train.recipe import IGNORED, Recipe
 from hardedge.train.recipes import recipe_named
-from hardedge.train.samples import NORMALISATION, TrainingSamples, training_batches
 
 CPU = torch.device("cpu")
 DRAWN, SCALE = {"train/aachen": 20, "train/zurich": 2, "val/frankfurt": 2}, 8

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hardedge.data import open_dataset
-from hardedge.data.folder import read_image
+from hardedge.data.dataset import read_image
 from hardedge.deploy.segmenter import Segmenter
 from hardedge.metrics import confusion_counts, mean_iou
 
@@ -21,9 +21,9 @@ from hardedge.metrics import confusion_counts, mean_iou
 def steps(data: Path, count: int, batch: int, crop: int) -> None:
     import torch
 
+    from hardedge.train.batches.samples import TrainingSamples, training_batches
     from hardedge.train.loop import new_state, training_step
     from hardedge.train.recipes import recipe_named
-    from hardedge.train.samples import TrainingSamples, training_batches
 
     recipe = recipe_named("streets_ce", settings(count, batch, crop))
     dataset = open_dataset(data)

@@ -32,13 +32,13 @@ from peer_table import Results, Sizes, print_tables
 from PIL import Image
 
 from hardedge.artefact import staged
-from hardedge.canonical import census
 from hardedge.console import note
 from hardedge.data import Dataset, open_dataset
 from hardedge.data.palette import save_mask
 from hardedge.data.sampling import nearest
-from hardedge.data.streets import write_streets
+from hardedge.data.streets.write import write_streets
 from hardedge.errors import BadInput
+from hardedge.graphs.canonical import census
 
 SMP = "segmentation-models-pytorch"
 SKIPPED = 3  # counts before what is timed

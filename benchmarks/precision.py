@@ -32,16 +32,18 @@ from hardedge.contracts import (
     to_json,
     write_atomically,
 )
-from hardedge.data.folder import open_dataset, read_mask
-from hardedge.deploy.plans import compile_plans
-from hardedge.deploy.precision import cannot_hold
-from hardedge.deploy.rounded import rounded_form
-from hardedge.deploy.stable import counted, margins, with_logits
+from hardedge.data.dataset import read_mask
+from hardedge.data.opening import open_dataset
+from hardedge.deploy.parity.stable_pixels import counted, margins
+from hardedge.deploy.precisions import cannot_hold
 from hardedge.deploy.targets import RTX_TARGETS, parse_target
-from hardedge.export.calibration import write_calibration
-from hardedge.export.conversion import convert
-from hardedge.export.measured import Reference, measured, session_for
-from hardedge.onnx_files import copied, session_of
+from hardedge.deploy.tensorrt.plans import compile_plans
+from hardedge.export.precisions.accuracy import Reference, measured, session_for
+from hardedge.export.precisions.calibration import write_calibration
+from hardedge.export.precisions.convert import convert
+from hardedge.graphs.files import copied, session_of
+from hardedge.graphs.probes import with_logits
+from hardedge.graphs.rounding import rounded_form
 
 USUAL = Arm(by="stratified", count=32, method="max")
 HEADS = ("file", "calibrated on", "mIoU", "over FP32 (90 %)", "equal pixels", "stable", "of these other", "MB")

@@ -34,20 +34,21 @@ from hardedge.contracts import (
     to_json,
     write_atomically,
 )
-from hardedge.data.folder import Dataset, open_dataset
+from hardedge.data.dataset import Dataset
+from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
-from hardedge.data.streets import write_streets
+from hardedge.data.streets.write import write_streets
 from hardedge.deploy.targets import RTX_CAPABILITIES
 from hardedge.errors import HardedgeError
-from hardedge.export.graph import PixelsToMask, onnx_from_network
-from hardedge.export.measured import Reference, session_for
-from hardedge.export.network import pixels_to_mask
-from hardedge.export.precisions import Origin, write_precisions
-from hardedge.export.profile import profile_of
+from hardedge.export.graph.network import pixels_to_mask
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
+from hardedge.export.graph.profiles import profile_of
+from hardedge.export.precisions.accuracy import Reference, session_for
+from hardedge.export.precisions.write import Origin, write_precisions
 from hardedge.models import build_network
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipes.streets import streets
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 OPSET, CALIBRATION = 20, 8
 NETWORKS = "lraspp_mobilenet_v3_large,bisenetv2,segformer_b0,deeplabv3_resnet50,hrnetv2_w18_ocr"

@@ -17,9 +17,9 @@ import torch
 from measure import machine
 
 from hardedge.contracts import Bundle, Checkpoint, ConversionAgreement, load
-from hardedge.export.export import Precisions, export
+from hardedge.export.stage import Precisions, export
 from hardedge.train.recipe import Recipe
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 INT8 = Precisions(names=("fp32", "int8"))
 

@@ -28,7 +28,6 @@ from measure import Timing, machine, timings
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from hardedge.canonical import census, onnx_digest
 from hardedge.console import waiting
 from hardedge.contracts import (
     Bundle,
@@ -42,12 +41,13 @@ from hardedge.contracts import (
     Task,
     seal,
 )
-from hardedge.data.streets import draw
+from hardedge.data.streets.write import draw
 from hardedge.deploy import Segmenter
-from hardedge.deploy.images import Inputs, stored_pixels
 from hardedge.deploy.machine import usable_cores
-from hardedge.deploy.overlapped import read_ahead, written
-from hardedge.deploy.predict import MOST_THREADS, Job, Picture, all_segmented, image_writer
+from hardedge.deploy.media.images import Inputs, stored_pixels
+from hardedge.deploy.prediction.predict import MOST_THREADS, Job, Picture, all_segmented, image_writer
+from hardedge.deploy.prediction.threads import read_ahead, written
+from hardedge.graphs.canonical import census, onnx_digest
 
 CPU = torch.device("cpu")
 SIZE = (256, 512)

@@ -30,9 +30,9 @@ from hardedge.contracts import NetworkSpec
 from hardedge.data import open_dataset
 from hardedge.models import ARCHITECTURES, build_network
 from hardedge.models.census import facts_of
+from hardedge.train.batches.samples import TrainingSamples
 from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import recipe_named
-from hardedge.train.samples import TrainingSamples
 
 T = TypeVar("T")
 NETWORKS = ("deeplabv3plus_resnet18", "deeplabv3_resnet50", "pspnet_resnet50", "hrnetv2_w48_ocr")

@@ -21,11 +21,11 @@ from measure import Timing, machine, timings
 
 from hardedge.console import waiting
 from hardedge.contracts import ClassInfo, Task
+from hardedge.train.batches.samples import Sample
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.loop import new_state, training_step
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe, require_usable
-from hardedge.train.samples import Sample
 
 BASELINE = "plain"
 ARMS: dict[str, dict[str, Any]] = {

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.deploy.bootstrap import difference
-from hardedge.deploy.equivalence import equivalence
-from hardedge.deploy.real_differences import real_differences
 from hardedge.metrics import hit_labelled_predicted, iou_per_class, mean_iou
+from hardedge.statistics.bootstrap import difference
+from hardedge.statistics.equivalence import equivalence
+from hardedge.statistics.two_runs import real_differences
 
 TRIALS = 300
 POOL = 4000  # images of which a trial draws its own; their sums are the truth

@@ -19,9 +19,10 @@ from measure import machine
 from scipy.ndimage import binary_dilation
 from skimage.measure import label as connected
 
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
-from hardedge.train.hard import DoubtedLabel, rank
+from hardedge.train.hard.lists import DoubtedLabel
+from hardedge.train.hard.ranking import rank
 
 FIRST = 0.05  # of the list is looked at
 SMALLEST = 64

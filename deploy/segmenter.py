@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Bundle, Engine, Profile, Task, fitting, load, profiles_in_words
-from hardedge.deploy.opening import opened_bundle
-from hardedge.deploy.runtime import OnnxRuntimeRunner, Runner, open_runner
-from hardedge.deploy.signing import Trust, read_trust
-from hardedge.deploy.soundness import model_path
+from hardedge.deploy.bundles.opening import opened_bundle
+from hardedge.deploy.bundles.signing import Trust, read_trust
+from hardedge.deploy.bundles.validity import model_path
+from hardedge.deploy.engines.open import open_runner
+from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
+from hardedge.deploy.runner import Runner
 from hardedge.deploy.targets import parse_target
 from hardedge.errors import BadInput
 

@@ -8,11 +8,11 @@ from PIL import Image
 
 from hardedge.console import tracked
 from hardedge.contracts import Reference, ReferenceImage
-from hardedge.data.folder import Dataset, Pixels
+from hardedge.data.dataset import Dataset, Pixels
 from hardedge.data.palette import save_mask
 from hardedge.errors import BadInput, listed
-from hardedge.export.agreement import torch_logits
-from hardedge.export.graph import PixelsToMask, mask_of
+from hardedge.export.graph.agreement import torch_logits
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, mask_of
 from hardedge.metrics import confusion_counts, score_of
 
 SPLIT = "test"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.canonical import canonical, census, onnx_digest
+from hardedge.graphs.canonical import canonical, census, onnx_digest
 
 DIMS = ["batch", "height", "width", 3]
 

@@ -137,7 +137,10 @@ def ignored() -> list[str]:
 
 @pytest.mark.slow  # installs: minutes
 def test_the_edge_images_steps_make_a_working_device(device: Path) -> None:
-    program = "import cryptography, av, hardedge.deploy.verify, sys; print('torch' in sys.modules, hardedge.__file__)"
+    program = (
+        "import cryptography, av, hardedge.deploy.verification.stage, sys; "
+        "print('torch' in sys.modules, hardedge.__file__)"
+    )
     done = subprocess.run([device / "bin/python", "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     torch, where = done.stdout.split()

@@ -105,8 +105,8 @@ def test_the_table_of_the_public_data_sets_is_that_of_the_readers() -> None:
 
 
 def test_the_configuration_of_the_triton_page_is_the_commands(finished: Path, tmp_path: Path) -> None:
-    from hardedge.deploy.triton import write_model
-    from hardedge.deploy.triton_config import Serving
+    from hardedge.deploy.triton.config import Serving
+    from hardedge.deploy.triton.repository import write_model
 
     (page,) = re.findall(r"```text\n(.*?)```", DOCUMENTS["triton.md"], re.DOTALL)
     write_model(finished / "run/bundle", tmp_path, name="streets", serving=Serving(delay=500))

@@ -11,14 +11,14 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge import onnx_files
-from hardedge.canonical import census, onnx_digest
 from hardedge.contracts import Profile, sha256_of
-from hardedge.deploy.engines import rtx_digests
-from hardedge.deploy.runtime import OnnxRuntimeRunner
-from hardedge.deploy.soundness import read_model, require_sound_model
-from hardedge.deploy.stable import with_logits
+from hardedge.deploy.bundles.validity import read_model, require_sound_model
+from hardedge.deploy.engines.build import rtx_digests
+from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.errors import BadInput
+from hardedge.graphs import files as onnx_files
+from hardedge.graphs.canonical import census, onnx_digest
+from hardedge.graphs.probes import with_logits
 
 SIZE = (1, 64, 96)
 

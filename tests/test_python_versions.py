@@ -76,7 +76,10 @@ def test_the_edge_side_runs_on_other_pythons(version: str, tmp_path: Path) -> No
     tree = shutil.copytree(ROOT, tmp_path / "tree", symlinks=True, ignore=ours)
     subprocess.run([python, "-m", "venv", tmp_path], check=True)
     subprocess.run([tmp_path / "bin/pip", "install", "--quiet", tree], check=True, capture_output=True)
-    program = "import hardedge.cli, hardedge.deploy.verify, hardedge.deploy.predict, sys; print('torch' in sys.modules)"
+    program = (
+        "import hardedge.cli, hardedge.deploy.verification.stage, hardedge.deploy.prediction.predict, sys; "
+        "print('torch' in sys.modules)"
+    )
     done = subprocess.run([tmp_path / "bin/python", "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("False\n", "")
 

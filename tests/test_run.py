@@ -137,7 +137,7 @@ def test_certify_fails_where_any_part_differs(finished: Path, monkeypatch: pytes
         "level 1": replace(found, level1=replace(found.level1, status="different", detail="planted")),
         "engines": replace(found, level0=replace(found.level0, rtx_engines=different)),
     }[part]
-    monkeypatch.setattr("hardedge.export.identity.certify", lambda *_arguments: planted)
+    monkeypatch.setattr("hardedge.export.identity.certificate.certify", lambda *_arguments: planted)
     done = CliRunner().invoke(cli, ["certify", str(finished / "run/bundle"), str(finished / "run/checkpoint")])
     assert isinstance(done.exception, GateFailed)
     assert f": {part} different. Export it again" in str(done.exception)

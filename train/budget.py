@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from hardedge.data.folder import Dataset
+from hardedge.data.dataset import Dataset
 from hardedge.errors import BadInput
+from hardedge.train.batches.samples import TrainingSamples, training_batches
 from hardedge.train.evaluation import confusion, device_of, reestimated_batchnorm
 from hardedge.train.hardness_maps import calibration_candidates
 from hardedge.train.loop import STATISTICS_BATCHES, new_state, quantised, training_step
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import TrainingSamples, training_batches
 from hardedge.train.state import TrainingState
 
 WARM_UP_STEPS = 2

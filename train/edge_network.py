@@ -15,10 +15,11 @@ from hardedge import __version__
 from hardedge.artefact import disk_errors, require_free, staged
 from hardedge.console import tracked
 from hardedge.contracts import EdgeNetworkManifest, EdgeScore, Task, load, seal, write_atomically
-from hardedge.data.folder import Dataset, Pixels, open_dataset
+from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
+from hardedge.train.batches.order import seed_of
 from hardedge.train.losses.pixels import one_hot
-from hardedge.train.order import seed_of
 
 CHANNELS = (16, 32, 32, 32, 32, 32, 16)
 WEIGHTS = "weights.safetensors"

@@ -11,11 +11,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from hardedge.contracts import SegmentationScore
-from hardedge.data.folder import Dataset, Pixels
+from hardedge.data.dataset import Dataset, Pixels
 from hardedge.errors import BadInput
 from hardedge.metrics import Counts, confusion_counts, score_of
 from hardedge.train import processes
-from hardedge.train.samples import Sample, image_tensor, normalised
+from hardedge.train.batches.samples import Sample, image_tensor, normalised
 
 # a running average has forgotten its start, and lags little, only after many of its time constants (1 / momentum)
 TIME_CONSTANTS = 100

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hardedge.console import note, tracked
 from hardedge.contracts import Checkpoint, HardnessSource, load
-from hardedge.data.folder import Dataset, Pixels
+from hardedge.data.dataset import Dataset, Pixels
 from hardedge.errors import BadInput
 from hardedge.models import build_network
 from hardedge.train.branches import Training, attach

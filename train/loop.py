@@ -18,6 +18,8 @@ from hardedge.errors import BadInput
 from hardedge.models import build_network
 from hardedge.models.pretrained import load_backbone
 from hardedge.train import processes
+from hardedge.train.batches.order import seed_of
+from hardedge.train.batches.samples import Sample, TrainingSamples, training_batches
 from hardedge.train.branches import Training, attach
 from hardedge.train.edge_network import load_edge_network
 from hardedge.train.evaluation import (
@@ -36,11 +38,9 @@ from hardedge.train.objective import (
     unshared,
     update_average,
 )
-from hardedge.train.order import seed_of
 from hardedge.train.progress import Log, TrainingLog
 from hardedge.train.quantisation import plain_state, quantise
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import Sample, TrainingSamples, training_batches
 from hardedge.train.starting import Start, load_trained
 from hardedge.train.state import Snapshot, TrainingState, detached_copy, save_state
 from hardedge.train.tracking import Followers

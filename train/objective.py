@@ -15,11 +15,11 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from hardedge.errors import MissingHere
 from hardedge.train import processes
+from hardedge.train.batches.samples import Sample, denormalised
 from hardedge.train.branches import Training
 from hardedge.train.evaluation import at_size, device_of
 from hardedge.train.losses import CrossEntropy
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import Sample, denormalised
 
 PROBE = (64, 96)
 

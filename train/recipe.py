@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from hardedge.contracts import Contract, Json
-from hardedge.data.folder import Labels
+from hardedge.data.dataset import Labels
 from hardedge.errors import BadInput, listed
 from hardedge.models import architecture
 from hardedge.train.branches import AuxiliaryBranch, BranchConfig, FeatureBranch, HardnessBranch

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from hardedge import __version__
 from hardedge.artefact import disk_errors, require_free, staged
 from hardedge.contracts import Checkpoint, Contract, NetworkSpec, SegmentationScore, seal, write_atomically
-from hardedge.data.folder import Dataset, open_dataset
+from hardedge.data.dataset import Dataset
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, listed
 from hardedge.models import build_network
 from hardedge.models.pretrained import weights_from_file
+from hardedge.train.batches.samples import NORMALISATION
 from hardedge.train.branches import Training, attach
 from hardedge.train.evaluation import validate
 from hardedge.train.hardness_maps import hardness_source, write_hardness_maps
-from hardedge.train.samples import NORMALISATION
 
 COUNTER = "num_batches_tracked"  # files of old libraries are without it
 SHOWN = 8

@@ -18,9 +18,9 @@ from hardedge.data import open_dataset
 from hardedge.errors import BadInput, missing_extra
 
 if TYPE_CHECKING:
-    from hardedge.deploy.foreign import Given
-    from hardedge.deploy.gates import Gates
-    from hardedge.deploy.plans import Order
+    from hardedge.deploy.foreign.forms import Given
+    from hardedge.deploy.tensorrt.plans import Order
+    from hardedge.deploy.verification.gates import Gates
     from hardedge.train.recipe import Recipe
 
 
@@ -92,9 +92,9 @@ def deploy(
     is written to out/bundle. With `force` an old `out` is replaced when the new one is finished, whatever its verdict.
     Raises the errors of the stages, BadInput for `given` with a bundle.
     """
-    from hardedge.deploy.foreign import Given
-    from hardedge.deploy.foreign_bundle import bundle_of_foreign
-    from hardedge.deploy.soundness import require_sound_model
+    from hardedge.deploy.bundles.validity import require_sound_model
+    from hardedge.deploy.foreign.bundle import bundle_of_foreign
+    from hardedge.deploy.foreign.forms import Given
 
     said = given or Given()
     foreign = bundle.is_file()
@@ -130,7 +130,7 @@ def _written(out: Path) -> Iterator[Path]:
 
 def _require_buildable(bundle: Path, data: Path, engines: Sequence[tuple[str, str]]) -> None:
     """What verify would find after the builds, which may take hours, is found before them."""
-    from hardedge.deploy.parity import require_same_data
+    from hardedge.deploy.bundles.contents import require_same_data
 
     manifest = load(Bundle, bundle)
     for _, precision in engines:
@@ -164,7 +164,7 @@ def _prepare(plan: Plan) -> None:
 
 
 def _data(plan: Plan) -> Path:
-    from hardedge.data.streets import write_streets
+    from hardedge.data.streets.write import write_streets
 
     if plan.data is not None:
         return plan.data
@@ -180,7 +180,7 @@ def _streets(plan: Plan) -> Path:
 
 
 def _train(plan: Plan, data: Path) -> None:
-    from hardedge.train.train import train
+    from hardedge.train.stage import train
 
     out = plan.out / "checkpoint"
     if (out / Checkpoint.FILE).exists():
@@ -190,7 +190,7 @@ def _train(plan: Plan, data: Path) -> None:
 
 
 def _export(plan: Plan, data: Path) -> None:
-    from hardedge.export.export import export
+    from hardedge.export.stage import export
 
     if (plan.out / "bundle" / Bundle.FILE).exists():
         return
@@ -209,10 +209,10 @@ def _build_and_verify(
     order: Order | None = None,
     compared: Compared | None = None,
 ) -> Report:
-    from hardedge.deploy.arms import FEWEST_BUILDS, built_arms
-    from hardedge.deploy.engines import build_all
-    from hardedge.deploy.plans import Order
-    from hardedge.deploy.verify import verify
+    from hardedge.deploy.engines.build import build_all
+    from hardedge.deploy.latency.repeated_builds import FEWEST_BUILDS, built_arms
+    from hardedge.deploy.tensorrt.plans import Order
+    from hardedge.deploy.verification.stage import verify
 
     paths = {engine: out / "engines" / _directory_name(*engine) for engine in engines}
     for precision in dict.fromkeys(precision for _, precision in engines):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import to_json
-from hardedge.data.check import check_dataset, described
+from hardedge.data.checking.check import check_dataset, described
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:

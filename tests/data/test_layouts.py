@@ -11,15 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from hardedge.data.check import check_dataset
-from hardedge.data.folder import open_dataset
+from hardedge.data.checking.check import check_dataset
 from hardedge.data.layouts import LAYOUTS
 from hardedge.data.layouts.camvid import split_of
+from hardedge.data.opening import open_dataset
 from hardedge.data.scribbles import write_scribbles
 from hardedge.errors import BadInput, MissingHere
-from hardedge.export.profile import profile_of
+from hardedge.export.graph.profiles import profile_of
+from hardedge.train.batches.samples import TrainingSamples, training_batches
 from hardedge.train.recipes import recipe_named
-from hardedge.train.samples import TrainingSamples, training_batches
 
 Masks = dict[str, np.ndarray]
 Imitation = tuple[str, Path, Masks]

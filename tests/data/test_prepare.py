@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardedge.data.check import check_dataset
-from hardedge.data.folder import open_dataset
+from hardedge.data.checking.check import check_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.data.prepare import prepare
 from hardedge.data.scribbles import write_scribbles
 from hardedge.errors import BadInput

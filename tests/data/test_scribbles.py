@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.data.scribbles import scribbled, write_scribbles
 from hardedge.errors import BadInput
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardedge.data.check import check_dataset
-from hardedge.data.folder import open_dataset
+from hardedge.data.checking.check import check_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.data.scribbles import write_scribbles
 from hardedge.data.sharding import write_shards
 from hardedge.data.shards import member_name, order_of

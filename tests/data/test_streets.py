@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from hardedge.data import open_dataset
-from hardedge.data.canvas import Camera, Canvas, Dice, speckle
-from hardedge.data.street_objects import Kind, lamp, sign
-from hardedge.data.streets import HEIGHT, IMAGES, TASK, WIDTH, draw, write_streets
+from hardedge.data.streets.canvas import Camera, Canvas, Dice, speckle
+from hardedge.data.streets.objects import Kind, lamp, sign
+from hardedge.data.streets.write import HEIGHT, IMAGES, TASK, WIDTH, draw, write_streets
 from hardedge.errors import BadInput
 from hardedge.metrics import confusion_counts, iou_per_class
 

@@ -10,7 +10,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from hardedge.canonical import census, onnx_digest
 from hardedge.contracts import (
     Bundle,
     Certificate,
@@ -30,8 +29,9 @@ from hardedge.contracts import (
     sha256_of,
     to_json,
 )
-from hardedge.data.folder import open_dataset
-from hardedge.deploy.engines import build
+from hardedge.data.opening import open_dataset
+from hardedge.deploy.engines.build import build
+from hardedge.graphs.canonical import census, onnx_digest
 from hardedge.metrics import confusion_counts, iou_per_class, mean_iou
 
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))

@@ -32,8 +32,8 @@ from hardedge.contracts import (
     StablePixels,
     Task,
 )
-from hardedge.deploy.real_differences import real_differences
-from hardedge.deploy.report import Sample
+from hardedge.deploy.report.html import Sample
+from hardedge.statistics.two_runs import real_differences
 
 CLASSES = (
     ("sky", (128, 128, 128)),

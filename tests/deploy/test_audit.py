@@ -11,10 +11,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Bundle, Certificate, Engine, Overhead, PrecisionAudit, load, read_json
-from hardedge.deploy.audit import audit_layers, audit_onnx, layer_precision, onnx_nodes
-from hardedge.deploy.engines import build
-from hardedge.deploy.gates import Gates, judge, required_share
-from hardedge.deploy.verify import verify
+from hardedge.deploy.engines.build import build
+from hardedge.deploy.verification.gates import Gates, judge, required_share
+from hardedge.deploy.verification.precision_audit import audit_layers, audit_onnx, layer_precision, onnx_nodes
+from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
 
 SIZE = (1, 8, 8)
@@ -202,8 +202,9 @@ def test_an_fp32_engine_under_another_name_fails(
 
 @pytest.mark.gpu
 def test_an_engines_own_layers_are_read(shared_bundle: Path, tmp_path: Path) -> None:
+    from hardedge.deploy.engines.open import open_runner
     from hardedge.deploy.machine import compute_capability
-    from hardedge.deploy.runtime import TensorRTRunner, open_runner
+    from hardedge.deploy.tensorrt.runner import TensorRTRunner
 
     device = compute_capability()
     if device is None:

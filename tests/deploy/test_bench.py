@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardedge.deploy import bench as benches
-from hardedge.deploy.bench import Arm, bench, described
+from hardedge.deploy.latency import bench as benches
+from hardedge.deploy.latency.bench import Arm, bench, described
+from hardedge.deploy.latency.memory_process import memory_of
 from hardedge.deploy.machine import compute_capability, resident_memory
-from hardedge.deploy.memory_process import memory_of
 from hardedge.errors import BadInput, MissingHere
 
 needs_rtx = pytest.mark.skipif(
@@ -65,7 +65,7 @@ class Clock:
 @pytest.fixture
 def paced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Builds are marks, and a session's speed follows from its folder's name: fast 10 ms, slow 20 ms."""
-    from hardedge.deploy import overhead
+    from hardedge.deploy.latency import overhead
 
     clock, log = Clock(), list[str]()
 

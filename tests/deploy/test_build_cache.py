@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, load, seal
-from hardedge.deploy import plans as plans_module
-from hardedge.deploy import tensorrt_api
-from hardedge.deploy.build_cache import BuildCache, Recipe
-from hardedge.deploy.engines import build, build_all
-from hardedge.deploy.plans import Order
-from hardedge.deploy.runtime import open_runner
+from hardedge.deploy.engines.build import build, build_all
+from hardedge.deploy.engines.open import open_runner
+from hardedge.deploy.tensorrt import api as tensorrt_api
+from hardedge.deploy.tensorrt import plans as plans_module
+from hardedge.deploy.tensorrt.build_cache import BuildCache, Recipe
+from hardedge.deploy.tensorrt.plans import Order
 from hardedge.errors import BadInput, MissingHere
 
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
@@ -249,7 +249,7 @@ def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
     compatible: bool,
     loads: bool,
 ) -> None:
-    from hardedge.deploy import runtime
+    from hardedge.deploy.engines import open as runtime
 
     engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
     options = BuildOptions(version_compatible=compatible)

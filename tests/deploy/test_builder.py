@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 
 from hardedge.contracts import BuildOptions, Engine, load, seal
-from hardedge.deploy import builder as builders
-from hardedge.deploy import plans, runtime, tensorrt_api
-from hardedge.deploy.build_cache import BuildCache
-from hardedge.deploy.builder import LACKING, PROGRESS, Ended, Shares, run_builder
-from hardedge.deploy.engines import build, build_all
-from hardedge.deploy.plans import Order
-from hardedge.deploy.runtime import open_runner
+from hardedge.deploy.engines import open as runtime
+from hardedge.deploy.engines.build import build, build_all
+from hardedge.deploy.engines.open import open_runner
+from hardedge.deploy.tensorrt import api as tensorrt_api
+from hardedge.deploy.tensorrt import builder as builders
+from hardedge.deploy.tensorrt import plans
+from hardedge.deploy.tensorrt.build_cache import BuildCache
+from hardedge.deploy.tensorrt.builder import LACKING, PROGRESS, Ended, Shares, run_builder
+from hardedge.deploy.tensorrt.plans import Order
 from hardedge.errors import BadInput, MissingHere
 
 needs_rtx = pytest.mark.skipif(
@@ -75,7 +77,7 @@ def test_a_builder_ends_with_a_parent_that_is_interrupted_while_it_starts_it(
     """There is nobody then who knows the process, to kill it."""
     pids: list[int] = []
     program = (
-        "import os, stat; from hardedge.deploy.build_process import end_with_parent\n"
+        "import os, stat; from hardedge.deploy.tensorrt.build_process import end_with_parent\n"
         "end_with_parent() if stat.S_ISFIFO(os.fstat(0).st_mode) else os._exit(9)"  # of the parent alone
     )
 

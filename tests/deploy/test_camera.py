@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hardedge.data.folder import read_mask
-from hardedge.deploy import camera
-from hardedge.deploy.camera import Camera, Live, camera_of
-from hardedge.deploy.predict_camera import predict_camera
+from hardedge.data.dataset import read_mask
+from hardedge.deploy.media import camera
+from hardedge.deploy.media.camera import Camera, Live, camera_of
+from hardedge.deploy.prediction.live import predict_camera
 from hardedge.errors import BadInput, MissingHere
 
 av: Any = pytest.importorskip("av", reason="comes with hardedge[video]")
@@ -300,7 +300,7 @@ def test_no_memory_of_the_driver_is_held_when_it_is_closed(driver: dict[str, str
     """libavdevice warns of frames whose memory it takes away; here one is being kept, and one was given."""
     program = (
         "import threading, time, av\n"
-        "from hardedge.deploy.camera import Live, camera_of\n"
+        "from hardedge.deploy.media.camera import Live, camera_of\n"
         "av.logging.set_level(av.logging.WARNING)\n"
         "live = Live(camera_of('0'))\n"
         "frames = live.frames(threading.Event())\n"

@@ -9,8 +9,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.deploy.channels_last import TO_FIRST, TO_LAST, with_channels_last_answer
-from hardedge.deploy.runtime import OnnxRuntimeRunner
+from hardedge.deploy.onnxruntime.channels_last import TO_FIRST, TO_LAST, with_channels_last_answer
+from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 
 B, C = 2, 5
 

@@ -11,9 +11,9 @@ import yaml
 
 from hardedge.cli import cli
 from hardedge.contracts import Report, load
-from hardedge.deploy.gates import Gates, read_gates
-from hardedge.deploy.markdown import markdown
-from hardedge.deploy.verify import verify
+from hardedge.deploy.report.markdown import markdown
+from hardedge.deploy.verification.gates import Gates, read_gates
+from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
 
 PAGE = (Path(__file__).parents[2] / "docs/ci.md").read_text()

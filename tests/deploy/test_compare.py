@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Comparison, ReferenceImage, Report, parse_json, seal
-from hardedge.deploy.compare import CAVEAT, compare
-from hardedge.deploy.compare_page import html
-from hardedge.deploy.compare_text import described, p_in_words
-from hardedge.deploy.image_counts import ImageCounts, write_counts
+from hardedge.deploy.parity.image_counts import ImageCounts, write_counts
+from hardedge.deploy.report.two_reports import CAVEAT, compare
+from hardedge.deploy.report.two_reports_page import html
+from hardedge.deploy.report.two_reports_text import described, p_in_words
 from hardedge.errors import BadInput
 
 _spec = importlib.util.spec_from_file_location("example_report", Path(__file__).parent / "example_report.py")

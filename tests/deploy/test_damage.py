@@ -20,11 +20,11 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from hardedge.contracts import ZERO_DIGEST, Bundle, Engine, load, seal
-from hardedge.deploy import runtime
-from hardedge.deploy.engines import build
-from hardedge.deploy.gates import Gates
-from hardedge.deploy.predict import predict
-from hardedge.deploy.verify import verify
+from hardedge.deploy.engines import open as runtime
+from hardedge.deploy.engines.build import build
+from hardedge.deploy.prediction.predict import predict
+from hardedge.deploy.verification.gates import Gates
+from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput, HardedgeError
 
 Damage = Callable[[Path], None]
@@ -465,7 +465,7 @@ def test_flipped_bits_under_a_fitting_manifest_never_pass(
 
 def same_but_for_names(one: Path, other: Path) -> bool:
     """Names, notes and versions are no part of what a network computes."""
-    from hardedge.canonical import onnx_digest
+    from hardedge.graphs.canonical import onnx_digest
 
     return onnx_digest(onnx.load(one / "model.onnx")) == onnx_digest(onnx.load(other / "model.onnx"))
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from hardedge.contracts import BuildOptions, Engine, Profile, read_json
-from hardedge.deploy.description import Gpu, MachineDescription, describe, import_all, query_gpus
-from hardedge.deploy.doctor import described, diagnose, engine_in
-from hardedge.deploy.engines import build
-from hardedge.deploy.obstacles import Finding
+from hardedge.deploy.doctor.doctor import described, diagnose, engine_in
+from hardedge.deploy.doctor.machine_description import Gpu, MachineDescription, describe, import_all, query_gpus
+from hardedge.deploy.doctor.obstacles import Finding
+from hardedge.deploy.engines.build import build
 from hardedge.errors import BadInput
 
 Program = Callable[..., subprocess.CompletedProcess[str]]

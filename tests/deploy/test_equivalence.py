@@ -6,14 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hardedge.deploy.equivalence import (
-    blocks_to_decide,
-    equivalence,
-    log_ratio,
-    student_quantile,
-    student_two_sided,
-    verdict,
-)
+from hardedge.statistics.equivalence import blocks_to_decide, equivalence, log_ratio, verdict
+from hardedge.statistics.student import student_quantile, student_two_sided
 
 TRIALS = 40
 

@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import BuildOptions, Bundle, Engine, load, seal
-from hardedge.data.folder import read_mask
-from hardedge.deploy import Segmenter, cuda
-from hardedge.deploy.predict import predict
-from hardedge.deploy.runtime import TensorRTRunner
+from hardedge.data.dataset import read_mask
+from hardedge.deploy import Segmenter
+from hardedge.deploy.prediction.predict import predict
+from hardedge.deploy.tensorrt import cuda
+from hardedge.deploy.tensorrt.runner import TensorRTRunner
 from hardedge.errors import BadInput, MissingHere
 
 SMALL = ((1, 32, 32), (1, 48, 64), (4, 64, 96))
@@ -324,9 +325,10 @@ def test_a_real_engine_gives_the_masks_of_onnxruntime(
 ) -> None:
     """Built and run by TensorRT itself: one batch at a time, streamed, at sizes that change; with a graph."""
     pytest.importorskip("tensorrt", reason="needs TensorRT")
-    from hardedge.deploy.engines import build
+    from hardedge.deploy.engines.build import build
+    from hardedge.deploy.engines.open import open_runner
     from hardedge.deploy.machine import compute_capability
-    from hardedge.deploy.runtime import OnnxRuntimeRunner, open_runner
+    from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 
     if compute_capability() is None:
         pytest.skip("no GPU answers")

@@ -9,17 +9,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.canonical import census, onnx_digest
 from hardedge.contracts import Bundle, Engine, load, parse_json, seal
-from hardedge.deploy import finite
-from hardedge.deploy.engines import build
-from hardedge.deploy.finite import images_to_try, nodes_kept_finite, not_finite
-from hardedge.deploy.gates import Gates
-from hardedge.deploy.heal import in_words
-from hardedge.deploy.pinned import candidates, pinned
-from hardedge.deploy.plans import Order
-from hardedge.deploy.verify import verify
+from hardedge.deploy.engines import finite
+from hardedge.deploy.engines.build import build
+from hardedge.deploy.engines.finite import images_to_try, nodes_kept_finite, not_finite
+from hardedge.deploy.engines.smallest_pins import in_words
+from hardedge.deploy.tensorrt.plans import Order
+from hardedge.deploy.verification.gates import Gates
+from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
+from hardedge.graphs.canonical import census, onnx_digest
+from hardedge.graphs.pinning import candidates, pinned
 
 HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 IMAGES = {"a": np.full((32, 32, 3), 10, np.uint8), "b": np.full((32, 32, 3), 200, np.uint8)}

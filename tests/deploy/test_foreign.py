@@ -14,9 +14,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Bundle, Report, load
-from hardedge.deploy.foreign import Given, form_of, pixels_to_mask, read_foreign
-from hardedge.deploy.foreign_bundle import bundle_of_foreign
-from hardedge.deploy.foreign_run import AsGiven, bilinear, confidence_map, prepared
+from hardedge.deploy.foreign.as_given import AsGiven, bilinear, confidence_map, prepared
+from hardedge.deploy.foreign.bundle import bundle_of_foreign
+from hardedge.deploy.foreign.forms import Given, form_of, pixels_to_mask, read_foreign
 from hardedge.errors import BadInput
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hardedge.contracts import Certificate, Check, Gate, Interval, Overhead, Parity, Status, Verdict, read_json
-from hardedge.deploy.gates import Gates, judge, verdict
+from hardedge.deploy.verification.gates import Gates, judge, verdict
 
 
 @pytest.fixture

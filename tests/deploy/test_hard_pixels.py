@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import Bundle, load
-from hardedge.data.folder import open_dataset
-from hardedge.deploy.deciles import deciles, hardness_counts
-from hardedge.deploy.engines import build
-from hardedge.deploy.gates import Gates
-from hardedge.deploy.report_pictures import WRONG, stable_map
-from hardedge.deploy.stable import StableMaps, compared_ids, counted, stable_maps, with_logits
-from hardedge.deploy.verify import verify
+from hardedge.data.opening import open_dataset
+from hardedge.deploy.engines.build import build
+from hardedge.deploy.parity.hardness_deciles import deciles, hardness_counts
+from hardedge.deploy.parity.stable_pixels import StableMaps, compared_ids, counted, stable_maps
+from hardedge.deploy.report.pictures import WRONG, stable_map
+from hardedge.deploy.verification.gates import Gates
+from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
+from hardedge.graphs.probes import with_logits
 
 
 def test_deciles_against_a_loop() -> None:

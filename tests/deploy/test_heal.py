@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Bundle, Engine, Profile, load
-from hardedge.deploy.element_types import element_types, precision_of, producers
-from hardedge.deploy.engines import build
-from hardedge.deploy.gates import Gates
-from hardedge.deploy.heal import MOST_BUILDS, in_words, nodes_to_pin
-from hardedge.deploy.healed_plans import compile_or_heal
-from hardedge.deploy.pinned import candidates, pinned
-from hardedge.deploy.plans import Order, Refused
-from hardedge.deploy.soundness import require_sound_model
-from hardedge.deploy.summary import summary
+from hardedge.deploy.bundles.validity import require_sound_model
+from hardedge.deploy.engines.build import build
+from hardedge.deploy.engines.heal_refused import compile_or_heal
+from hardedge.deploy.engines.smallest_pins import MOST_BUILDS, in_words, nodes_to_pin
+from hardedge.deploy.report.terminal import summary
 from hardedge.deploy.targets import parse_target
-from hardedge.deploy.verify import verify
+from hardedge.deploy.tensorrt.plans import Order, Refused
+from hardedge.deploy.verification.gates import Gates
+from hardedge.deploy.verification.stage import verify
+from hardedge.graphs.element_types import element_types, precision_of, producers
+from hardedge.graphs.pinning import candidates, pinned
 
 SIZE = Profile(min=(1, 64, 96), opt=(1, 64, 96), max=(1, 64, 96))
 NUMPY = {TensorProto.FLOAT16: np.float16, TensorProto.BFLOAT16: ml_dtypes.bfloat16, TensorProto.FLOAT: np.float32}
@@ -251,7 +251,7 @@ def test_what_was_healed_is_in_the_manifest_the_audit_and_the_report(
     resealed: Callable[..., Bundle],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    from hardedge.canonical import onnx_digest
+    from hardedge.graphs.canonical import onnx_digest
 
     model = typed(TensorProto.BFLOAT16, "HardSwish")
     onnx.save(model, own_bundle / "model.bf16.onnx")

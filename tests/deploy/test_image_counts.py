@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Bundle, Report, load, seal
-from hardedge.data.folder import open_dataset, read_mask
-from hardedge.deploy.gates import Gates
-from hardedge.deploy.image_counts import FILE, read_counts
-from hardedge.deploy.verify import verify
+from hardedge.data.dataset import read_mask
+from hardedge.data.opening import open_dataset
+from hardedge.deploy.parity.image_counts import FILE, read_counts
+from hardedge.deploy.verification.gates import Gates
+from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
 from hardedge.metrics import iou_of_parts
 

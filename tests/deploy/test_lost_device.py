@@ -12,11 +12,13 @@ import pytest
 from hardedge.cli import cli
 from hardedge.cli.parts import finish
 from hardedge.contracts import Report, load
-from hardedge.deploy import runtime, verify_runs
-from hardedge.deploy.engines import build
-from hardedge.deploy.gates import Gates
-from hardedge.deploy.runtime import OnnxRuntimeRunner, open_runner
-from hardedge.deploy.verify import verify
+from hardedge.deploy.engines import open as runtime
+from hardedge.deploy.engines.build import build
+from hardedge.deploy.engines.open import open_runner
+from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
+from hardedge.deploy.verification import runs as verify_runs
+from hardedge.deploy.verification.gates import Gates
+from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput, MissingHere
 
 LOST = "images of 1x64x96x3 do not run (CUDA error 719: unspecified launch failure)"

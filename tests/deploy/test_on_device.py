@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import Bundle, Report, load
-from hardedge.deploy.engines import build
-from hardedge.deploy.signing import sign, write_keys
+from hardedge.deploy.bundles.signing import sign, write_keys
+from hardedge.deploy.engines.build import build
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

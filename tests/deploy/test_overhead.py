@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Bundle, Certificate, load, read_json
-from hardedge.deploy import overhead as measured
-from hardedge.deploy.arms import Arms, built_arms
-from hardedge.deploy.overhead import TooSlow, compare, latency, level2, overhead, paired_times, stored
-from hardedge.deploy.plans import Order
+from hardedge.deploy.latency import overhead as measured
+from hardedge.deploy.latency.overhead import latency, level2, overhead, stored
+from hardedge.deploy.latency.paired_runs import TooSlow, compare, paired_times
+from hardedge.deploy.latency.repeated_builds import Arms, built_arms
+from hardedge.deploy.tensorrt.plans import Order
 
 IMAGE_HWC = np.zeros((64, 96, 3), np.uint8)
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, norm, t
 
 from hardedge.contracts import Interval
-from hardedge.deploy.bootstrap import Difference, difference, holm, verdict
-from hardedge.deploy.parity import _detail, agreement, boundary_band, images_to_decide
+from hardedge.deploy.parity.compare import _detail, agreement, boundary_band, images_to_decide
 from hardedge.metrics import mean_iou
+from hardedge.statistics.bootstrap import Difference, difference, verdict
+from hardedge.statistics.corrections import holm
 
 
 def counts(seed: int, images: int, classes: int, wrong: float = 0.1) -> np.ndarray:

@@ -10,9 +10,10 @@ import pytest
 
 from hardedge import pipeline
 from hardedge.contracts import Report, load
-from hardedge.deploy import arms, engines
-from hardedge.deploy.gates import Gates
-from hardedge.deploy.plans import Order
+from hardedge.deploy.engines import build as engines
+from hardedge.deploy.latency import repeated_builds as arms
+from hardedge.deploy.tensorrt.plans import Order
+from hardedge.deploy.verification.gates import Gates
 from hardedge.errors import BadInput, MissingHere
 
 CPU = [("onnxruntime:cpu", "fp32")]
@@ -114,7 +115,7 @@ def test_builds_are_numbered_and_end_where_the_first_does_not_run(
 def test_a_plain_network_with_weights_beside_it_is_an_arm(
     shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hardedge import onnx_files
+    from hardedge.graphs import files as onnx_files
 
     model = onnx.load(shared_bundle / "model.onnx")
     with monkeypatch.context() as patch:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hardedge.deploy.parity import MARGINS
-from hardedge.deploy.precision import DEPLOYED, PRECISIONS, cannot_hold, engines_to_build, parse_precisions
+from hardedge.deploy.parity.compare import MARGINS
+from hardedge.deploy.precisions import DEPLOYED, PRECISIONS, cannot_hold, engines_to_build, parse_precisions
 from hardedge.deploy.targets import KNOWN
 from hardedge.errors import BadInput
 

@@ -32,10 +32,10 @@ from hardedge.contracts import (
     Task,
     seal,
 )
-from hardedge.data.folder import read_mask
+from hardedge.data.dataset import read_mask
 from hardedge.data.palette import overlay
-from hardedge.deploy.engines import build
-from hardedge.deploy.predict import predict
+from hardedge.deploy.engines.build import build
+from hardedge.deploy.prediction.predict import predict
 from hardedge.errors import BadInput, MissingHere
 
 COLORS = ((230, 25, 75), (60, 180, 75), (0, 130, 200))
@@ -262,7 +262,7 @@ def test_a_full_disk_keeps_what_was_finished(
 ) -> None:
     for index in range(30):
         saved(tmp_path / "in" / f"{index:02d}.png", pixels(index))
-    monkeypatch.setattr("hardedge.deploy.predict.write_whole", _Breaking(12))
+    monkeypatch.setattr("hardedge.deploy.prediction.predict.write_whole", _Breaking(12))
     with pytest.raises(OSError, match="No space left"):
         predict(bundle, [tmp_path / "in"], tmp_path / "out")
     assert f"What was finished is in {tmp_path / 'out'}: 12 files" in capsys.readouterr().err
@@ -316,7 +316,7 @@ def test_an_engine_of_the_bundle_gives_the_same_and_of_another_is_refused(bundle
 
 def test_only_what_is_trusted_predicts(bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("cryptography", reason="comes with hardedge[sign]")
-    from hardedge.deploy.signing import read_trust, sign, write_keys
+    from hardedge.deploy.bundles.signing import read_trust, sign, write_keys
 
     image = saved(tmp_path / "a.png", pixels())
     trust = read_trust(write_keys(tmp_path / "key"))
@@ -380,7 +380,7 @@ def test_torch_is_never_imported(bundle: Path, tmp_path: Path) -> None:
     image = saved(tmp_path / "a.png", pixels())
     program = (
         "import sys; from pathlib import Path; sys.modules['torch'] = None\n"
-        "from hardedge.deploy.predict import predict\n"
+        "from hardedge.deploy.prediction.predict import predict\n"
         "predict(Path(sys.argv[1]), [Path(sys.argv[2])], Path(sys.argv[3]))\n"
     )
     arguments = [sys.executable, "-c", program, str(bundle), str(image), str(tmp_path / "out")]

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import Bundle, load, to_json
-from hardedge.deploy.predict import predict
-from hardedge.deploy.predict_ray import RECORD, Predicted, listed_images, predict_on_ray
-from hardedge.deploy.ray_cluster import LOOPBACK, QUIET
-from hardedge.deploy.ray_worker import Labeller, Work
-from hardedge.deploy.signing import read_trust, sign, write_keys
+from hardedge.deploy.bundles.signing import read_trust, sign, write_keys
+from hardedge.deploy.prediction.on_ray import RECORD, Predicted, listed_images, predict_on_ray
+from hardedge.deploy.prediction.predict import predict
+from hardedge.deploy.prediction.ray_cluster import LOOPBACK, QUIET
+from hardedge.deploy.prediction.ray_worker import Labeller, Work
 from hardedge.errors import BadInput, MissingHere
 
 Program = Callable[..., subprocess.CompletedProcess[str]]

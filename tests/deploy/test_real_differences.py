@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import EngineDifference
-from hardedge.deploy.real_differences import real_differences
+from hardedge.statistics.two_runs import real_differences
 
 NAMES = ("road", "pole", "sign")
 Counts = np.ndarray

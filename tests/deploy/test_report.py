@@ -21,10 +21,10 @@ from hardedge.contracts import (
     Overhead,
     Report,
 )
-from hardedge.deploy.gates import verdict
-from hardedge.deploy.report import Sample, html
-from hardedge.deploy.report_findings import open_points
-from hardedge.deploy.report_markup import VOID
+from hardedge.deploy.report.findings import open_points
+from hardedge.deploy.report.html import Sample, html
+from hardedge.deploy.verification.gates import verdict
+from hardedge.pages.markup import VOID
 
 _spec = importlib.util.spec_from_file_location("example_report", Path(__file__).parent / "example_report.py")
 assert _spec is not None

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Report
-from hardedge.deploy.compare_page import html as comparison_html
-from hardedge.deploy.report import Sample, html
-from hardedge.deploy.report_markup import Markup
-from hardedge.deploy.report_page import page as document
+from hardedge.deploy.report.html import Sample, html
+from hardedge.deploy.report.two_reports_page import html as comparison_html
+from hardedge.pages.markup import Markup
+from hardedge.pages.page import page as document
 
 _spec = importlib.util.spec_from_file_location("example_report", Path(__file__).parent / "example_report.py")
 assert _spec is not None

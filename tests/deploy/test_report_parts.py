@@ -12,19 +12,11 @@ from PIL import Image
 
 from hardedge.contracts import ClassInfo, Interval, Latency, LatencyComparison, Task
 from hardedge.data.palette import palette_image
-from hardedge.deploy.report_charts import histogram, histogram_range, interval_limit, intervals, tick_values
-from hardedge.deploy.report_markup import Markup, as_sentence, badge, number, share, signed, size_of, tag
-from hardedge.deploy.report_pictures import (
-    WIDEST,
-    WRONG,
-    Sample,
-    data_uri,
-    error_map,
-    errors_in_hardest_tenth,
-    ramp_colors,
-    sample_facts,
-)
-from hardedge.deploy.report_style import CSS
+from hardedge.deploy.report.pictures import WRONG, Sample, error_map, errors_in_hardest_tenth, ramp_colors, sample_facts
+from hardedge.pages.charts import histogram, histogram_range, interval_limit, intervals, tick_values
+from hardedge.pages.markup import Markup, as_sentence, badge, number, share, signed, size_of, tag
+from hardedge.pages.style import CSS
+from hardedge.pages.thumbnails import WIDEST, data_uri
 
 TASK = Task(classes=tuple(ClassInfo(name=n, color=(i, 9, 9)) for i, n in enumerate("abc")), ignore_index=255)
 

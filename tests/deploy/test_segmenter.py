@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hardedge.deploy import Segmenter
-from hardedge.deploy.engines import build
+from hardedge.deploy.bundles.signing import sign, write_keys
+from hardedge.deploy.engines.build import build
 from hardedge.deploy.machine import resident_memory
-from hardedge.deploy.overlapped import AHEAD, pulled_ahead, read_ahead, written
-from hardedge.deploy.signing import sign, write_keys
+from hardedge.deploy.prediction.threads import AHEAD, pulled_ahead, read_ahead, written
 from hardedge.errors import BadInput
 
 COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)])

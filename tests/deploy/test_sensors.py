@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from hardedge.contracts import Sensors
-from hardedge.deploy.sensors import (
+from hardedge.deploy.latency.sensors import (
     NO_CPU_SENSOR,
     NO_SENSOR,
     Ina3221,

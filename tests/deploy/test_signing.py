@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from hardedge.contracts import Bundle, Engine, Signature, load, read_json, seal, to_json
-from hardedge.deploy.engines import build
-from hardedge.deploy.signing import Trust, read_trust, sign, write_keys
+from hardedge.deploy.bundles.signing import Trust, read_trust, sign, write_keys
+from hardedge.deploy.engines.build import build
 from hardedge.errors import BadInput, MissingHere
 
 pytest.importorskip("cryptography", reason="comes with hardedge[sign]")
@@ -189,7 +189,7 @@ def test_where_no_key_can_be_written_nothing_is_left(tmp_path: Path, monkeypatch
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hardedge.deploy.signing.write_atomically", full)
+    monkeypatch.setattr("hardedge.deploy.bundles.signing.write_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         write_keys(tmp_path / "maker")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

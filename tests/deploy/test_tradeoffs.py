@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from hardedge.contracts import Bench, BenchRun, read_json
-from hardedge.deploy.bench_page import html
-from hardedge.deploy.report_tradeoffs import FEW, HEIGHT, Axes, Point, drawn, front, heights_of_names, plot
+from hardedge.deploy.report.bench_page import html
+from hardedge.deploy.report.tradeoffs import FEW, HEIGHT, Axes, Point, drawn, front, heights_of_names, plot
 
 FP32 = Point("onnxruntime:cpu fp32", 70.0, 20.0, 8_000_000)
 FP16 = Point("onnxruntime:cpu fp16", 70.0, 10.0, 4_000_000)

@@ -15,11 +15,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, ServedModel, TensorModel, load, seal
-from hardedge.data.folder import read_mask
-from hardedge.deploy import triton
-from hardedge.deploy.signing import read_trust, sign, write_keys
-from hardedge.deploy.triton import write_model
-from hardedge.deploy.triton_config import Serving
+from hardedge.data.dataset import read_mask
+from hardedge.deploy.bundles.signing import read_trust, sign, write_keys
+from hardedge.deploy.triton import repository as triton
+from hardedge.deploy.triton.config import Serving
+from hardedge.deploy.triton.repository import write_model
 from hardedge.errors import BadInput, MissingHere
 
 pb: Any = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="comes with hardedge[triton]")
@@ -219,7 +219,7 @@ def test_weights_beside_the_file_come_along(
     own_bundle: Path, tmp_path: Path, resealed: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit of one file lowered, as in tests/test_onnx_files.py: no file of 2 GiB is made here."""
-    from hardedge import onnx_files
+    from hardedge.graphs import files as onnx_files
 
     model = onnx.load(own_bundle / "model.onnx")
     with monkeypatch.context() as patch:

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import Bundle, Report, load
-from hardedge.data.folder import open_dataset
-from hardedge.deploy.engines import build
-from hardedge.deploy.gates import Gates
-from hardedge.deploy.verify import verify
-from hardedge.deploy.verify_runs import telling_images
+from hardedge.data.opening import open_dataset
+from hardedge.deploy.engines.build import build
+from hardedge.deploy.verification.gates import Gates
+from hardedge.deploy.verification.runs import telling_images
+from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
 
 COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)])
@@ -203,8 +203,8 @@ def test_verify_runs_without_torch(shared_bundle: Path, shared_engine: Path, sha
 import sys
 sys.modules["torch"] = None
 from pathlib import Path
-from hardedge.deploy.gates import Gates
-from hardedge.deploy.verify import verify
+from hardedge.deploy.verification.gates import Gates
+from hardedge.deploy.verification.stage import verify
 bundle, engine, data, out = map(Path, sys.argv[1:])
 print(verify(bundle, [engine], data, out, gates=Gates(), latency_seconds=0).verdict)
 """

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Bundle, load
-from hardedge.data.folder import read_mask
-from hardedge.deploy.predict import predict
-from hardedge.deploy.video import FrameMasks, Video, open_video
+from hardedge.data.dataset import read_mask
+from hardedge.deploy.media.video import FrameMasks, Video, open_video
+from hardedge.deploy.prediction.predict import predict
 from hardedge.errors import BadInput, MissingHere
 
 av: Any = pytest.importorskip("av", reason="comes with hardedge[video]")

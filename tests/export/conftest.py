@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from hardedge.contracts import Checkpoint, NetworkSpec, Normalisation, SegmentationScore, seal
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.models import build_network
 
 LRASPP = "lraspp_mobilenet_v3_large"
@@ -168,7 +168,7 @@ def checkpoint(data: Path) -> Path:
 @pytest.fixture(scope="session")
 def bundle(checkpoint: Path, data: Path) -> Path:
     """LRASPP, exported."""
-    from hardedge.export.export import export
+    from hardedge.export.stage import export
 
     out = data.parent / "bundle"
     export(checkpoint, data, out)
@@ -178,7 +178,7 @@ def bundle(checkpoint: Path, data: Path) -> Path:
 @pytest.fixture(scope="session")
 def typed_bundle(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Path]:
     """Every precision of the small network; its checkpoint is beside it."""
-    from hardedge.export.export import Precisions, export
+    from hardedge.export.stage import Precisions, export
 
     folder = tmp_path_factory.mktemp("small")
     (folder / "modules").mkdir()

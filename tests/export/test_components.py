@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from hardedge.contracts import Bundle, Checkpoint, load, sha256_of
-from hardedge.data.folder import open_dataset
-from hardedge.deploy.signing import read_trust, sign, write_keys
+from hardedge.data.opening import open_dataset
+from hardedge.deploy.bundles.signing import read_trust, sign, write_keys
 from hardedge.errors import BadInput, MissingHere
 from hardedge.export.components import FILE, add_file, installed, with_components
-from hardedge.export.export import export
+from hardedge.export.stage import export
 
 pytest.importorskip("cyclonedx", reason="comes with hardedge[components]")
 
@@ -26,7 +26,7 @@ AGAIN = """
 import sys
 from pathlib import Path
 from hardedge.contracts import Bundle, Checkpoint, load
-from hardedge.data.folder import open_dataset
+from hardedge.data.dataset import open_dataset
 from hardedge.export.components import with_components
 
 bundle, checkpoint, data = map(Path, sys.argv[1:])

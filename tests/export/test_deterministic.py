@@ -17,10 +17,10 @@ from pathlib import Path
 
 import hardedge
 from hardedge.contracts import Checkpoint, Profile, load, write_atomically
-from hardedge.export.form import form_of
-from hardedge.export.graph import onnx_from_network, shipped, with_facts
-from hardedge.export.network import pixels_to_mask
-from hardedge.export.tensor_frontend import write_tensor_model
+from hardedge.export.graph.form import form_of
+from hardedge.export.graph.pixels_to_mask import onnx_from_network, shipped, with_facts
+from hardedge.export.graph.network import pixels_to_mask
+from hardedge.export.graph.tensor_frontend import write_tensor_model
 
 checkpoint, out = Path(sys.argv[1]), Path(sys.argv[2])
 manifest = load(Checkpoint, checkpoint)

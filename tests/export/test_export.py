@@ -13,13 +13,14 @@ import safetensors.torch
 import torch
 
 from hardedge.contracts import Bundle, Certificate, Checkpoint, Profile, load, read_json, seal, sha256_of
-from hardedge.data.folder import open_dataset, read_image, read_mask
+from hardedge.data.dataset import read_image, read_mask
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
-from hardedge.export.agreement import require_agreement
-from hardedge.export.export import export
-from hardedge.export.form import Form
-from hardedge.export.graph import PixelsToMask
-from hardedge.export.network import pixels_to_mask
+from hardedge.export.graph.agreement import require_agreement
+from hardedge.export.graph.form import Form
+from hardedge.export.graph.network import pixels_to_mask
+from hardedge.export.graph.pixels_to_mask import PixelsToMask
+from hardedge.export.stage import export
 
 FORM = Form(profiles=(Profile(min=(1, 64, 64), opt=(1, 64, 96), max=(4, 1024, 2048)),))
 DECEIVING = "tiny_segmenter:build_deceiving"

@@ -18,22 +18,30 @@ from torchvision.transforms import v2
 
 from hardedge.cli import exporting
 from hardedge.contracts import Bundle, Checkpoint, Normalisation, Profile, load
-from hardedge.data.folder import open_dataset, read_mask
-from hardedge.deploy.engines import build, rtx_digests
-from hardedge.deploy.gates import Gates
-from hardedge.deploy.predict import predict
-from hardedge.deploy.verify import verify
+from hardedge.data.dataset import read_mask
+from hardedge.data.opening import open_dataset
+from hardedge.deploy.engines.build import build, rtx_digests
+from hardedge.deploy.prediction.predict import predict
+from hardedge.deploy.verification.gates import Gates
+from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
-from hardedge.export.agreement import require_agreement
-from hardedge.export.arm_process import tap_path, write_arm
-from hardedge.export.arms import Arm
-from hardedge.export.export import export
-from hardedge.export.form import OPSETS, Form, form_of
-from hardedge.export.graph import AtNetworkSize, PixelsToMask, WithHardness, form_in, onnx_from_network, shipped
-from hardedge.export.network import pixels_to_mask as network_of
+from hardedge.export.graph.agreement import require_agreement
+from hardedge.export.graph.form import OPSETS, Form, form_of
+from hardedge.export.graph.network import pixels_to_mask as network_of
+from hardedge.export.graph.pixels_to_mask import (
+    AtNetworkSize,
+    PixelsToMask,
+    WithHardness,
+    form_in,
+    onnx_from_network,
+    shipped,
+)
+from hardedge.export.identity.arm_process import tap_path, write_arm
+from hardedge.export.identity.arms import Arm
 from hardedge.export.reference import write_reference
+from hardedge.export.stage import export
+from hardedge.graphs.files import session_of, write_onnx
 from hardedge.models import architecture
-from hardedge.onnx_files import session_of, write_onnx
 
 RANGE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(4, 256, 256))
 
@@ -254,7 +262,7 @@ def test_the_command_names_every_file_that_it_wrote(
     formed: Path, checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = load(Bundle, formed)
-    monkeypatch.setattr("hardedge.export.export.export", lambda *_, **__: manifest)
+    monkeypatch.setattr("hardedge.export.stage.export", lambda *_, **__: manifest)
     arguments = [str(checkpoint), "--data", str(data), "--out", str(tmp_path / "out"), "--frontend", "tensor"]
     done = CliRunner().invoke(exporting.export, arguments, catch_exceptions=False)
     assert done.output.rstrip().endswith("%, model.onnx, model.tensor.onnx")

@@ -10,12 +10,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.canonical import canonical
 from hardedge.contracts import Bundle, load, read_json, seal
 from hardedge.errors import BadInput, MissingHere
-from hardedge.export import identity
-from hardedge.export.export import export
-from hardedge.export.identity import certify, compare
+from hardedge.export.identity import certificate as identity
+from hardedge.export.identity.certificate import certify, compare
+from hardedge.export.stage import export
+from hardedge.graphs.canonical import canonical
 
 ONE_TARGET = ("tensorrt-rtx:sm86",)
 

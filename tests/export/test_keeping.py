@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge import onnx_files
 from hardedge.errors import BadInput
-from hardedge.export.keeping import described, keep_outputs
+from hardedge.export.keep_outputs import described, keep_outputs
+from hardedge.graphs import files as onnx_files
 
 SIZE = (1, 16, 24)
 

@@ -6,8 +6,8 @@ import ml_dtypes
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.canonical import node_multiply_adds
 from hardedge.contracts import Bundle, load
+from hardedge.graphs.canonical import node_multiply_adds
 from hardedge.models import build_network
 from hardedge.models.census import multiply_adds
 

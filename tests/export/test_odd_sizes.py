@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
 from hardedge.errors import BadInput
-from hardedge.export.agreement import require_agreement, with_logits
-from hardedge.export.form import Form, form_of
-from hardedge.export.graph import AtNetworkSize, PixelsToMask, onnx_from_network
+from hardedge.export.graph.agreement import require_agreement, with_logits
+from hardedge.export.graph.form import Form, form_of
+from hardedge.export.graph.pixels_to_mask import AtNetworkSize, PixelsToMask, onnx_from_network
+from hardedge.graphs.files import session_of
 from hardedge.models import build_network
-from hardedge.onnx_files import session_of
 
 RANGE = Form(profiles=(Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(4, 256, 256)),))
 SIZES = ((1, 33, 47), (1, 64, 96), (2, 65, 97), (1, 95, 127), (1, 101, 64), (1, 129, 34))

@@ -11,17 +11,19 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from hardedge.canonical import onnx_digest
 from hardedge.contracts import Bundle, Conversion, ModelFile, load
-from hardedge.data.folder import open_dataset, read_image, read_mask
+from hardedge.data.dataset import read_image, read_mask
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, MissingHere
-from hardedge.export import conversion, precisions
-from hardedge.export.conversion import convert
-from hardedge.export.export import Precisions, export
-from hardedge.export.kept import kept_nodes
-from hardedge.export.legal import findings
-from hardedge.export.measured import Reference, measured
-from hardedge.export.precision_table import described
+from hardedge.export.precisions import convert as conversion
+from hardedge.export.precisions import write as precisions
+from hardedge.export.precisions.accuracy import Reference, measured
+from hardedge.export.precisions.convert import convert
+from hardedge.export.precisions.coverage import kept_nodes
+from hardedge.export.precisions.legality import findings
+from hardedge.export.precisions.table import described
+from hardedge.export.stage import Precisions, export
+from hardedge.graphs.canonical import onnx_digest
 
 LOW = ("fp16", "bf16", "int8", "fp8")
 TYPES = {

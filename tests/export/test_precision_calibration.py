@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import Calibration, Profile, parse_json, to_json
-from hardedge.data.folder import open_dataset, read_image, read_mask
+from hardedge.data.dataset import read_image, read_mask
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
-from hardedge.export.calibration import by_hardness, calibration_of, chosen, golden_ids, write_calibration
-from hardedge.export.form import Form
-from hardedge.export.tiles import cut, parse_tile, tile_size, tiles_by_hardness
+from hardedge.export.graph.form import Form
+from hardedge.export.precisions.calibration import by_hardness, calibration_of, chosen, golden_ids, write_calibration
+from hardedge.export.precisions.tiles import cut, parse_tile, tile_size, tiles_by_hardness
 
 FORM = Form(profiles=(Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(4, 1024, 2048)),))
 RANKED = [f"i{number:02d}" for number in range(30)]

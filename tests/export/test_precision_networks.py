@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import Bundle, NetworkSpec, Normalisation, Profile
-from hardedge.deploy.precision import cannot_hold
-from hardedge.deploy.rounded import rounded_form
-from hardedge.export.conversion import convert
-from hardedge.export.export import Precisions, export
-from hardedge.export.graph import PixelsToMask, onnx_from_network, shipped
-from hardedge.export.kept import UNTOLD
-from hardedge.export.legal import findings
-from hardedge.export.measured import session_for
+from hardedge.deploy.precisions import cannot_hold
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network, shipped
+from hardedge.export.precisions.accuracy import session_for
+from hardedge.export.precisions.convert import convert
+from hardedge.export.precisions.coverage import UNTOLD
+from hardedge.export.precisions.legality import findings
+from hardedge.export.stage import Precisions, export
+from hardedge.graphs.rounding import rounded_form
 from hardedge.models import build_network
 
 LOW = ("fp16", "bf16", "int8", "fp8")

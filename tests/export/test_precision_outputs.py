@@ -8,12 +8,12 @@ import onnx
 import pytest
 
 from hardedge.contracts import Bundle, load
-from hardedge.data.folder import read_image
-from hardedge.deploy.engines import build
-from hardedge.deploy.runtime import open_runner
-from hardedge.export.export import Precisions, export
-from hardedge.export.form import form_of
-from hardedge.onnx_files import session_of
+from hardedge.data.dataset import read_image
+from hardedge.deploy.engines.build import build
+from hardedge.deploy.engines.open import open_runner
+from hardedge.export.graph.form import form_of
+from hardedge.export.stage import Precisions, export
+from hardedge.graphs.files import session_of
 
 
 @pytest.mark.slow

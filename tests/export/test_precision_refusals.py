@@ -11,15 +11,15 @@ import pytest
 from onnx import helper, numpy_helper
 
 from hardedge.contracts import EngineCheck, Profile
-from hardedge.data.folder import Dataset
+from hardedge.data.dataset import Dataset
 from hardedge.errors import BadInput
-from hardedge.export import precisions
-from hardedge.export.conversion import Converted, convert
-from hardedge.export.engine_checks import Refused
-from hardedge.export.kept import kept_nodes, unquantised_for
-from hardedge.export.legal import require_legal
-from hardedge.export.measured import Reference
-from hardedge.export.precisions import Origin
+from hardedge.export.precisions import write as precisions
+from hardedge.export.precisions.accuracy import Reference
+from hardedge.export.precisions.convert import Converted, convert
+from hardedge.export.precisions.coverage import kept_nodes, unquantised_for
+from hardedge.export.precisions.engine_checks import Refused
+from hardedge.export.precisions.legality import require_legal
+from hardedge.export.precisions.write import Origin
 
 PROFILE = Profile(min=(1, 64, 96), opt=(1, 64, 96), max=(1, 64, 96))
 

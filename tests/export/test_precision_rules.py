@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.export.legal import findings
+from hardedge.export.precisions.legality import findings
 
 Change = Callable[[onnx.ModelProto], None]
 

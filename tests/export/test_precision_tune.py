@@ -13,18 +13,19 @@ import pytest
 from onnx import TensorProto
 
 from hardedge.contracts import Bundle, ConversionAgreement, Interval, LatencyComparison, load, read_json
-from hardedge.deploy import runtime
-from hardedge.deploy.element_types import element_types, precision_of, producers
+from hardedge.deploy.engines import open as runtime
 from hardedge.errors import BadInput, GateFailed, MissingHere
-from hardedge.export import tune as stage
-from hardedge.export import tune_latency, tuned
-from hardedge.export.legal import findings
-from hardedge.export.mixed import partly_quantised, quantised_nodes
-from hardedge.export.pareto import dots_of, front, pareto
-from hardedge.export.precision_table import described
-from hardedge.export.tune import parse_goal, tune
-from hardedge.export.tune_search import fewest, order_of
-from hardedge.export.tuning import MixtureLatency, Progress, Step, Tuning
+from hardedge.export.precisions.legality import findings
+from hardedge.export.precisions.table import described
+from hardedge.export.tune import latency as tune_latency
+from hardedge.export.tune import stage as stage
+from hardedge.export.tune import write as tuned
+from hardedge.export.tune.mixed import partly_quantised, quantised_nodes
+from hardedge.export.tune.pareto import dots_of, front, pareto
+from hardedge.export.tune.record import MixtureLatency, Progress, Step, Tuning
+from hardedge.export.tune.search import fewest, order_of
+from hardedge.export.tune.stage import parse_goal, tune
+from hardedge.graphs.element_types import element_types, precision_of, producers
 
 
 def step(kept: int, share: float, difference: float) -> Step:
@@ -221,7 +222,7 @@ def test_a_tuned_bundle_meets_the_goal_and_names_what_it_kept(
 KILLED = """
 import os, signal
 from hardedge.cli import main
-from hardedge.export.tuning import Progress
+from hardedge.export.tune.record import Progress
 save_step = Progress.save_step
 
 def deadly(self, step):

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from hardedge.contracts import Normalisation, Profile
 from hardedge.errors import BadInput
-from hardedge.export.agreement import require_agreement
-from hardedge.export.form import Form
-from hardedge.export.graph import PixelsToMask, onnx_from_network
+from hardedge.export.graph.agreement import require_agreement
+from hardedge.export.graph.form import Form
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
 
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 160, 160))
 FORM = Form(profiles=(PROFILE,))

@@ -11,10 +11,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
-from hardedge.deploy.engines import rtx_plans
-from hardedge.export.agreement import require_agreement
-from hardedge.export.form import Form
-from hardedge.export.graph import PixelsToMask, onnx_from_network
+from hardedge.deploy.engines.build import rtx_plans
+from hardedge.export.graph.agreement import require_agreement
+from hardedge.export.graph.form import Form
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
 from hardedge.models import ARCHITECTURES, build_network
 
 QUICK = ("lraspp", "bisenetv2", "resnet18", "segformer_b0", "hrnetv2_w18")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hardedge.train.differences import Difference, detectable_effect, paired_difference
+from hardedge.statistics.paired_by_seed import Difference, detectable_effect, paired_difference
 
 
 def found(ours: list[float], baseline: list[float]) -> Difference:

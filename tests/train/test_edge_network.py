@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hardedge.contracts import ClassInfo, EdgeNetworkManifest, load
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train import edge_network
 from hardedge.train.edge_network import EdgeNetwork, edges_of, load_edge_network, train_edge_network

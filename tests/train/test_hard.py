@@ -12,8 +12,8 @@ from PIL import Image
 from hardedge.cli import cli
 from hardedge.contracts import ClassInfo, Task
 from hardedge.errors import BadInput
-from hardedge.train.hard import Seen, by_doubt, doubted_labels, hardest_window, images_of, rank
-from hardedge.train.hard_gallery import window
+from hardedge.train.hard.gallery import window
+from hardedge.train.hard.ranking import Seen, by_doubt, doubted_labels, hardest_window, images_of, rank
 
 TASK = Task(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in ("sky", "road", "car")), ignore_index=255)
 

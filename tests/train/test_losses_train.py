@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from hardedge.data.scribbles import write_scribbles
-from hardedge.data.streets import write_streets
+from hardedge.data.streets.write import write_streets
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.edge_network import train_edge_network
 from hardedge.train.losses import LOSSES, parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import RECIPES
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -18,15 +18,15 @@ from safetensors.torch import load_file
 from torch.distributed import TCPStore
 
 from hardedge.contracts import Checkpoint, load
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.data.sharding import write_shards
 from hardedge.metrics import score_of
+from hardedge.train.batches.samples import TrainingSamples
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.evaluation import confusion
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import TrainingSamples
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 Tiny = Callable[..., Recipe]
 
@@ -51,7 +51,7 @@ import torch
 from hardedge.errors import HardedgeError
 from hardedge.train import loop, processes
 from hardedge.train.recipe import Recipe
-from hardedge.train.train import train
+from hardedge.train.stage import train
 torch.set_num_threads(1)
 rank = int(os.environ["RANK"])
 step = loop.training_step
@@ -90,7 +90,7 @@ class Members:
 
     def start(self, body: str, count: int = 2, **names: Any) -> None:
         context = get_context("forkserver")
-        context.set_forkserver_preload(["hardedge.train.train"])  # torch is imported once for all
+        context.set_forkserver_preload(["hardedge.train.stage"])  # torch is imported once for all
         # as torchrun's own: it listens before any process is told its port
         self.store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         self.started.clear()
@@ -213,7 +213,7 @@ def test_two_processes_are_one_that_accumulates_the_same_parts(
 def test_each_image_is_counted_once(members: Members, tiny_dataset: Path, tmp_path: Path) -> None:
     body = """
 import torch
-from hardedge.data.folder import open_dataset
+from hardedge.data.dataset import open_dataset
 from hardedge.metrics import score_of
 from hardedge.train.evaluation import validate
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from hardedge.contracts import Checkpoint, NetworkSpec, load
 from hardedge.errors import BadInput
 from hardedge.models import build_network
-from hardedge.train import train as stage
+from hardedge.train import stage as stage
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.losses import parse_loss
 from hardedge.train.quantisation import plain_state, quantise
 from hardedge.train.recipe import Recipe
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 Tiny = Callable[..., Recipe]
 BRANCHES = (HardnessBranch("light", tap="3"),)

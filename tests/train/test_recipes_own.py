@@ -15,7 +15,7 @@ from hardedge.errors import BadInput
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import RECIPES, recipe_named
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 Tiny = Callable[..., Recipe]
 Program = Callable[..., subprocess.CompletedProcess[str]]

@@ -14,15 +14,15 @@ from click.testing import CliRunner
 
 from hardedge.cli import cli
 from hardedge.contracts import Checkpoint, ClassInfo, NetworkSpec, Task, load
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.models import build_network
+from hardedge.train.batches.samples import Sample, TrainingSamples, training_batches
 from hardedge.train.branches import BranchConfig, attach
 from hardedge.train.loop import learning_rate, new_state, training_step
 from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import RECIPES
 from hardedge.train.recipes.listing import NOTES, facts_of, recipe_table, schedule
-from hardedge.train.samples import Sample, TrainingSamples, training_batches
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 ROOT = Path(__file__).parents[2]
 SMALL = [name for name in RECIPES if name.startswith("streets") or name == "camvid"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import ClassInfo, Task
-from hardedge.train.scores import Counts, border_counts, boundary_f_score, scores
+from hardedge.train.studies.scores import Counts, border_counts, boundary_f_score, scores
 
 TASK = Task(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in "abc"), ignore_index=255)
 

@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hardedge.contracts import Checkpoint, load
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
-from hardedge.train import search_loss as module
-from hardedge.train.comparison_text import described_loss
-from hardedge.train.curve_shares import curves_at, distributions_of, shares_of, soft_curves
 from hardedge.train.hardness_maps import trained
 from hardedge.train.losses import parse_loss
 from hardedge.train.losses.asl import IOU_CURVES, PUBLISHED
 from hardedge.train.losses.curves import curve_fault
 from hardedge.train.recipe import Recipe
-from hardedge.train.scores import counted, scores
-from hardedge.train.search_loss import ASL_METRIC, loss_at, loss_with, search_loss
-from hardedge.train.study import Job, Study
-from hardedge.train.trial import Bench, score_of_checkpoint
+from hardedge.train.studies import search_loss as module
+from hardedge.train.studies.comparison_text import described_loss
+from hardedge.train.studies.curves_as_shares import curves_at, distributions_of, shares_of, soft_curves
+from hardedge.train.studies.scores import counted, scores
+from hardedge.train.studies.search_loss import ASL_METRIC, loss_at, loss_with, search_loss
+from hardedge.train.studies.study import Job, Study
+from hardedge.train.studies.trial import Bench, score_of_checkpoint
 
 Tiny = Callable[..., Recipe]
 Program = Callable[..., subprocess.CompletedProcess[str]]

@@ -12,16 +12,16 @@ from PIL import Image
 from torch.nn import functional as F
 
 from hardedge.contracts import Checkpoint, load
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train import loop
+from hardedge.train.batches.samples import TrainingSamples
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.evaluation import network_input
 from hardedge.train.hardness_maps import trained, write_training_maps
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import TrainingSamples
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 Tiny = Callable[..., Recipe]
 PLAIN = {"loss": parse_loss("hardness"), "branches": ()}

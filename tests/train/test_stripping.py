@@ -12,7 +12,7 @@ from torch import nn
 
 from hardedge.contracts import Certificate, Checkpoint, load, read_json
 from hardedge.errors import BadInput
-from hardedge.export.export import export
+from hardedge.export.stage import export
 from hardedge.train.stripping import strip
 
 Program = Callable[..., subprocess.CompletedProcess[str]]

@@ -12,9 +12,9 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from hardedge.errors import BadInput
-from hardedge.train.journal import MendingLock
-from hardedge.train.study import TRIES, Job, Space, Study, Trials, Wanted
-from hardedge.train.study_folder import Plan, opened
+from hardedge.train.studies.folder import Plan, opened
+from hardedge.train.studies.journal import MendingLock
+from hardedge.train.studies.study import TRIES, Job, Space, Study, Trials, Wanted
 
 SPACE = Space({"loss": CategoricalDistribution(("ce", "lmp"))}, lambda trials: RandomSampler(seed=trials))
 PLAN = Plan(recipe={"steps": 2}, data_digest="0" * 64)

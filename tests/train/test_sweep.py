@@ -18,12 +18,12 @@ from optuna.study import load_study
 from hardedge.cli import main
 from hardedge.contracts import Checkpoint, load
 from hardedge.errors import BadInput
-from hardedge.train.comparison import Comparison
-from hardedge.train.comparison_text import described
-from hardedge.train.differences import paired_difference
+from hardedge.statistics.paired_by_seed import paired_difference
 from hardedge.train.recipe import Recipe
-from hardedge.train.sweep import sweep
-from hardedge.train.train import train
+from hardedge.train.stage import train
+from hardedge.train.studies.comparison import Comparison
+from hardedge.train.studies.comparison_text import described
+from hardedge.train.studies.sweep import sweep
 
 Tiny = Callable[..., Recipe]
 Program = Callable[..., subprocess.CompletedProcess[str]]

@@ -17,8 +17,8 @@ from hardedge.contracts import Checkpoint, load
 from hardedge.errors import BadInput, MissingHere
 from hardedge.train import tracking
 from hardedge.train.recipe import Recipe
+from hardedge.train.stage import train
 from hardedge.train.tracking import TRACKERS, Followers, Tracker, followed, require_trackers
-from hardedge.train.train import train
 
 Tiny = Callable[..., Recipe]
 Program = Callable[..., subprocess.CompletedProcess[str]]

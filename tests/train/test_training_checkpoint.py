@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from hardedge.contracts import Checkpoint, load, seal
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.metrics import score_of
 from hardedge.models import build_network
@@ -20,8 +20,8 @@ from hardedge.train.budget import Costs
 from hardedge.train.evaluation import confusion, network_input
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
+from hardedge.train.stage import train
 from hardedge.train.state import TrainingState
-from hardedge.train.train import train
 
 Tiny = Callable[..., Recipe]
 WEIGHTS = ("weights.safetensors", "last.safetensors", "training_only.safetensors")

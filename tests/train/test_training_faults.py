@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train import loop
+from hardedge.train.batches.samples import Sample, TrainingSamples, training_batches
 from hardedge.train.objective import Objective
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import Sample, TrainingSamples, training_batches
+from hardedge.train.stage import train
 from hardedge.train.state import TrainingState
-from hardedge.train.train import train
 
 Tiny = Callable[..., Recipe]
 CPU = torch.device("cpu")

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from hardedge.contracts import EdgeNetworkManifest, load
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.data.scribbles import write_scribbles
 from hardedge.errors import BadInput
 from hardedge.train import loop
+from hardedge.train.batches.samples import TrainingSamples, denormalised, normalised, training_batches
 from hardedge.train.edge_network import train_edge_network
 from hardedge.train.losses import Dfr, parse_loss
 from hardedge.train.losses.boundary import boundary_distance
 from hardedge.train.recipe import Recipe, require_usable
 from hardedge.train.recipes import RECIPES
-from hardedge.train.samples import TrainingSamples, denormalised, normalised, training_batches
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 Tiny = Callable[..., Recipe]
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hardedge.train.recipe import Recipe
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 KILLS = 30
 LEAST_IN_WRITES = 5
@@ -42,7 +42,7 @@ os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
 sys.path.insert(0, folder)
 import torch
 from hardedge.train.recipe import Recipe
-from hardedge.train.train import train
+from hardedge.train.stage import train
 torch.set_num_threads(1)
 train(Recipe.from_json(recipe), Path(data), Path(out), resume=resume)
 """
@@ -59,7 +59,7 @@ class Run:
 
     def start(self) -> ForkServerProcess:
         context = get_context("forkserver")
-        context.set_forkserver_preload(["hardedge.train.train"])  # torch is imported once for all
+        context.set_forkserver_preload(["hardedge.train.stage"])  # torch is imported once for all
         resume = (self.out / "state/run.json").is_file()
         process = context.Process(target=exec, args=(VICTIM, {**self.names, "said": str(self.said), "resume": resume}))
         process.start()

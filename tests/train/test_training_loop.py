@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hardedge.contracts import ClassInfo, Task
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.metrics import score_of
+from hardedge.train.batches.samples import Sample
 from hardedge.train.budget import Costs, affordable_steps
 from hardedge.train.evaluation import confusion, needs_reestimation, reestimated_batchnorm
 from hardedge.train.loop import learning_rate, new_state, training_step
 from hardedge.train.losses import parse_loss
 from hardedge.train.objective import step_loss
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import Sample
 
 TASK = Task(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in "abc"), ignore_index=255)
 Tiny = Callable[..., Recipe]

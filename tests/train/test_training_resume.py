@@ -13,12 +13,12 @@ import torch
 from hardedge.contracts import Checkpoint, load
 from hardedge.errors import BadInput
 from hardedge.train import loop
-from hardedge.train import train as stage
+from hardedge.train import stage as stage
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
+from hardedge.train.stage import train
 from hardedge.train.state import TrainingState
-from hardedge.train.train import train
 
 Tiny = Callable[..., Recipe]
 RESULTS = ("weights.safetensors", "last.safetensors", "training_only.safetensors", "metrics.jsonl")
@@ -29,7 +29,7 @@ import importlib, json, os, signal, sys
 from pathlib import Path
 import torch
 from hardedge.train.recipe import Recipe
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 recipe, data, out, module, name, nth = sys.argv[1:]
 place = importlib.import_module(module)
@@ -61,7 +61,7 @@ def train_until_killed(recipe: Recipe, data: Path, out: Path, module: str, name:
     [
         pytest.param("hardedge.train.loop", "training_step", 13, id="in mid-step"),
         pytest.param("os", "fsync", 8, id="while the state of step 10 is written"),
-        pytest.param("hardedge.train.train", "seal", 1, id="before the manifest", marks=pytest.mark.slow),
+        pytest.param("hardedge.train.stage", "seal", 1, id="before the manifest", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_training_goes_on_bit_for_bit(

@@ -12,11 +12,11 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from hardedge.contracts import Normalisation
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
-from hardedge.train.augmentation import IGNORED, augmentation, largest_share
+from hardedge.train.batches.augmentation import IGNORED, augmentation, largest_share
+from hardedge.train.batches.samples import TrainingSamples, training_batches
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import TrainingSamples, training_batches
 
 CPU = torch.device("cpu")
 MEAN = torch.tensor([124, 116, 104], dtype=torch.uint8)  # 255 * (0.485, 0.456, 0.406), rounded

@@ -10,14 +10,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.data.sharding import write_shards
 from hardedge.errors import BadInput
 from hardedge.train import loop
-from hardedge.train.order import EpochOrder, seed_of
+from hardedge.train.batches.order import EpochOrder, seed_of
+from hardedge.train.batches.samples import TrainingSamples, training_batches
 from hardedge.train.recipe import Recipe
-from hardedge.train.samples import TrainingSamples, training_batches
-from hardedge.train.train import train
+from hardedge.train.stage import train
 
 Tiny = Callable[..., Recipe]
 CPU = torch.device("cpu")

@@ -10,18 +10,18 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hardedge.contracts import ClassInfo, Task
-from hardedge.data.folder import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, MissingHere
 from hardedge.train import loop
+from hardedge.train.batches.samples import Sample, TrainingSamples
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.evaluation import reestimated_batchnorm
 from hardedge.train.loop import new_state, ships_reestimated, statistics_batches, training_step
 from hardedge.train.losses import parse_loss
 from hardedge.train.objective import unused_parameters
 from hardedge.train.recipe import Recipe, require_usable
-from hardedge.train.samples import Sample, TrainingSamples
+from hardedge.train.stage import train
 from hardedge.train.state import TrainingState
-from hardedge.train.train import train
 
 TASK = Task(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in "abc"), ignore_index=255)
 Tiny = Callable[..., Recipe]

@@ -21,7 +21,7 @@ def check(data: Path, as_json: bool) -> None:
 
     Example: hardedge check my_data
     """
-    from hardedge.data.check import check_dataset, described
+    from hardedge.data.checking.check import check_dataset, described
 
     result = check_dataset(data)
     print_result(result, described(result), as_json)
@@ -38,7 +38,7 @@ def scenes(out: Path, seed: int, as_json: bool) -> None:
 
     Example: hardedge scenes --out streets
     """
-    from hardedge.data.streets import write_streets
+    from hardedge.data.streets.write import write_streets
 
     write_streets(out, seed=seed)
     print_result({"data": str(out), "seed": seed}, str(out), as_json)

@@ -123,7 +123,7 @@ def deploy(
     Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
     """
     from hardedge import pipeline
-    from hardedge.deploy.precision import DEPLOYED, engines_to_build, parse_precisions
+    from hardedge.deploy.precisions import DEPLOYED, engines_to_build, parse_precisions
 
     require_trusted(bundle, trust, signed_since)
     precisions = parse_precisions(precision, DEPLOYED)
@@ -169,8 +169,8 @@ def verify(
 
     Example: hardedge verify runs/a_bundle runs/a_deploy/engines/onnxruntime-cpu --data my_data --out report
     """
-    from hardedge.deploy.on_device import engines_or_own
-    from hardedge.deploy.verify import verify
+    from hardedge.deploy.verification.engines_here import engines_or_own
+    from hardedge.deploy.verification.stage import verify
 
     trusted = trust_of(trust, signed_since)
     with engines_or_own(bundle, engines, out, trusted, force) as (paths, trusted):
@@ -216,9 +216,9 @@ def bench(
     Example: hardedge bench runs/a_bundle --target onnxruntime:cpu --precision fp32,int8 --time 1m
     """
     from hardedge.artefact import require_free
-    from hardedge.deploy import bench as benches
-    from hardedge.deploy.bench_page import write_bench
-    from hardedge.deploy.precision import DEPLOYED, engines_to_build, parse_precisions
+    from hardedge.deploy.latency import bench as benches
+    from hardedge.deploy.precisions import DEPLOYED, engines_to_build, parse_precisions
+    from hardedge.deploy.report.bench_page import write_bench
 
     require_trusted(bundle, trust, signed_since)
     pairs = engines_to_build(targets_of(targets) or ("onnxruntime:cpu",), parse_precisions(precision, DEPLOYED))

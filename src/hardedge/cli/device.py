@@ -25,7 +25,7 @@ def sign(artefact: Path | None, key: Path | None, new_key: Path | None, as_json:
 
     Example: hardedge sign runs/a_bundle --key release.pem
     """
-    from hardedge.deploy.signing import sign, write_keys
+    from hardedge.deploy.bundles.signing import sign, write_keys
 
     if (new_key is None) == (artefact is None and key is None) or (artefact is None) != (key is None):
         raise click.UsageError("Give ARTEFACT and --key to sign, or --new-key alone to make a pair of keys.")
@@ -48,8 +48,8 @@ def doctor(artefact: Path | None, as_json: bool) -> None:
 
     Example: hardedge doctor runs/a_deploy/engines/tensorrt
     """
-    from hardedge.deploy.description import describe
-    from hardedge.deploy.doctor import described, diagnose, engine_in
+    from hardedge.deploy.doctor.doctor import described, diagnose, engine_in
+    from hardedge.deploy.doctor.machine_description import describe
 
     diagnosis = diagnose(describe(), engine_in(artefact))
     print_result(diagnosis, described(diagnosis), as_json)

@@ -14,8 +14,8 @@ from hardedge.cli.parts import levels_of, loading, print_result
 from hardedge.errors import GateFailed
 
 if TYPE_CHECKING:
-    from hardedge.export.calibration import By
-    from hardedge.export.graph import Frontend
+    from hardedge.export.graph.pixels_to_mask import Frontend
+    from hardedge.export.precisions.calibration import By
 
 
 def graph_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -115,14 +115,14 @@ def export(
 
     Example: hardedge export runs/a --data my_data --out runs/a_bundle --precision fp16,int8
     """
-    from hardedge.deploy.precision import parse_precisions
-    from hardedge.export.tiles import parse_tile
+    from hardedge.deploy.precisions import parse_precisions
+    from hardedge.export.precisions.tiles import parse_tile
 
     names, tile = parse_precisions(precision), parse_tile(calibration_tile)
     with loading("export", "torch", "onnxscript"):
-        from hardedge.export.export import Precisions, export
-        from hardedge.export.form import form_of
-        from hardedge.export.precision_table import described
+        from hardedge.export.graph.form import form_of
+        from hardedge.export.precisions.table import described
+        from hardedge.export.stage import Precisions, export
 
     form = form_of(sizes, profiles, network_size, outputs, opset)
     wanted = Precisions(
@@ -170,13 +170,13 @@ def tune(bundle: Path, data: Path, out: Path, goal: str, latency: str | None, fo
     Example: hardedge tune runs/a_bundle --data my_data --out runs/a_tuned --goal 'miou-drop<=0.2'
     """
     from hardedge.deploy.targets import parse_target
-    from hardedge.export.tune import parse_goal, tune
+    from hardedge.export.tune.stage import parse_goal, tune
 
     points = parse_goal(goal)
     if latency:
         parse_target(latency)
     with loading("export", "torch"):
-        from hardedge.export.precision_table import described
+        from hardedge.export.precisions.table import described
 
     tuned, tuning = tune(bundle, data, out, goal=points, latency=latency, force=force)
     line = f"{out}: {tuning.chosen} of {len(tuning.order)} nodes in FP16, {len(tuning.steps)} mixtures measured"
@@ -204,7 +204,7 @@ def keep(model: Path, out: Path, outputs: tuple[str, ...], size: tuple[int, int,
 
     Example: hardedge keep trained.onnx --keep logits --out theirs.onnx
     """
-    from hardedge.export.keeping import described, keep_outputs
+    from hardedge.export.keep_outputs import described, keep_outputs
 
     kept = keep_outputs(model, outputs, out, size)
     print_result(kept, described(kept, out), as_json)
@@ -225,7 +225,7 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
     with loading("export", "torch"):
         from hardedge.console import waiting
         from hardedge.contracts import Bundle, load
-        from hardedge.export.identity import certify
+        from hardedge.export.identity.certificate import certify
 
     manifest = load(Bundle, bundle)
     with waiting("identity certificate"):

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hardedge.contracts import Contract, Json, Report
-    from hardedge.deploy.foreign import Given
-    from hardedge.deploy.gates import Gates
-    from hardedge.deploy.plans import Order
-    from hardedge.deploy.signing import Trust
+    from hardedge.deploy.bundles.signing import Trust
+    from hardedge.deploy.foreign.forms import Given
+    from hardedge.deploy.tensorrt.plans import Order
+    from hardedge.deploy.verification.gates import Gates
     from hardedge.train.recipe import Recipe
 
 
@@ -63,7 +63,7 @@ def targets_of(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def gates_of(options: dict[str, Any]) -> Gates:
     """The gates of the options, over those of --gates; raises BadInput for a file that cannot be read."""
-    from hardedge.deploy.gates import Gates, read_gates
+    from hardedge.deploy.verification.gates import Gates, read_gates
 
     path = options.pop("gates_file")
     given = Gates(**options)
@@ -75,8 +75,8 @@ def order_of(given: dict[str, Any]) -> Order:
     from dataclasses import fields
 
     from hardedge.contracts import BuildOptions
-    from hardedge.deploy.build_cache import BuildCache
-    from hardedge.deploy.plans import Order
+    from hardedge.deploy.tensorrt.build_cache import BuildCache
+    from hardedge.deploy.tensorrt.plans import Order
 
     options = BuildOptions(**{field.name: given.pop(field.name) for field in fields(BuildOptions)})
     cache = given.pop("cache")
@@ -85,7 +85,7 @@ def order_of(given: dict[str, Any]) -> Order:
 
 def given_of(given: dict[str, Any]) -> Given:
     """What was said of an ONNX file of others, taken out of the options."""
-    from hardedge.deploy.foreign import Given
+    from hardedge.deploy.foreign.forms import Given
 
     mean, std, size, output = (given.pop(name) for name in ("mean", "std", "input_size", "output_name"))
     if std and min(std) <= 0:
@@ -115,7 +115,7 @@ def as_document(result: Contract | Mapping[str, Json]) -> str:
 
 def finish(report: Report, out: Path, as_json: bool) -> None:
     """Prints a report's summary; raises GateFailed when a verdict or a gate did not pass."""
-    from hardedge.deploy.summary import summary
+    from hardedge.deploy.report.terminal import summary
 
     print_result(report, summary(report, out), as_json)
     if report.verdict == "fail":
@@ -141,7 +141,7 @@ def trust_of(public_key: Path | None, since: datetime | None) -> Trust | None:
     """Who is trusted, from --trust and --signed-since; None where nobody was named."""
     from datetime import timezone
 
-    from hardedge.deploy.signing import read_trust
+    from hardedge.deploy.bundles.signing import read_trust
 
     if public_key is None:
         if since is not None:

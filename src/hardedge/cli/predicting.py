@@ -63,21 +63,21 @@ def predict(
     made_of_video = video or "overlay"
     trusted = trust_of(trust, signed_since)
     if camera is not None:
-        from hardedge.deploy.camera import camera_of
-        from hardedge.deploy.predict_camera import predict_camera
+        from hardedge.deploy.media.camera import camera_of
+        from hardedge.deploy.prediction.live import predict_camera
 
         watched = camera_of(camera)
         recording = predict_camera(bundle, watched, out, frames=frames, video=made_of_video, trust=trusted, **run)
         print_result(recording, "\n".join(recording.made), as_json)
         return
     if ray is not None:
-        from hardedge.deploy.predict_ray import predict_on_ray
+        from hardedge.deploy.prediction.on_ray import predict_on_ray
 
         labelled = predict_on_ray(bundle, inputs, out, ray, trust=trusted, **run)
         text = f"{labelled.masks}: {labelled.made} masks made, {labelled.there} were there"
         print_result(labelled, text, as_json)
         return
-    from hardedge.deploy.predict import predict
+    from hardedge.deploy.prediction.predict import predict
 
     made = predict(bundle, inputs, out, video=made_of_video, trust=trusted, **run)
     paths = [str(path) for path in made]

@@ -26,9 +26,9 @@ def report(a: Path, b: Path, shared: bool, out: Path | None, force: bool, as_jso
     Example: hardedge report runs/ce/report runs/hardness/report --out compared
     """
     from hardedge.artefact import require_free
-    from hardedge.deploy.compare import compare
-    from hardedge.deploy.compare_page import write_comparison
-    from hardedge.deploy.compare_text import described
+    from hardedge.deploy.report.two_reports import compare
+    from hardedge.deploy.report.two_reports_page import write_comparison
+    from hardedge.deploy.report.two_reports_text import described
 
     if out:
         require_free(out, force, [a, b])

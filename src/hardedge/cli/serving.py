@@ -13,8 +13,8 @@ from hardedge.cli.options import FOLDER, json_option, trust_options
 from hardedge.cli.parts import print_result, trust_of
 
 if TYPE_CHECKING:
-    from hardedge.deploy.triton_config import Kind
-    from hardedge.deploy.triton_warm_up import Images
+    from hardedge.deploy.triton.config import Kind
+    from hardedge.deploy.triton.warm_up import Images
 
 AT_LEAST_ONE = click.IntRange(min=1)
 
@@ -89,8 +89,8 @@ def triton(
 
     Example: hardedge triton runs/a_bundle --out models --name streets --queue-delay 500
     """
-    from hardedge.deploy.triton import write_model
-    from hardedge.deploy.triton_config import Serving
+    from hardedge.deploy.triton.config import Serving
+    from hardedge.deploy.triton.repository import write_model
 
     if engine is not None and precision is not None:
         raise click.UsageError("Give --engine or --precision, not both: an engine has its own precision.")

@@ -97,8 +97,8 @@ def sweep(
         raise click.UsageError(f"--vary {', '.join(twice)} is there twice. Write its values in one: FIELD='A|B'.")
     _require_one_place({field for field, _ in settings}, losses, vary)
     with loading("sweep", "torch", "optuna"):
-        from hardedge.train.comparison_text import described
-        from hardedge.train.sweep import sweep
+        from hardedge.train.studies.comparison_text import described
+        from hardedge.train.studies.sweep import sweep
     found = sweep(
         recipe_of(recipe, settings),
         data,
@@ -162,8 +162,8 @@ def search_loss(
     Example: hardedge search-loss camvid --data my_data --out runs/loss --metric boundary
     """
     with loading("sweep", "torch", "optuna"):
-        from hardedge.train.comparison_text import described_loss
-        from hardedge.train.search_loss import search_loss
+        from hardedge.train.studies.comparison_text import described_loss
+        from hardedge.train.studies.search_loss import search_loss
     _tell_unheeded([name for name, _ in settings])
     found = search_loss(
         recipe_of(recipe, settings),

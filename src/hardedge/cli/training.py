@@ -74,7 +74,7 @@ def train(
     if pretrained:
         settings += (("pretrained", "true"),)
     with loading("train", "torch"):
-        from hardedge.train.train import train
+        from hardedge.train.stage import train
     configured = recipe_of(recipe, (*settings, ("qat", qat)) if qat else settings)
     checkpoint = train(
         configured,
@@ -156,8 +156,8 @@ def hard(
     Example: hardedge hard my_data --checkpoint runs/a --out runs/hard --unlabelled new_photographs
     """
     with loading("train", "torch"):
-        from hardedge.data.folder import SPLITS
-        from hardedge.train.hard import rank
+        from hardedge.data.dataset import SPLITS
+        from hardedge.train.hard.ranking import rank
 
     ranking = rank(
         data,

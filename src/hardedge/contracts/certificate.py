@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from hardedge.contracts.base import Contract, Interval, Status
 from hardedge.contracts.models import Census
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +91,6 @@ class Certificate(Contract):
     level0: Level0
     level1: Level1
     level2: Level2
+
+
+NO_CHECKPOINT = "no checkpoint: a network from elsewhere has no plain one to compare with"

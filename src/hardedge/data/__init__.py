@@ -1,5 +1,6 @@
 """Labelled images: the native folder form, its check, and the built-in street scenes."""
 
-from hardedge.data.folder import Dataset, open_dataset, read_image, read_mask
+from hardedge.data.dataset import Dataset, read_image, read_mask
+from hardedge.data.opening import open_dataset
 
 __all__ = ["Dataset", "open_dataset", "read_image", "read_mask"]

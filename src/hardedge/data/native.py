@@ -3,11 +3,15 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hardedge.contracts import Task, parse_json
-from hardedge.data.folder import IMAGE_SUFFIXES, SPLITS, Dataset, read_image, read_labels
+from hardedge.data.dataset import IMAGE_SUFFIXES, SPLITS, Dataset, read_image, read_labels
 from hardedge.data.layouts import public_data_sets
 from hardedge.errors import BadInput
+
+if TYPE_CHECKING:
+    pass
 
 
 def read_folder(root: Path) -> tuple[Dataset, list[str]]:
@@ -103,3 +107,11 @@ def missing_files(root: Path, images: dict[str, Path], splits: dict[str, tuple[s
 
 def _twice(ids: list[str]) -> set[str]:
     return {id for id in ids if ids.count(id) > 1} if len(set(ids)) != len(ids) else set()
+
+
+def images_in(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )

@@ -7,7 +7,8 @@ from shutil import copytree
 from hardedge.artefact import staged
 from hardedge.console import tracked
 from hardedge.contracts import to_json
-from hardedge.data.folder import Dataset, open_dataset
+from hardedge.data.dataset import Dataset
+from hardedge.data.opening import open_dataset
 
 
 def prepare(data: Path, out: Path) -> int:

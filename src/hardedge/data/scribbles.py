@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from hardedge.artefact import staged
 from hardedge.console import tracked
-from hardedge.data.folder import Pixels, open_dataset
+from hardedge.data.dataset import Pixels
+from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, missing_extra
 
 Flags = npt.NDArray[np.bool_]

@@ -13,7 +13,8 @@ from typing import Final
 from hardedge.artefact import staged
 from hardedge.console import tracked
 from hardedge.contracts import sha256_of, to_json
-from hardedge.data.folder import IMAGE_SUFFIXES, SPLITS, Dataset, Pixels, open_dataset
+from hardedge.data.dataset import IMAGE_SUFFIXES, SPLITS, Dataset, Pixels
+from hardedge.data.opening import open_dataset
 from hardedge.data.shards import INDEX, MASK, SCRIBBLES, Shard, ShardIndex, member_name, order_of
 from hardedge.errors import BadInput, missing_extra
 

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias, overload
 from urllib.parse import unquote
 
 from hardedge.contracts import Contract, Task, read_json
-from hardedge.data.folder import SPLITS, Dataset, Pixels, read_image, read_labels
+from hardedge.data.dataset import SPLITS, Dataset, Pixels, read_image, read_labels
 from hardedge.data.native import read_task
 from hardedge.errors import BadInput
 

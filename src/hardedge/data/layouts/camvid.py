@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardedge.data.folder import Pixels, read_image
+from hardedge.data.dataset import Pixels, read_image
 from hardedge.data.layouts.layout import (
     IGNORED,
     UNKNOWN,

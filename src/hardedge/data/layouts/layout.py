@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import ClassInfo, Task
-from hardedge.data.folder import IMAGE_SUFFIXES, SPLITS, Dataset, Pixels, read_image, read_mask
+from hardedge.data.dataset import IMAGE_SUFFIXES, SPLITS, Dataset, Pixels, read_image, read_mask
 from hardedge.errors import BadInput
 
 IGNORED = 255

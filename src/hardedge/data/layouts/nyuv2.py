@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hardedge.data.folder import Pixels
+from hardedge.data.dataset import Pixels
 from hardedge.data.layouts.layout import (
     HELD_OUT,
     IGNORED,

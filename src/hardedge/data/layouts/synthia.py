@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardedge.data.folder import Pixels
+from hardedge.data.dataset import Pixels
 from hardedge.data.layouts.cityscapes import TASK
 from hardedge.data.layouts.layout import IGNORED, Layout, Listing, evenly, images_in, looked_up, table_of, without
 from hardedge.data.layouts.png16 import first_channel

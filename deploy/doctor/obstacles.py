@@ -1,0 +1,295 @@
+"""What can keep an engine from running on a machine: one function a subject, each from facts to findings."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from hardedge.contracts import Contract, Engine
+from hardedge.deploy.doctor.machine_description import MachineDescription
+from hardedge.deploy.targets import RTX_CAPABILITIES, parse_target
+from hardedge.deploy.tensorrt.api import MODULES
+
+# the oldest Linux driver of each CUDA major (NVIDIA's CUDA release notes, table of minor version compatibility)
+DRIVER_OF_CUDA: Final = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
+OLDEST_CAPABILITY: Final = "7.5"  # Turing: the oldest that TensorRT 10.16, 11 and RTX build for
+JETPACK_OF_L4T: Final = {35: "5", 36: "6", 38: "7", 39: "7"}
+JETSON_CAPABILITY: Final = {"xavier": "7.2", "orin": "8.7", "thor": "11.0"}
+CUDA_OF_JETPACK: Final = {"5": 11, "6": 12, "7": 13}
+CUDA_PYTHON: Final = (12, 13)  # the majors of cuda-python that have what runtime.py uses
+PYTHON_OF_JETPACK: Final = {"5": "3.8", "6": "3.10", "7": "3.12"}
+_BUILD: Final = "hardedge deploy BUNDLE --data DATA --out DIR --target"
+_INSTALL_DRIVER: Final = "sudo apt-get install nvidia-driver-580 && sudo reboot"  # runs CUDA 11 to 13
+EXTRAS: Final = {"av": ("video", "predict on video files and cameras"), "cryptography": ("sign", "sign, and --trust")}
+
+Status = Literal["ok", "note", "obstacle"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding(Contract):
+    """One thing that was looked at: an obstacle has the command that cures it; a note keeps nothing from running."""
+
+    topic: str
+    status: Status
+    found: str
+    cure: str | None = None
+
+
+def gpu_findings(machine: MachineDescription, engine: Engine | None) -> list[Finding]:
+    """The GPU, its driver, and on a Jetson its JetPack."""
+    needed = _needs_gpu(engine)
+    if machine.l4t:
+        return _jetson_findings(machine)
+    if machine.gpus:
+        return [Finding(topic="gpu", status="ok", found=f"{_gpus(machine)}, driver {machine.driver}")]
+    said = machine.driver_fault or "nvidia-smi lists no GPU"
+    if "mismatch" in said:
+        return [Finding(topic="driver", status="obstacle", found=f"{said}: it was updated", cure="sudo reboot")]
+    if machine.pci and machine.container:
+        found = f"an NVIDIA GPU is on the bus, but this container was not given it ({said})"
+        return [Finding(topic="driver", status="obstacle", found=found, cure="docker run --gpus all ...")]
+    if machine.pci:
+        found = f"an NVIDIA GPU is on the bus, but no driver answers ({said})"
+        return [Finding(topic="driver", status="obstacle", found=found, cure=_INSTALL_DRIVER)]
+    found = "no NVIDIA GPU here: onnxruntime:cpu runs, and TensorRT-RTX builds ahead of time"
+    if not needed:
+        return [Finding(topic="gpu", status="note", found=found)]
+    return [Finding(topic="gpu", status="obstacle", found=found, cure=f"{_BUILD} onnxruntime:cpu")]
+
+
+def _jetson_findings(machine: MachineDescription) -> list[Finding]:
+    jetpack = _jetpack(machine)
+    if jetpack is None:
+        found = f"Jetson Linux {machine.l4t}, which no JetPack that is known here has"
+        return [Finding(topic="jetpack", status="note", found=found)]
+    found = f"{machine.jetson or 'Jetson'}, JetPack {jetpack} (Jetson Linux {machine.l4t})"
+    if jetpack == "5":
+        cure = "flash JetPack 6 with NVIDIA SDK Manager: JetPack 5 has Python 3.8 and TensorRT 8"
+        return [Finding(topic="jetpack", status="obstacle", found=found, cure=cure)]
+    return [Finding(topic="jetpack", status="ok", found=found)]
+
+
+def cuda_findings(machine: MachineDescription) -> list[Finding]:
+    """Whether the driver is new enough for the CUDA that the installed packages were made for."""
+    if machine.driver is None:
+        return []
+    newest = _newest_cuda(machine)
+    findings = []
+    for major, names in sorted(_packages_by_cuda(machine).items()):
+        if major <= newest or major not in DRIVER_OF_CUDA:
+            continue
+        has = f"JetPack {_jetpack(machine)} has CUDA {newest}" if machine.l4t else _driver(machine)
+        least = "" if machine.l4t else f": driver {DRIVER_OF_CUDA[major]} or newer"
+        found = f"{has}, but {', '.join(names)} need{'s' if len(names) == 1 else ''} CUDA {major}{least}"
+        cure = _cure_of_cuda(names, newest, bool(machine.l4t))
+        findings.append(Finding(topic="cuda", status="obstacle", found=found, cure=cure))
+    return findings
+
+
+def _cure_of_cuda(names: list[str], newest: int, jetson: bool) -> str:
+    if names == ["cuda-bindings"] and newest in CUDA_PYTHON:
+        return f"pip install 'cuda-python<{newest + 1}'"
+    if jetson:
+        return f"pip uninstall -y {' '.join(names)} && pip install 'cuda-python<{newest + 1}'"
+    return _INSTALL_DRIVER
+
+
+def _driver(machine: MachineDescription) -> str:
+    return f"driver {machine.driver}" + (f" knows CUDA {machine.cuda}" if machine.cuda else "")
+
+
+def _newest_cuda(machine: MachineDescription) -> int:
+    """The newest CUDA major that the driver runs; a Jetson's driver comes with its JetPack."""
+    if machine.l4t:
+        return CUDA_OF_JETPACK.get(_jetpack(machine) or "", max(DRIVER_OF_CUDA))
+    driver = _numbers(machine.driver or "")
+    return max((major for major, least in DRIVER_OF_CUDA.items() if driver >= _numbers(least)), default=0)
+
+
+def _packages_by_cuda(machine: MachineDescription) -> dict[int, list[str]]:
+    """The packages made for one CUDA major: by their name (-cu13), or their version for cuda-bindings."""
+    packages: dict[int, list[str]] = defaultdict(list)
+    for name, version in sorted(machine.packages.items()):
+        # its -bindings and -libs say the same once more
+        if match := re.search(r"-cu(\d\d)$", name):
+            packages[int(match[1])].append(name)
+        elif name == "cuda-bindings":
+            packages[_numbers(version)[0]].append(name)
+    return packages
+
+
+def tensorrt_findings(machine: MachineDescription, engine: Engine | None) -> list[Finding]:
+    """Each TensorRT that is installed or that the engine needs: whether it loads, and its version."""
+    findings = []
+    for backend, module in MODULES.items():
+        needed = engine is not None and parse_target(engine.target).backend == backend
+        imported = machine.imports.get(module)
+        if imported is None:
+            # onnxruntime's provider loads TensorRT's libraries
+            findings += _absent(machine, module, needed or _provides(module, engine))
+        elif imported.error:
+            cure = _cure_of_import(machine, module)
+            found = f"{module} is installed and does not load: {imported.error}"
+            findings.append(Finding(topic=backend, status="obstacle", found=found, cure=cure))
+        else:
+            findings.append(_version_finding(machine, backend, str(imported.version), engine if needed else None))
+            findings += _bindings(machine, module, needed)
+    return findings
+
+
+def _provides(module: str, engine: Engine | None) -> bool:
+    return module == "tensorrt" and engine is not None and engine.target == "onnxruntime:tensorrt"
+
+
+def _absent(machine: MachineDescription, module: str, needed: bool) -> list[Finding]:
+    if module == "tensorrt_rtx" and machine.l4t and not needed:
+        return []
+    if module == "tensorrt" and machine.l4t:
+        cure = "sudo apt-get install nvidia-jetpack && python3 -m venv --system-site-packages .venv"
+    else:
+        cure = "pip install 'hardedge[tensorrt]'" if module == "tensorrt" else "pip install tensorrt_rtx"
+    # worth a word where there is a GPU for it
+    if not needed and not (machine.gpus or machine.l4t):
+        return []
+    status: Status = "obstacle" if needed else "note"
+    return [Finding(topic=module.replace("_", "-"), status=status, found=f"{module} is not installed", cure=cure)]
+
+
+def _cure_of_import(machine: MachineDescription, module: str) -> str:
+    jetpack = _jetpack(machine)
+    python = PYTHON_OF_JETPACK.get(jetpack or "")
+    if module == "tensorrt" and python and not machine.python.startswith(f"{python}."):
+        return f"python{python} -m venv --system-site-packages .venv"  # JetPack's bindings are for its own Python
+    if module == "tensorrt" and machine.l4t:
+        return "pip uninstall -y tensorrt && sudo apt-get install --reinstall python3-libnvinfer"
+    named = {"tensorrt": "'hardedge[tensorrt]'", "tensorrt_rtx": "tensorrt_rtx"}
+    return f"pip install --force-reinstall {named[module]}"
+
+
+def _version_finding(machine: MachineDescription, backend: str, version: str, engine: Engine | None) -> Finding:
+    jetpack = _jetpack(machine)
+    if backend == "tensorrt" and jetpack == "6" and _numbers(version)[0] >= 11:
+        found = f"TensorRT {version} from pip, but JetPack 6 has TensorRT 10: 11 needs JetPack 7.2.2"
+        cure = "pip uninstall -y tensorrt && sudo apt-get install --reinstall python3-libnvinfer"
+        return Finding(topic=backend, status="obstacle", found=found, cure=cure)
+    if engine is None or _runs(engine, version):
+        return Finding(topic=backend, status="ok", found=f"{backend} {version}")
+    found = (
+        f"{backend} {version}, but the engine was built by {engine.builder_version}, and plans need the same version"
+    )
+    here = f"{_BUILD} {engine.target}"
+    # a Jetson's TensorRT comes with its JetPack: the engine is what can be changed
+    cure = here if machine.l4t else f"pip install {engine.builder}=={engine.builder_version}"
+    return Finding(topic=backend, status="obstacle", found=found, cure=cure)
+
+
+def _runs(engine: Engine, version: str) -> bool:
+    """As runtime.py loads: the same version, or for version-compatible plans a later one of its major."""
+    here, made_by = _numbers(version), _numbers(engine.builder_version)
+    later = here[:1] == made_by[:1] and here >= made_by
+    return version == engine.builder_version or (engine.options.version_compatible and later)
+
+
+def _bindings(machine: MachineDescription, module: str, needed: bool) -> list[Finding]:
+    imported = machine.imports.get("cuda.bindings.runtime")
+    if imported is not None and not imported.error:
+        return []
+    found = f"{module} runs engines through cuda-python, which "
+    found += "is not installed" if imported is None else f"does not load: {imported.error}"
+    usable = needed or bool(machine.gpus or machine.l4t)
+    cure = "pip install 'cuda-python<13'" if _jetpack(machine) == "6" else "pip install cuda-python"
+    return [Finding(topic="cuda-python", status="obstacle" if usable else "note", found=found, cure=cure)]
+
+
+def capability_findings(machine: MachineDescription, engine: Engine | None) -> list[Finding]:
+    """Whether the first GPU is one that TensorRT knows, and the one that the engine was built for."""
+    here = _capability(machine)
+    if here is None:
+        return []
+    if _numbers(here) < _numbers(OLDEST_CAPABILITY):
+        found = f"compute capability {here}; TensorRT needs {OLDEST_CAPABILITY} (Turing) or newer"
+        cure = f"{_BUILD} onnxruntime:cuda"
+        return [Finding(topic="compute capability", status="obstacle", found=found, cure=cure)]
+    wanted = parse_target(engine.target).device if engine and engine.target.startswith("tensorrt-rtx") else None
+    sm = f"sm{here.replace('.', '')}"
+    if wanted and wanted != sm:
+        found = f"the engine was built for {wanted}, this GPU is {sm}"
+        cure = f"{_BUILD} {_target_for(sm)}"
+        return [Finding(topic="compute capability", status="obstacle", found=found, cure=cure)]
+    return [Finding(topic="compute capability", status="ok", found=here), *_built_elsewhere(engine)]
+
+
+def _built_elsewhere(engine: Engine | None) -> list[Finding]:
+    """What cannot be known of TensorRT's own plans: the target does not name the GPU, nor does the manifest."""
+    if engine is None or engine.target != "tensorrt" or engine.options.hardware_compatible:
+        return []
+    found = "the engine does not say on which GPU it was built, and TensorRT loads it on the same capability alone"
+    return [Finding(topic="compute capability", status="note", found=found, cure=f"{_BUILD} tensorrt")]
+
+
+def _target_for(sm: str) -> str:
+    """TensorRT-RTX builds for RTX GPUs; TensorRT itself for all others."""
+    return f"tensorrt-rtx:{sm}" if sm in RTX_CAPABILITIES else "tensorrt"
+
+
+def onnxruntime_findings(machine: MachineDescription, engine: Engine | None) -> list[Finding]:
+    """Exactly one onnxruntime, that it loads, and its CUDA provider where a GPU could be used."""
+    there = sorted(name for name in machine.packages if name in ("onnxruntime", "onnxruntime-gpu"))
+    right = "onnxruntime-gpu" if machine.processor in ("x86_64", "AMD64") else "onnxruntime"
+    if len(there) > 1:
+        cure = f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install {right}"
+        found = "onnxruntime and onnxruntime-gpu are both installed, and have overwritten each other's files"
+        return [Finding(topic="onnxruntime", status="obstacle", found=found, cure=cure)]
+    imported = machine.imports.get("onnxruntime")
+    if imported is None or imported.error:
+        said = "is not installed" if imported is None else f"does not load: {imported.error}"
+        cure = f"pip install --force-reinstall {right}"
+        return [Finding(topic="onnxruntime", status="obstacle", found=f"onnxruntime {said}", cure=cure)]
+    cuda = "CUDAExecutionProvider" in machine.providers
+    found = f"onnxruntime {imported.version}: {'CPU and CUDA' if cuda else 'CPU'}"
+    if engine is not None and engine.target in ("onnxruntime:cuda", "onnxruntime:tensorrt") and not cuda:
+        cure = f"pip uninstall -y {' '.join(there) or 'onnxruntime'} && pip install onnxruntime-gpu"
+        if _jetpack(machine) == "6":  # PyPI has no onnxruntime-gpu for its Python and CUDA; its own TensorRT is there
+            cure = f"{_BUILD} tensorrt"
+        return [Finding(topic="onnxruntime", status="obstacle", found=f"{found}; the engine needs CUDA", cure=cure)]
+    return [Finding(topic="onnxruntime", status="ok", found=found)]
+
+
+def extra_findings(machine: MachineDescription) -> list[Finding]:
+    """The extras that are not there, each with what it is for."""
+    return [
+        Finding(topic=f"extra {extra}", status="note", found=f"not installed; it is for: {use}", cure=_pip(extra))
+        for package, (extra, use) in EXTRAS.items()
+        if package not in machine.packages
+    ]
+
+
+def _pip(extra: str) -> str:
+    return f"pip install 'hardedge[{extra}]'"
+
+
+def _needs_gpu(engine: Engine | None) -> bool:
+    return engine is not None and engine.target != "onnxruntime:cpu"
+
+
+def _gpus(machine: MachineDescription) -> str:
+    return ", ".join(gpu.name for gpu in machine.gpus)
+
+
+def _capability(machine: MachineDescription) -> str | None:
+    """The first GPU's compute capability: the driver's word, else by the Jetson's name."""
+    told = machine.gpus[0].capability if machine.gpus else None
+    model = (machine.jetson or "").lower()
+    by_name = (capability for name, capability in JETSON_CAPABILITY.items() if name in model)
+    return told or next(by_name, None)
+
+
+def _jetpack(machine: MachineDescription) -> str | None:
+    return JETPACK_OF_L4T.get(_numbers(machine.l4t)[0]) if machine.l4t else None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """A version's numbers in order: `10.16.1` as (10, 16, 1); (0,) for a text without any."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:4]) or (0,)

@@ -1,0 +1,166 @@
+"""Engines: a bundle's ONNX file compiled for a target, through one path for TensorRT-RTX and TensorRT."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import hardedge
+from hardedge.artefact import require_free, staged
+from hardedge.console import note, waiting
+from hardedge.contracts import BuildOptions, Bundle, Engine, HealedNode, Profile, load, seal, sha256_of
+from hardedge.deploy.bundles.validity import model_path
+from hardedge.deploy.engines.heal_infinite import finite_file
+from hardedge.deploy.engines.heal_refused import compile_or_heal
+from hardedge.deploy.onnxruntime.session import onnxruntime_version
+from hardedge.deploy.targets import Target, parse_target
+from hardedge.deploy.tensorrt.plans import Order, Plan, compile_plans
+from hardedge.graphs.files import copy_onnx
+
+WEIGHTS = "model.onnx"  # what a stripped plan gets its weights from
+
+
+def build(
+    bundle: Path,
+    target: str,
+    out: Path,
+    *,
+    precision: str = "fp32",
+    order: Order | None = None,
+    force: bool = False,
+) -> Engine:
+    """Compiles a bundle's network for one target into the engine directory `out`.
+
+    Raises BadInput for an unknown target or precision, an altered bundle, and a network that the builder refuses;
+    MissingHere when the builder is not installed.
+    """
+    return build_all(bundle, {target: out}, precision=precision, order=order, force=force)[0]
+
+
+def build_all(
+    bundle: Path,
+    directories: Mapping[str, Path],
+    *,
+    precision: str = "fp32",
+    order: Order | None = None,
+    force: bool = False,
+) -> tuple[Engine, ...]:
+    """As build, for several targets by name, each into its own directory: one start of each builder for all of them."""
+    order = order or Order()
+    outs = {parse_target(name): out for name, out in directories.items()}
+    for out in outs.values():
+        require_free(out, force)
+    sessions = [str(target) for target in outs if target.backend == "onnxruntime"]
+    if sessions and order.options != BuildOptions():
+        note(f"{', '.join(sessions)}: built without the options, which are TensorRT's.")
+    with _network(bundle, precision, order) as network:
+        return _engines(network, outs, order, force)
+
+
+def builds(
+    bundle: Path, target: str, outs: Sequence[Path], *, precision: str = "fp32", order: Order | None = None
+) -> Iterator[Engine]:
+    """As build, once for each directory, each when it is asked for: TensorRT's builds of one file differ.
+
+    They are numbered from 0, so that a cache keeps each. The file is looked at for infinite values once.
+    """
+    order = order or Order()
+    with _network(bundle, precision, order) as network:
+        for number, out in enumerate(outs):
+            require_free(out, False)
+            (engine,) = _engines(network, {parse_target(target): out}, replace(order, build=number), False)
+            yield engine
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A bundle's ONNX file as builders get it; `healed` are the nodes in FP32 that keep its values finite."""
+
+    bundle: Bundle
+    precision: str
+    onnx: Path
+    healed: tuple[HealedNode, ...]
+
+
+@contextmanager
+def _network(directory: Path, precision: str, order: Order) -> Iterator[_Network]:
+    bundle = load(Bundle, directory)
+    shipped = model_path(directory, bundle, precision)
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
+        onnx, healed = finite_file(directory, bundle, shipped, Path(folder), order)
+        yield _Network(bundle, precision, onnx, healed)
+
+
+def _engines(network: _Network, outs: Mapping[Target, Path], order: Order, force: bool) -> tuple[Engine, ...]:
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder, ExitStack() as stack:
+        with waiting(f"building for {', '.join(map(str, outs))}") as tell:
+            order = replace(order, tell=tell)
+            plans = _plans(network.onnx, tuple(outs), network.bundle.profiles, Path(folder), order)
+        staging = {target: stack.enter_context(staged(out, force=force)) for target, out in outs.items()}
+        return tuple(_save(network, order.options, target, plans[target], staging[target]) for target in outs)
+
+
+def rtx_plans(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> dict[str, bytes]:
+    """The TensorRT-RTX plan of an ONNX file for each target (`tensorrt-rtx:sm86`); equal input gives equal bytes.
+
+    Under a profile of one size, that is: for a range, the builder numbers its shape arithmetic anew in every build.
+    """
+    with _rtx(onnx, targets, profiles) as plans:
+        return {str(target): plan.path.read_bytes() for target, plan in plans.items()}
+
+
+def rtx_digests(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> dict[str, str]:
+    """The sha256 of each of rtx_plans, without holding them in memory."""
+    with _rtx(onnx, targets, profiles) as plans:
+        return {str(target): sha256_of(plan.path) for target, plan in plans.items()}
+
+
+@contextmanager
+def _rtx(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> Iterator[dict[Target, Plan]]:
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
+        yield compile_plans("tensorrt-rtx", onnx, [parse_target(name) for name in targets], profiles, Path(folder))
+
+
+def _plans(
+    onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, order: Order
+) -> dict[Target, Plan]:
+    plans: dict[Target, Plan] = {}
+    for backend in ("tensorrt-rtx", "tensorrt"):
+        wanted = [target for target in targets if target.backend == backend]
+        if wanted:
+            plans |= compile_or_heal(backend, onnx, wanted, profiles, folder, order)
+    for target in targets:
+        if target.backend == "onnxruntime":
+            plans[target] = Plan(onnx, "onnxruntime", onnxruntime_version(), 0.0)
+    return plans
+
+
+def _save(network: _Network, options: BuildOptions, target: Target, plan: Plan, directory: Path) -> Engine:
+    bundle = network.bundle
+    session = target.backend == "onnxruntime"
+    name = "model.onnx" if session else "model.plan"
+    copied = copy_onnx if session else shutil.copyfile
+    copied(plan.path, directory / name)
+    weights = WEIGHTS if options.strip_weights and not session else None
+    if weights:
+        copy_onnx(plan.onnx or network.onnx, directory / weights)
+    engine = Engine(
+        schema_id=Engine.SCHEMA,
+        hardedge=hardedge.__version__,
+        made_from=bundle.digest,
+        files={},
+        target=str(target),
+        precision=network.precision,
+        plan=name,
+        onnx_digest=bundle.model(network.precision).onnx_digest,
+        builder=plan.builder,
+        builder_version=plan.builder_version,
+        profiles=bundle.profiles,
+        seconds=plan.seconds,
+        options=BuildOptions() if session else options,
+        healed=(*network.healed, *plan.healed),
+        weights=weights,
+    )
+    return seal(directory, engine)

@@ -1,0 +1,66 @@
+"""Plans of a network that its builder refuses: built again with the fewest nodes in FP32, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hardedge.console import note
+from hardedge.contracts import HealedNode, Profile
+from hardedge.deploy.bundles.validity import read_model
+from hardedge.deploy.engines.smallest_pins import in_words, nodes_to_pin
+from hardedge.deploy.targets import Target
+from hardedge.deploy.tensorrt.plans import Order, Plan, Refused, compile_plans
+from hardedge.graphs.pinning import candidates, pinned
+
+
+def compile_or_heal(
+    backend: str, onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, order: Order
+) -> dict[Target, Plan]:
+    """As compile_plans; a refused network of less than FP32 is healed for each target that refuses it.
+
+    Raises the refusal itself where the order forbids healing, or no set of nodes in FP32 helps.
+    """
+    try:
+        return compile_plans(backend, onnx, targets, profiles, folder, order)
+    except Refused as refusal:
+        if not order.heal:
+            raise
+        if len(targets) == 1:
+            return {targets[0]: _healed(backend, onnx, targets[0], profiles, folder, order, refusal)}
+    plans: dict[Target, Plan] = {}
+    for target in targets:
+        plans |= compile_or_heal(backend, onnx, [target], profiles, folder, order)
+    return plans
+
+
+def _healed(
+    backend: str, onnx: Path, target: Target, profiles: Sequence[Profile], folder: Path, order: Order, refusal: Refused
+) -> Plan:
+    model = read_model(onnx)
+    precisions = candidates(model)
+    path = folder / f"healed-{target.device or 'here'}.onnx"
+
+    def built(pins: frozenset[str]) -> Plan:
+        path.write_bytes(pinned(model, pins).SerializeToString())
+        return compile_plans(backend, path, [target], profiles, folder, order)[target]
+
+    def attempt(pins: frozenset[str]) -> str | None:
+        try:
+            built(pins)
+        except Refused as again:
+            return str(again)
+        return None
+
+    chosen = nodes_to_pin(precisions, str(refusal), attempt) if precisions else None
+    if chosen is None:
+        raise refusal
+    plan = built(frozenset(chosen))
+    operators = {node.name: node.op_type for node in model.graph.node}
+    healed = tuple(
+        HealedNode(node=name, operator=operators[name], precision=precisions[name], why=refusal.reason)
+        for name in chosen
+    )
+    note(f"{target}: {in_words(healed)}")
+    return replace(plan, healed=healed, onnx=path)

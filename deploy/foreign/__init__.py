@@ -1,0 +1,1 @@
+"""ONNX files of other tools: recognised, run as given, and made into a bundle."""

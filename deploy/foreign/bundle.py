@@ -1,0 +1,209 @@
+"""A bundle of a network that someone else trained: an ONNX file and labelled data, no checkpoint and no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import hardedge
+from hardedge.artefact import staged
+from hardedge.console import note, tracked, waiting
+from hardedge.contracts import (
+    Bundle,
+    Certificate,
+    Check,
+    Level0,
+    Level1,
+    Level2,
+    ModelFile,
+    NetworkSpec,
+    Normalisation,
+    Profile,
+    Reference,
+    ReferenceImage,
+    seal,
+    sha256_of,
+    to_json,
+    write_atomically,
+)
+from hardedge.contracts.certificate import NO_CHECKPOINT
+from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.opening import open_dataset
+from hardedge.data.palette import save_mask
+from hardedge.deploy.bundles.validity import COUNTS, require_sound_model
+from hardedge.deploy.foreign.as_given import AsGiven, Result, confidence_map, largest_difference
+from hardedge.deploy.foreign.forms import Form, Given, form_of, pixels_to_mask, read_foreign
+from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
+from hardedge.errors import BadInput
+from hardedge.graphs.files import session_of
+from hardedge.graphs.probes import PROBE, with_logits
+from hardedge.metrics import confusion_counts, score_of
+
+if TYPE_CHECKING:
+    import onnx
+
+SPLIT, MODEL, GOLDEN = "test", "model.onnx", 8
+LEAST_AGREEMENT = 0.999  # of the golden pixels: sums in another order may turn a pixel whose scores are equal
+MOST_IMAGES_AT_ONCE = 4
+
+
+def bundle_of_foreign(path: Path, data: Path, out: Path, given: Given) -> Bundle:
+    """Writes the bundle of an ONNX file: pixels in, mask out, reference masks, a certificate that claims nothing.
+
+    The reference is the file as it was given, in FP32 in onnxruntime on the CPU, over the test split. Raises BadInput
+    for a file, data, or options that do not fit each other; nothing is left behind then.
+    """
+    dataset = open_dataset(data)
+    model = read_foreign(path)
+    form = form_of(model, given, dataset.task.num_classes, str(path))
+    run = AsGiven(model, form, dataset.task.num_classes, str(path))
+    with staged(out, force=None) as directory:
+        results, reference = _write_reference(run, dataset, directory)
+        resized = any(result.resized for result in results.values())
+        with waiting("pixels in, mask out"):
+            shipped = pixels_to_mask(model, form, resized)
+            write_atomically(directory / MODEL, shipped.SerializeToString(deterministic=True))
+            require_sound_model(directory / MODEL)
+        golden = tuple(list(results)[:GOLDEN])
+        _write_golden(golden, dataset, directory)
+        difference = _agreement(directory, dataset, {id: results[id] for id in golden}, str(path))
+        profile = _profile(dataset, form)
+        return _sealed(path, directory, dataset, form, shipped, profile, reference, golden, difference)
+
+
+def _write_reference(run: AsGiven, dataset: Dataset, directory: Path) -> tuple[dict[str, Result], Reference]:
+    """Runs the file over the test split; keeps the results of the golden images, writes masks, hardness and counts."""
+    task, folder = dataset.task, directory / "reference"
+    (folder / "masks").mkdir(parents=True)
+    (folder / "hardness").mkdir()
+    golden: dict[str, Result] = {}
+    images, counts = [], []
+    for id in tracked(dataset.splits[SPLIT], "reference masks"):
+        image_HWC, label_HW = dataset.pair(id)
+        result = run(image_HWC, id)
+        if len(golden) < GOLDEN:
+            golden[id] = result
+        save_mask(result.mask_HW, task, folder / "masks" / f"{id}.png")
+        if result.scores_CHW is not None:
+            _save_grey(confidence_map(result.scores_CHW), folder / "hardness" / f"{id}.png")
+        counts.append(confusion_counts(result.mask_HW, label_HW, task.num_classes, task.ignore_index))
+        digests = dataset.fingerprint(id)
+        images.append(ReferenceImage(id=id, image_sha256=str(digests[0]), label_sha256=str(digests[1])))
+    if not counts or not np.any(counts):
+        raise BadInput(f"{dataset.root}, {SPLIT}: no pixel of its masks is labelled. Add labelled images.")
+    np.savez_compressed(directory / COUNTS, counts=np.stack(counts))
+    score = score_of(np.sum(counts, axis=0), task)
+    return golden, Reference(split=SPLIT, images=tuple(images), score=score)
+
+
+def _save_grey(values_HW: Pixels, path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(values_HW).save(path)
+
+
+def _write_golden(ids: Sequence[str], dataset: Dataset, directory: Path) -> None:
+    from PIL import Image
+
+    for folder in ("images", "masks"):
+        (directory / "golden" / folder).mkdir(parents=True)
+    for id in ids:
+        Image.fromarray(dataset.image(id)).save(directory / f"golden/images/{id}.png")
+        mask = (directory / f"reference/masks/{id}.png").read_bytes()
+        write_atomically(directory / f"golden/masks/{id}.png", mask)
+
+
+def _agreement(directory: Path, dataset: Dataset, results: dict[str, Result], name: str) -> float:
+    """The largest difference of the new graph's scores from the file's; raises BadInput where its masks are others."""
+    runner = OnnxRuntimeRunner(directory / MODEL)
+    equal = pixels = 0
+    for id, result in results.items():
+        mask_HW = runner.masks(dataset.image(id)[None])[0]
+        equal += int(np.count_nonzero(mask_HW == result.mask_HW))
+        pixels += mask_HW.size
+    if equal < LEAST_AGREEMENT * pixels:
+        raise BadInput(
+            f"{name}: with pixels in and a mask out, {1 - equal / pixels:.2%} of the golden pixels are others than "
+            "those of the file as it was given. Please report it: the graph around it does not fit."
+        )
+    return _scores_apart(directory, dataset, results)
+
+
+def _scores_apart(directory: Path, dataset: Dataset, results: dict[str, Result]) -> float:
+    import onnx
+
+    scored = {id: result.scores_CHW for id, result in results.items() if result.scores_CHW is not None}
+    probe = with_logits(onnx.load(directory / MODEL))
+    if not scored or probe is None:
+        return 0.0
+    session = session_of(probe)
+    found = [session.run([PROBE], {"image": dataset.image(id)[None]})[0][0] for id in scored]
+    return largest_difference(found, list(scored.values()))
+
+
+def _profile(dataset: Dataset, form: Form) -> Profile:
+    """The sizes of the test images, from the smallest to the largest; batches where the file takes any."""
+    shapes = [dataset.image(id).shape[:2] for id in dataset.splits[SPLIT]]
+    heights, widths = zip(*shapes, strict=True)
+    batch = form.batch or 1
+    return Profile(
+        min=(batch, min(heights), min(widths)),
+        opt=(batch, *Counter(shapes).most_common(1)[0][0]),
+        max=(form.batch or MOST_IMAGES_AT_ONCE, max(heights), max(widths)),
+    )
+
+
+def _sealed(
+    path: Path,
+    directory: Path,
+    dataset: Dataset,
+    form: Form,
+    shipped: onnx.ModelProto,
+    profile: Profile,
+    reference: Reference,
+    golden: tuple[str, ...],
+    difference: float,
+) -> Bundle:
+    from hardedge.graphs.canonical import census, onnx_digest
+
+    digest, counted = onnx_digest(shipped), census(shipped, profile.opt)
+    unknown = Check(status="not run here", detail=NO_CHECKPOINT)
+    certificate = Certificate(
+        level0=Level0(
+            status="not run here",
+            detail=NO_CHECKPOINT,
+            shipped_digest=digest,
+            plain_digest=None,
+            rtx_engines=unknown,
+            engines=(),
+        ),
+        level1=Level1(status="not run here", detail=NO_CHECKPOINT, shipped=counted, plain=None),
+        level2=Level2(status="not run here", detail=NO_CHECKPOINT, noise_floor=None, control=None, shipped=None),
+    )
+    write_atomically(directory / Certificate.FILE, to_json(certificate).encode())
+    note(f"{path}: {'pixels' if form.pixels else 'float image'} in, {'scores' if form.scores else 'classes'} out")
+    manifest = Bundle(
+        schema_id=Bundle.SCHEMA,
+        hardedge=hardedge.__version__,
+        made_from=sha256_of(path),
+        files={},
+        task=dataset.task,
+        network=NetworkSpec(name=path.stem, num_classes=dataset.task.num_classes),
+        normalisation=Normalisation(mean=form.mean, std=form.std),
+        profiles=(profile,),
+        models=(ModelFile(path=MODEL, precision="fp32", onnx_digest=digest, census=counted),),
+        control=None,
+        reference=reference,
+        golden=golden,
+        hardness="confidence" if form.scores else "none",
+        loss="unknown (trained elsewhere)",
+        branches=(),
+        margin_tolerance=2 * difference,
+        logit_difference=difference,
+        seconds={},
+    )
+    return seal(directory, manifest)

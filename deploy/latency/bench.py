@@ -1,0 +1,195 @@
+"""`hardedge bench`: how fast engines are on this machine, each alone and side by side."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hardedge.console import note, waiting
+from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, fitting, load, profiles_in_words
+from hardedge.data.dataset import Pixels
+from hardedge.deploy.bundles.contents import golden_image
+from hardedge.deploy.bundles.validity import require_sound
+from hardedge.deploy.engines.build import builds
+from hardedge.deploy.engines.open import open_runner
+from hardedge.deploy.latency.memory_process import memory_of
+from hardedge.deploy.latency.paired_runs import PAIRS, TooSlow, compare_runners
+from hardedge.deploy.latency.sensors import in_words, sensor_for, watched
+from hardedge.deploy.machine import machine
+from hardedge.deploy.runner import Parts, Runner
+from hardedge.deploy.tensorrt.plans import Order
+from hardedge.errors import BadInput, MissingHere
+
+WARM_UP_RUNS = 3
+FEWEST_RUNS = 10
+BUILDS = 5  # of a TensorRT arm: its builds of one network differ
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A target and a precision with its engine directories: several builds where TensorRT's vary."""
+
+    target: str
+    precision: str
+    engines: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.precision}"
+
+    def opener(self) -> Callable[[], Runner]:
+        """Opens the builds in turn, a new session each time."""
+        turns = itertools.cycle(self.engines)
+        return lambda: open_runner(next(turns))
+
+
+def bench(
+    bundle: Path, pairs: Sequence[tuple[str, str]], *, seconds: float, batch: int = 1, order: Order | None = None
+) -> Bench:
+    """Builds an engine for each target and precision, times each, and compares every other with the first.
+
+    A golden image, batched, is the input; half of `seconds` goes to the engines alone, half to the comparisons, ABBA
+    interleaved. Engines that cannot run here are told and left out. Raises MissingHere when none can, BadInput for a
+    batch that no profile of the bundle holds.
+    """
+    source = load(Bundle, bundle)
+    require_sound(bundle, source)
+    images_BHWC = np.repeat(golden_image(bundle, source.golden[0])[None], batch, axis=0)
+    _, height, width, _ = images_BHWC.shape
+    if fitting(source.profiles, (batch, height, width)) is None:
+        known = profiles_in_words(source.profiles)
+        raise BadInput(
+            f"--batch {batch}: no profile holds {batch}x{height}x{width}. The bundle has: {known}. Give one of these."
+        )
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
+        arms = _arms(bundle, pairs, Path(folder), order or Order())
+        runs = tuple(
+            replace(_timed(arm, images_BHWC, seconds / 2 / len(arms)), miou=miou_of(source, arm.precision))
+            for arm in arms
+        )
+        shares = seconds / 2 / max(len(arms) - 1, 1)
+        comparisons = [_compared(arms[0], other, images_BHWC, shares) for other in arms[1:]]
+    return Bench(
+        bundle=source.digest,
+        runs=runs,
+        comparisons=tuple(comparison for comparison in comparisons if comparison),
+        machine=machine(),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, order: Order) -> list[Arm]:
+    arms: list[Arm] = []
+    missing: list[str] = []
+    for target, precision in pairs:
+        count = BUILDS if target == "tensorrt" else 1
+        paths = [folder / f"{len(arms)}-{target.replace(':', '-')}-{precision}-{number}" for number in range(count)]
+        try:
+            for _ in builds(bundle, target, paths, precision=precision, order=order):
+                pass
+            open_runner(paths[0]).close()
+        except MissingHere as error:
+            missing.append(f"{target} {precision}: {error}")
+            continue
+        arms.append(Arm(target, precision, tuple(paths)))
+    if not arms:
+        raise MissingHere("nothing to time on this machine:\n" + "\n".join(f"  {reason}" for reason in missing))
+    if missing:
+        note("Not run on this machine: " + "; ".join(missing))
+    return arms
+
+
+def _timed(arm: Arm, images_BHWC: Pixels, seconds: float) -> BenchRun:
+    memory, gpu = memory_of(arm.engines[0], images_BHWC.shape)
+    with waiting(f"timing {arm}", seconds), closing(arm.opener()()) as runner:
+        for _ in range(WARM_UP_RUNS):
+            runner.parts(images_BHWC)
+        parts_N3: list[Parts] = []
+        with watched(sensor_for(arm.target)) as watch:
+            until = time.perf_counter() + seconds
+            while len(parts_N3) < FEWEST_RUNS or time.perf_counter() < until:
+                parts_N3.append(runner.parts(images_BHWC))
+    run, sensors = _run(arm, images_BHWC, np.array(parts_N3), memory, gpu), watch.summary()
+    energy = None if sensors.power is None else sensors.power / run.images_per_second
+    return replace(run, energy=energy, sensors=sensors)
+
+
+def _run(
+    arm: Arm, images_BHWC: Pixels, parts_N3: npt.NDArray[np.float64], memory: int | None, gpu: int | None
+) -> BenchRun:
+    times_N = 1000 * parts_N3.sum(1)
+    copy_in, compute, copy_out = (1000 * float(np.median(part_N)) for part_N in parts_N3.T)
+    p50, p90, p99 = (float(value) for value in np.percentile(times_N, [50, 90, 99]))
+    batch, height, width = images_BHWC.shape[:3]
+    return BenchRun(
+        target=arm.target,
+        precision=arm.precision,
+        batch=batch,
+        size=(height, width),
+        runs=len(times_N),
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        images_per_second=1000 * batch * len(times_N) / float(times_N.sum()),
+        copy_in=copy_in,
+        compute=compute,
+        copy_out=copy_out,
+        memory=memory,
+        gpu_memory=gpu,
+        engine_bytes=sum(path.stat().st_size for path in arm.engines[0].glob("model.*")),
+    )
+
+
+def _compared(base: Arm, other: Arm, images_BHWC: Pixels, seconds: float) -> LatencyComparison | None:
+    arm = f"{other} over {base}"
+    try:
+        with waiting(f"comparing {arm}", seconds):
+            pairs = max(len(base.engines), len(other.engines))
+            # each pair of builds of its own, where they vary
+            most = pairs if pairs > 1 else PAIRS
+            return compare_runners(base.opener(), other.opener(), images_BHWC, seconds, arm=arm, pairs=most)
+    except TooSlow as error:
+        note(f"{arm}: {error}. Give more --time.")
+        return None
+
+
+def described(found: Bench) -> str:
+    """The runs as a table, then the comparisons."""
+    head = ("target", "image", "p50", "p90", "p99", "images/s", "copy in", "compute", "copy out", "memory", "GPU", "J")
+    rows = [head, *(_row(run) for run in found.runs)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [
+        f"{each.arm}: {each.ratio:.3f} [{each.interval.low:.3f}, {each.interval.high:.3f}], {each.status}"
+        for each in found.comparisons
+    ]
+    said = dict.fromkeys(f"Energy of {run.target}: {in_words(run.sensors)}" for run in found.runs if run.sensors)
+    units = (
+        "Milliseconds; memory in MB of a process that only runs it, and of the GPU; J: joules an image, of the device."
+    )
+    return "\n".join([*lines, units, *said])
+
+
+def miou_of(bundle: Bundle, precision: str) -> float | None:
+    """The test split's mIoU in percent that export measured of a precision's file; None where it measured none."""
+    if precision == "fp32":
+        return bundle.reference.score.miou
+    conversions = (model.conversion for model in bundle.models if model.precision == precision)
+    return next((conversion.agreement.miou for conversion in conversions if conversion), None)
+
+
+def _row(run: BenchRun) -> tuple[str, ...]:
+    size = f"{run.batch}x{run.size[1]}x{run.size[0]}"
+    times = (f"{value:.2f}" for value in (run.p50, run.p90, run.p99))
+    parts = (f"{value:.2f}" for value in (run.copy_in, run.compute, run.copy_out))
+    memory = ("-" if value is None else f"{value / 1e6:.0f}" for value in (run.memory, run.gpu_memory))
+    energy = "-" if run.energy is None else f"{run.energy:.3f}"
+    return (f"{run.target} {run.precision}", size, *times, f"{run.images_per_second:.1f}", *parts, *memory, energy)

@@ -1,0 +1,91 @@
+"""Two arms of the latency test, several builds of each: a builder may make a faster and a slower engine of one file."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hardedge.console import note
+from hardedge.contracts import Bundle, load, seal
+from hardedge.deploy.bundles.validity import read_model, require_sound_model
+from hardedge.deploy.engines import build as engines
+from hardedge.deploy.engines.open import open_runner
+from hardedge.deploy.runner import Runner
+from hardedge.deploy.tensorrt.plans import Order
+from hardedge.errors import MissingHere
+from hardedge.graphs.files import copy_onnx
+
+FEWEST_BUILDS = 5  # of an arm: the units that the interval is bootstrapped over
+
+Open = Callable[[], Runner]
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The shipped network twice (`first`, `second`: what builds alone do), and the plain one where there is its file.
+
+    Each opens one of its builds after another.
+    """
+
+    target: str
+    builds: int
+    first: Open
+    second: Open
+    plain: Open | None
+
+    def __str__(self) -> str:
+        return f"{self.builds} builds an arm for {self.target}"
+
+
+def built_arms(
+    bundle: Path, plain: Path | None, targets: Sequence[str], builds: int, folder: Path, order: Order
+) -> Arms | None:
+    """Builds the arms for the first target that runs here, FP32; None, and a note, where none does.
+
+    `plain` is the plain network's ONNX file, pixels in and mask out; the builds are left in `folder`. Raises BadInput
+    for a file that cannot be used, and as build does.
+    """
+    others = _with_model(bundle, plain, folder / "plain") if plain else None
+    for target in targets:
+        try:
+            shipped = _built(bundle, target, 2 * builds, folder / "shipped", order)
+            compared = _built(others, target, builds, folder / "other", order) if others else None
+        except MissingHere as error:
+            note(f"{builds} builds an arm are not compared for {target}: {error}")
+            continue
+        first, second = _turns(shipped[:builds]), _turns(shipped[builds:])
+        return Arms(target, builds, first, second, _turns(compared) if compared else None)
+    return None
+
+
+def _built(bundle: Path, target: str, count: int, folder: Path, order: Order) -> list[Path]:
+    paths = [folder / target.replace(":", "-") / str(number) for number in range(count)]
+    made = engines.builds(bundle, target, paths, order=order)
+    next(made)
+    open_runner(paths[0]).close()  # what does not run here is not built again and again
+    for _ in made:
+        pass
+    return paths
+
+
+def _turns(paths: Sequence[Path]) -> Open:
+    turns = itertools.cycle(paths)
+    return lambda: open_runner(next(turns))
+
+
+def _with_model(directory: Path, onnx: Path, out: Path) -> Path:
+    """What building needs of a bundle, with another FP32 file."""
+    from hardedge.graphs.canonical import census, onnx_digest
+
+    require_sound_model(onnx)
+    bundle, model = load(Bundle, directory), read_model(onnx)
+    out.mkdir(parents=True)
+    copy_onnx(onnx, out / "model.onnx")
+    shutil.copytree(directory / "golden", out / "golden")
+    counted = census(model, bundle.profile.opt)
+    file = replace(bundle.model("fp32"), path="model.onnx", onnx_digest=onnx_digest(model), census=counted)
+    seal(out, replace(bundle, models=(file,), control=None))
+    return out

@@ -1,0 +1,156 @@
+"""The images and videos that a user gives: found, looked at before any work, images decoded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hardedge.console import note
+from hardedge.contracts import Profile, fitting, profiles_in_words
+from hardedge.data.native import images_in
+from hardedge.deploy.media.video import VIDEO_SUFFIXES, Video, open_video, size_fault
+from hardedge.errors import BadInput, listed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = npt.NDArray[np.uint8]
+
+# 8 bits per channel; an image of more, squeezed into 8 without its range being known, would be another image
+MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+ORIENTATION: Final = 0x0112
+SHOWN: Final = 20
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is to be segmented: image files, and videos after a look at their heads."""
+
+    images: list[Path]
+    videos: list[Video]
+
+    @property
+    def expected(self) -> int:
+        """How many pictures these are, as far as the videos tell."""
+        return len(self.images) + sum(video.expected for video in self.videos)
+
+
+def usable_inputs(inputs: Sequence[Path], profiles: tuple[Profile, ...]) -> Inputs:
+    """The images and videos of files and folders, after a look at each one's head.
+
+    Raises BadInput with all faults: what is missing, empty, of one name, of another depth, or of a size that no profile
+    holds. Notes the rotations that are not applied.
+    """
+    paths = input_paths(inputs)
+    images = [path for path in paths if path.suffix.lower() not in VIDEO_SUFFIXES]
+    opened_videos = [open_video(path) for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+    videos = [video for video in opened_videos if isinstance(video, Video)]
+    faults = [fault for fault in opened_videos if isinstance(fault, str)]
+    faults += [fault for video in videos if (fault := size_fault(video, profiles))]
+    faults += image_faults(images, profiles)
+    if faults:
+        raise listed("the images cannot be used", shown(faults), "Convert or resize them, or leave them out.")
+    return Inputs(images, videos)
+
+
+def input_paths(inputs: Sequence[Path]) -> list[Path]:
+    """The files, and the folders' images by name; raises BadInput for what is missing, empty, or of one name."""
+    paths: list[Path] = []
+    faults = []
+    for path in inputs:
+        found = images_in(path) if path.is_dir() else [path] if path.is_file() else []
+        if not found:
+            faults.append(f"{path}: no .jpg or .png file in it" if path.is_dir() else f"{path}: does not exist")
+        paths += found
+    faults += shared_names(paths)
+    if faults:
+        raise listed("the images cannot be used", shown(faults), "Correct the paths; masks bear their images' names.")
+    return paths
+
+
+def shared_names(paths: Sequence[Path]) -> list[str]:
+    """A fault for every name that several inputs would write their mask under."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        by_name[path.stem].append(str(path))
+    return [f"{', '.join(same)}: all named {name}" for name, same in by_name.items() if len(same) > 1]
+
+
+def shown(faults: list[str]) -> list[str]:
+    """The first faults, and how many more there are: a folder of thousands may be wrong as a whole."""
+    more = len(faults) - SHOWN
+    return [*faults[:SHOWN], f"and {more} more"] if more > 0 else faults
+
+
+def image_faults(paths: Sequence[Path], profiles: tuple[Profile, ...]) -> list[str]:
+    """Reads every image's header; what is wrong with them, in words. Notes the rotations that are not applied."""
+    faults, rotated = [], []
+    for path in paths:
+        try:
+            with opened(path) as image:
+                faults += [f"{path}: {fault}" for fault in header_faults(image, profiles)]
+                rotated += [path.name] if is_rotated(image) else []
+        except BadInput as error:
+            faults.append(str(error))
+    if rotated and not faults:
+        names = ", ".join(rotated[:3]) + (f" and {len(rotated) - 3} more" if len(rotated) > 3 else "")
+        note(f"EXIF rotation is not applied, as in training: {names}. Masks fit the pixels as they are stored.")
+    return faults
+
+
+def header_faults(image: Image, profiles: tuple[Profile, ...]) -> list[str]:
+    """What keeps an image from this network: its depth, its size."""
+    faults = []
+    if image.mode not in MODES:
+        faults.append(f"mode {image.mode}, expected 8 bits per channel")
+    elif is_deep(image):
+        faults.append(f"mode {image.mode} of 16 bits per channel, expected 8")
+    if fitting(profiles, (1, image.height, image.width)) is None:
+        known = profiles_in_words(profiles)
+        faults.append(f"1x{image.height}x{image.width}, but the bundle's profiles hold: {known}")
+    return faults
+
+
+def is_deep(image: Image) -> bool:
+    """Whether a file, not yet decoded, has colours of 16 bits: Pillow has no mode for them and keeps the upper 8."""
+    # a tile ends with its decoder's arguments: the form of the bytes in the file (RGB;16B), alone or as the first
+    tiles = getattr(image, "tile", ())  # of opened files, not of Image
+    forms = (tile[3] if isinstance(tile[3], str) else next(iter(tile[3] or ()), "") for tile in tiles)
+    return any(";16" in str(form) for form in forms)
+
+
+def is_rotated(image: Image) -> bool:
+    """Whether EXIF says that the stored pixels are not upright; unreadable EXIF says nothing."""
+    if "exif" not in image.info:
+        return False
+    try:
+        return bool(image.getexif().get(ORIENTATION, 1) != 1)
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def stored_pixels(path: Path) -> Pixels:
+    """An image as uint8 [H, W, 3] RGB, unrotated; raises BadInput when it cannot be decoded to its end."""
+    with opened(path) as image:
+        try:
+            return np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise BadInput(f"{path} cannot be decoded ({error}). Replace it, or leave it out.") from None
+
+
+def opened(path: Path) -> Image:
+    """An image file of which the header was read; raises BadInput."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        raise BadInput(f"{path}: not an image in a known format") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInput(f"{path}: cannot be read ({error})") from None

@@ -1,0 +1,1 @@
+"""An engine's masks against the reference's."""

@@ -1,0 +1,72 @@
+"""What runs on Ray's workers: a loaded network that labels files, some at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from hardedge.artefact import write_whole
+from hardedge.contracts import Profile
+from hardedge.deploy.bundles.opening import opened_bundle
+from hardedge.deploy.bundles.signing import Trust
+from hardedge.deploy.media.images import header_faults, is_rotated, opened, stored_pixels
+from hardedge.deploy.media.video import mask_png
+from hardedge.deploy.prediction.predict import Picture, Pixels, masked, opened_segmenter, readable
+from hardedge.deploy.prediction.threads import read_ahead, written
+from hardedge.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Work:
+    """What each worker needs to know; the paths are absolute, and the same on every machine."""
+
+    bundle: Path
+    engine: Path | None
+    target: str | None
+    trust: Trust | None
+    masks: Path
+
+
+def mask_path(masks: Path, image: str) -> Path:
+    """Where an image's mask is."""
+    return masks / f"{Path(image).stem}.png"
+
+
+class Labeller:
+    """One worker: a loaded network, which is given the paths of some images at a time."""
+
+    def __init__(self, work: Work) -> None:
+        source, trust = opened_bundle(work.bundle, work.trust)
+        self.work, self.task, self.profiles = work, source.task, source.profiles
+        self.segmenter = opened_segmenter(work.bundle, source, work.engine, work.target, trust, threads=1)
+
+    def __call__(self, batch: Mapping[str, npt.NDArray[Any]]) -> dict[str, list[str]]:
+        """A column of one JSON text: masks made or found, images whose rotation is not applied, what is unreadable."""
+        (paths,) = (json.loads(text) for text in batch["item"])
+        left = [Path(path) for path in paths if not mask_path(self.work.masks, path).exists()]
+        faults: list[str] = []
+        rotated: list[Path] = []
+        pictures = readable(read_ahead(left, lambda path: _read(path, self.profiles, rotated), 1), faults)
+        for _ in written(masked(self.segmenter, pictures), self._write, 1):
+            pass
+        made = len(paths) - len(faults)
+        return {"result": [json.dumps({"made": made, "rotated": len(rotated), "faults": faults})]}
+
+    def _write(self, result: tuple[Picture, Pixels]) -> None:
+        picture, mask_HW = result
+        write_whole(mask_path(self.work.masks, str(picture.path)), mask_png(mask_HW, self.task))
+
+
+def _read(path: Path, profiles: tuple[Profile, ...], rotated: list[Path]) -> Picture | str:
+    try:
+        with opened(path) as image:
+            faults = header_faults(image, profiles)
+            rotated += [path] if is_rotated(image) else []
+        return f"{path}: {'; '.join(faults)}" if faults else Picture(path, stored_pixels(path))
+    except BadInput as error:
+        return str(error)

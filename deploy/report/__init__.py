@@ -1,0 +1,1 @@
+"""Reports as HTML, JUnit, Markdown and on the terminal; two reports compared."""

@@ -1,0 +1,155 @@
+"""The top of the report: the verdict, and in one sentence each what was proven and what was not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hardedge.contracts import Latency, Parity, Report
+from hardedge.pages.charts import interval_text
+from hardedge.pages.markup import TONES, Markup, as_sentence, badge, joined, number, signed, tag
+
+HEADLINES: Final = {
+    "pass": "Every check that decides the verdict holds.",
+    "fail": "At least one check does not hold:",
+    "inconclusive": "Nothing failed, but not everything could be decided:",
+}
+IDENTITY: Final = {
+    "identical": "The shipped model is the plain network, operation for operation and weight for weight: "
+    "nothing that was added for training is in it.",
+    "different": "The shipped model is not the plain network that its weights give.",
+    "not run here": "Whether the shipped model is the plain network was not established.",
+}
+ENGINES: Final = {
+    "identical": "TensorRT-RTX compiles the shipped model and the plain network to the same bytes, for {count}.",
+    "different": "TensorRT-RTX does not compile the shipped model and the plain network to the same bytes.",
+    "not run here": "TensorRT-RTX engines of the shipped model and the plain network were not compared.",
+}
+LATENCY: Final = {
+    "implied": "The training aids cost no time when the model runs: both arms are the same bytes.",
+    "equivalent": "The shipped model runs as fast as the plain network, within ±1 %.",
+    "different": "The shipped model does not run as fast as the plain network.",
+    "inconclusive": "Whether the shipped model runs as fast as the plain network could not be decided.",
+    "not run here": "The cost at run time was not measured.",
+}
+ACCURACY: Final = {
+    "pass": "mIoU is kept: a loss of {margin} points or more is excluded.",
+    "fail": "mIoU is not kept within {margin} points.",
+    "inconclusive": "Whether mIoU is kept within {margin} points could not be decided.",
+}
+
+
+NOT_COMPARED: Final = (
+    "Masks were not compared with the reference's: that needs the test images and an engine that runs here."
+)
+
+
+def reference_of(report: Report) -> str:
+    """Whose masks the targets' are compared with."""
+    foreign = report.certificate.level0.plain_digest is None
+    return "the file as it was given, in onnxruntime in FP32" if foreign else "the torch reference"
+
+
+def verdict(report: Report) -> Markup:
+    """The verdict by word and colour, what it rests on, and the findings."""
+    reasons = "; ".join(open_points(report))
+    words = joined([HEADLINES[report.verdict], reasons + "." if reasons else None], " ")
+    banner = tag("p", report.verdict.upper(), class_="word"), tag("p", words, class_="why")
+    return tag(
+        "section",
+        tag("div", *banner, class_=f"verdict {TONES[report.verdict]}", role="status"),
+        tag("ul", *findings(report), class_="findings", aria_label="What was proven, and what was not"),
+        id="verdict",
+        aria_label="Verdict",
+    )
+
+
+def open_points(report: Report) -> list[str]:
+    """What made the verdict as it is, as `gates.verdict` counts it; empty for a pass."""
+    if report.verdict == "pass":
+        return []
+    lost = [f"broken off while it ran: {each}" for each in report.broken_off if report.verdict == "inconclusive"]
+    gates = [f"gate {gate.name} ({gate.limit}): {gate.found}" for gate in report.gates if gate.status == report.verdict]
+    parities = [f"mIoU on {each.target} {each.precision}" for each in report.parity if each.status == report.verdict]
+    return lost + gates + parities + (different(report) if report.verdict == "fail" else undecided(report))
+
+
+def different(report: Report) -> list[str]:
+    level0, level1 = report.certificate.level0, report.certificate.level1
+    statuses = {"graphs": level0.status, "engines": level0.rtx_engines.status, "census": level1.status}
+    return [f"{name} of the two arms differ" for name, status in statuses.items() if status == "different"]
+
+
+def undecided(report: Report) -> list[str]:
+    statuses = {"identity": report.certificate.level0.status, "census": report.certificate.level1.status}
+    points = [f"{name} {status}" for name, status in statuses.items() if status != "identical"]
+    return points if report.parity else [*points, "masks not compared with the reference's"]
+
+
+def findings(report: Report) -> list[Markup]:
+    level0 = report.certificate.level0
+    engines = ENGINES.get(level0.rtx_engines.status, "").format(count=targets_counted(len(level0.engines)))
+    rows = [
+        finding("Identity", level0.status, IDENTITY.get(level0.status), level0.detail),
+        finding("Engines", level0.rtx_engines.status, engines, level0.rtx_engines.detail),
+        *(finding("Accuracy", each.status, accuracy(each), None) for each in report.parity),
+        finding("Latency", report.overhead.status, LATENCY.get(report.overhead.status), sensitivity(report)),
+    ]
+    if not report.parity:
+        rows.insert(2, finding("Accuracy", "not run here", NOT_COMPARED, None))
+    kept = "What was measured before is in the report."
+    rows += [finding("Broken off", "fail", f"{each}.", kept) for each in report.broken_off]
+    if unrun := not_run(report):
+        sentence = f"Built, but not executed on this machine: {', '.join(unrun)}."
+        rows.append(finding("Targets", "not run here", sentence, None))
+    return [*rows, finding_of_gates(report)]
+
+
+def finding(name: str, status: str, sentence: str | None, detail: str | None) -> Markup:
+    extra = tag("span", " ", as_sentence(detail), class_="note") if detail else None
+    return tag("li", tag("b", name), badge(status), tag("p", sentence or None, extra))
+
+
+def finding_of_gates(report: Report) -> Markup:
+    if not report.gates:
+        return tag("li", tag("b", "Gates"), badge("none set", "none"), tag("p", "No limit was asked for."))
+    statuses = [gate.status for gate in report.gates]
+    worst = next(status for status in ("fail", "inconclusive", "pass") if status in statuses)
+    return finding(
+        "Gates", worst, f"{statuses.count('pass')} of {len(statuses)} limits that were asked for hold.", None
+    )
+
+
+def accuracy(parity: Parity) -> str:
+    start = f"On {parity.target} ({parity.precision}) "
+    low, high = signed(parity.interval.low), signed(parity.interval.high)
+    numbers = (
+        f" {number(parity.miou, 2, '%')} against {number(parity.miou_reference, 2, '%')}, difference "
+        f"{signed(parity.difference)} points, {parity.interval.confidence:g} % interval [{low}, {high}], "
+        f"{parity.images} images."
+    )
+    return start + ACCURACY[parity.status].format(margin=number(parity.margin)) + numbers
+
+
+def sensitivity(report: Report) -> str | None:
+    """What the positive control says about this machine's power to see a branch."""
+    control = report.certificate.level2.control
+    if control is None:
+        return "No positive control was measured."
+    if control.status == "different":
+        return f"This machine can see a branch: the positive control came out at {interval_text(control)}."
+    return f"This machine is too noisy to see a branch: the positive control came out {control.status}."
+
+
+def not_run(report: Report) -> list[str]:
+    """Targets of engines that were built and never executed here."""
+    runs: tuple[Parity | Latency, ...] = (*report.parity, *report.latency)
+    ran = {(run.target, run.precision) for run in runs}
+    return [
+        f"{engine.target} ({engine.precision})"
+        for engine in report.engines
+        if (engine.target, engine.precision) not in ran
+    ]
+
+
+def targets_counted(count: int) -> str:
+    return "1 target" if count == 1 else f"{count} targets"

@@ -1,0 +1,74 @@
+"""Where a target's masks differ: by the hardness that training stored, and among the stable pixels."""
+
+from __future__ import annotations
+
+from hardedge.contracts import HardnessDecile, Parity, Report, StablePixels
+from hardedge.pages.markup import Markup, note, number, section, share, table, tag
+
+DECILES = "Labelled pixels in tenths by stored hardness, {target}"
+LEGEND = (
+    "The easiest tenth first; a level of hardness stays whole, so tenths may be uneven. Right: the class is the "
+    "label's. Bar: wrong pixels of the target, of all that are wrong."
+)
+STABLE = (
+    "Stable: the two best FP32 logits lie further apart than twice the largest logit error that export measured. "
+    "That error was measured on a few images and is no bound: the last column counts the stable pixels that changed "
+    "all the same. The logits of an engine cannot be read: the error is that of its ONNX file in onnxruntime."
+)
+
+
+def hard_pixels(report: Report) -> Markup:
+    """Deciles of hardness and stable pixels of every target that ran."""
+    shown = [part for each in report.parity for part in (deciles(each),) if part]
+    stable = stable_table(report)
+    if not shown and stable is None:
+        return section("Hard and stable pixels", note("Masks were not compared by hardness or margin."))
+    return section("Hard and stable pixels", note(LEGEND) if shown else None, *shown, stable)
+
+
+def deciles(found: Parity) -> Markup | None:
+    if not found.deciles:
+        return None
+    wrong = sum(missed(each) for each in found.deciles)
+    rows = [decile_row(each, wrong) for each in found.deciles]
+    head = ("hardness", "pixels", "equal to the reference", "reference right", "target right", "share of the errors")
+    caption = DECILES.format(target=f"{found.target} {found.precision}")
+    return tag("div", table(caption, head, rows, numeric=range(1, 5)), class_="classes")
+
+
+def missed(found: HardnessDecile) -> float:
+    """How many pixels of this tenth the target gets wrong."""
+    return found.pixels * (1 - found.accuracy)
+
+
+def decile_row(found: HardnessDecile, wrong: float) -> tuple[str, ...]:
+    part = 100 * missed(found) / wrong if wrong else 0.0
+    bar = tag("span", tag("i", style=f"width:{part:.2f}%"), class_="gauge", aria_hidden="true")
+    return (
+        f"{found.low / 255:.2f} to {found.high / 255:.2f}",
+        number(found.pixels, 0),
+        share(found.agreement),
+        share(found.accuracy_reference),
+        share(found.accuracy),
+        tag("span", number(part, 1, "%"), " ", bar),
+    )
+
+
+def stable_table(report: Report) -> Markup | None:
+    runs = [(each, each.stable) for each in report.parity if each.stable]
+    if not runs:
+        return None
+    head = ("target", "images", "largest logit error", "stable pixels", "pixels that changed", "of them stable")
+    rows = [stable_row(f"{run.target} {run.precision}", found) for run, found in runs]
+    return tag("div", table("Stable pixels", head, rows, numeric=range(1, 6)), note(STABLE))
+
+
+def stable_row(target: str, found: StablePixels) -> tuple[str, ...]:
+    return (
+        target,
+        str(found.images),
+        f"{found.logit_error:.2g}",
+        share(found.share),
+        number(found.changed, 0),
+        number(found.flips, 0),
+    )

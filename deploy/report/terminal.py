@@ -1,0 +1,67 @@
+"""A report in a few lines for a terminal."""
+
+from pathlib import Path
+
+from hardedge.contracts import LatencyComparison, Parity, PrecisionAudit, Report
+from hardedge.deploy.engines.smallest_pins import in_words
+
+VERDICTS = {
+    "pass": "PASS: everything that was asked for holds.",
+    "fail": "FAIL: something that was asked for does not hold.",
+    "inconclusive": "INCONCLUSIVE: something could not be decided on this machine.",
+}
+
+
+def summary(report: Report, out: Path) -> str:
+    """The verdict first, then what it rests on, then where the report is."""
+    certificate = report.certificate
+    engines = [f"{engine.target} {engine.precision}" for engine in report.engines]
+    lines = [
+        "",
+        VERDICTS[report.verdict],
+        "",
+        f"  network      {report.network.name}, trained with {report.loss}",
+        f"  mIoU         {report.metrics.miou:.2f} % on the test split ({_worst(report)})",
+        f"  identity     ONNX {certificate.level0.status}, engines {certificate.level0.rtx_engines.status}: "
+        "the shipped network against the plain one",
+        f"  overhead     {certificate.level2.status} ({certificate.level2.detail})",
+        *(f"               noise floor {_ratio(floor)}" for floor in [certificate.level2.noise_floor] if floor),
+        *(f"               with the branch {_ratio(control)}" for control in [certificate.level2.control] if control),
+        *(f"  parity       {_parity(parity)}" for parity in report.parity),
+        *(
+            f"  latency      {run.target} {run.precision}: p50 {run.p50:.1f} ms at {run.size[1]}x{run.size[0]}"
+            for run in report.latency
+        ),
+        f"  engines      {', '.join(engines)}",
+        *(f"  healed       {each.target}: {in_words(each.healed)}" for each in report.engines if each.healed),
+        *(f"  computes in  {_audit(audit)}" for audit in report.audits if audit.precision != "fp32"),
+        *(f"  broken off   {lost}" for lost in report.broken_off),
+        *(f"  gate         {gate.name} {gate.limit}: {gate.status} ({gate.found})" for gate in report.gates),
+        "",
+        f"Report: {out / 'report.html'}",
+    ]
+    return "\n".join(lines)
+
+
+def _audit(audit: PrecisionAudit) -> str:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in audit.multiply_adds.items())
+    return f"{audit.target} {audit.precision}: {shares} of the multiply-adds ({audit.source})"
+
+
+def _worst(report: Report) -> str:
+    scores = {name: score for name, score in report.metrics.per_class.items() if score is not None}
+    worst = min(scores, key=lambda name: scores[name])
+    return f"lowest class: {worst} {scores[worst]:.2f} %"
+
+
+def _ratio(comparison: LatencyComparison) -> str:
+    interval = comparison.interval
+    return f"{comparison.ratio:.3f} [{interval.low:.3f}, {interval.high:.3f}]: {comparison.status}"
+
+
+def _parity(parity: Parity) -> str:
+    interval = parity.interval
+    return (
+        f"{parity.target} {parity.precision}: {parity.status}, {parity.difference:+.3f} points "
+        f"[{interval.low:+.3f}, {interval.high:+.3f}], {100 * parity.pixel_agreement:.3f} % of the pixels agree"
+    )

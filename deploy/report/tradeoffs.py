@@ -1,0 +1,172 @@
+"""Accuracy against latency and size: which engines no other beats, as a plot and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from hardedge.contracts import BenchRun, Report
+from hardedge.pages.charts import tick_values
+from hardedge.pages.markup import Markup, badge, note, number, section, size_of, sorted_by, table, tag
+
+HEIGHT, TOP, BOTTOM = 310, 64, 46  # px
+LEFT, RIGHT = 8.0, 97.0  # percent of the width
+SMALLEST, LARGEST = 4.0, 14.0  # radii in px: areas go with the engines' bytes
+TITLE: Final = "Trade-offs"
+LEGEND: Final = (
+    "Up: better; left: faster; a small dot: a small engine. Joined: engines that no other beats, as none is as good "
+    "in mIoU, latency and size and better in one of them."
+)
+FEW: Final = "One engine alone has nothing to be traded for: build several targets or precisions."
+
+
+@dataclass(frozen=True)
+class Point:
+    """One engine: mIoU in percent, p50 in milliseconds, bytes."""
+
+    name: str
+    miou: float
+    latency: float
+    bytes: int
+
+    def beats(self, other: Point) -> bool:
+        """Whether it is as good in everything, and better in something."""
+        mine, theirs = ((-each.miou, each.latency, each.bytes) for each in (self, other))
+        return all(a <= b for a, b in zip(mine, theirs, strict=True)) and mine != theirs
+
+
+def tradeoffs(report: Report) -> Markup:
+    """The engines that ran on the test images and were timed."""
+    return section(TITLE, *drawn(points_of_report(report)))
+
+
+def points_of_report(report: Report) -> list[Point]:
+    """An engine a point, where its mIoU and its latency were measured."""
+    latencies = {(run.target, run.precision): run.p50 for run in report.latency}
+    sizes = {(engine.target, engine.precision): engine.bytes for engine in report.engines}
+    keys = [(run.target, run.precision, run.miou) for run in report.parity]
+    return [
+        Point(f"{target} {precision}", miou, latencies[target, precision], sizes[target, precision])
+        for target, precision, miou in keys
+        if (target, precision) in latencies and (target, precision) in sizes
+    ]
+
+
+def points_of_bench(runs: Sequence[BenchRun]) -> list[Point]:
+    """The runs of a bench whose mIoU is known."""
+    return [
+        Point(f"{run.target} {run.precision}", run.miou, run.p50, run.engine_bytes)
+        for run in runs
+        if run.miou is not None
+    ]
+
+
+def drawn(points: Sequence[Point]) -> list[Markup]:
+    """The plot and its table; a sentence where there is nothing to compare."""
+    if len(points) < 2:
+        return [note(FEW)]
+    best = front(points)
+    rows = [
+        (
+            point.name,
+            badge("not beaten", "good") if point in best else badge("beaten", "none"),
+            number(point.miou, 2, "%"),
+            number(point.latency, 2, "ms"),
+            sorted_by(point.bytes, size_of(point.bytes)),
+        )
+        for point in sorted(points, key=lambda point: point.latency)
+    ]
+    head = ("engine", "by the others", "mIoU", "p50", "size")
+    figure = tag("figure", tag("figcaption", "mIoU in percent against the median latency"), plot(points))
+    return [figure, note(LEGEND), table("The engines of the plot", head, rows, numeric=(2, 3, 4), sortable=True)]
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats, the fastest first."""
+    kept = [point for point in points if not any(other.beats(point) for other in points)]
+    return sorted(kept, key=lambda point: (point.latency, -point.miou))
+
+
+def plot(points: Sequence[Point]) -> Markup:
+    """mIoU upwards, p50 to the right, the area of a dot for bytes; its label says all of it in words."""
+    axes = Axes.around(points)
+    best = front(points)
+    lines = [axes.line(one, two) for one, two in pairwise(best)]
+    largest = max(point.bytes for point in points)
+    places = heights_of_names([axes.y(point.miou) for point in points])
+    dots = [axes.dot(point, point in best, largest, place) for point, place in zip(points, places, strict=True)]
+    said = "; ".join(
+        f"{point.name}: {number(point.miou, 2)} % mIoU, {number(point.latency, 2)} ms, {size_of(point.bytes)}"
+        for point in points
+    )
+    label = f"mIoU against latency. {said}. Not beaten: {', '.join(point.name for point in best)}."
+    inner = (*axes.grid(), *lines, *dots)
+    return tag("svg", *inner, width="100%", height=str(HEIGHT), role="img", aria_label=label, class_="chart")
+
+
+def heights_of_names(heights: Sequence[float], apart: float = 15.0) -> list[float]:
+    """Where names stand, from the top: above their dots, further up where two would lie on each other."""
+    places = list(heights)
+    highest = float("inf")
+    for index in sorted(range(len(heights)), key=lambda index: -heights[index]):
+        places[index] = highest = min(heights[index] - LARGEST - 4, highest - apart)
+    return places
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What the plot's edges stand for."""
+
+    fast: float
+    slow: float
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, points: Sequence[Point]) -> Axes:
+        """A tenth wider than the points on each side; latencies from 0, as their ratio is what counts."""
+        mious = [point.miou for point in points]
+        room = max(0.1 * (max(mious) - min(mious)), 0.05)
+        return cls(0.0, 1.05 * max(point.latency for point in points), min(mious) - room, max(mious) + room)
+
+    def x(self, latency: float) -> float:
+        return LEFT + (latency - self.fast) / (self.slow - self.fast) * (RIGHT - LEFT)
+
+    def y(self, miou: float) -> float:
+        return TOP + (self.high - miou) / (self.high - self.low) * (HEIGHT - TOP - BOTTOM)
+
+    def grid(self) -> list[Markup]:
+        """Ticks and their lines, and what the axes are."""
+        bottom = HEIGHT - BOTTOM
+        rows = []
+        for value in tick_values(self.low, self.high, 4):
+            height = f"{self.y(value):.1f}"
+            ends = {"x1": f"{LEFT}%", "x2": f"{RIGHT}%", "y1": height, "y2": height}
+            rows.append(tag("line", **ends, class_="axis"))
+            rows.append(tag("text", f"{value:g} %", x="0", y=height, dy="4", class_="tick"))
+        for value in tick_values(self.fast, self.slow):
+            place = f"{self.x(value):.2f}%"
+            rows.append(tag("text", f"{value:g} ms", x=place, y=f"{bottom + 18}", text_anchor="middle", class_="tick"))
+        across = tag("text", "median latency", x=f"{RIGHT}%", y=f"{bottom + 38}", text_anchor="end", class_="tick")
+        return [*rows, tag("text", "mIoU", x="0", y="12", class_="tick"), across]
+
+    def line(self, one: Point, two: Point) -> Markup:
+        ends = {"x1": f"{self.x(one.latency):.2f}%", "x2": f"{self.x(two.latency):.2f}%"}
+        return tag("line", **ends, y1=f"{self.y(one.miou):.1f}", y2=f"{self.y(two.miou):.1f}", class_="front")
+
+    def dot(self, point: Point, best: bool, largest: int, name_at: float) -> Markup:
+        """The dot with its name beside it, the name in full for who points at it."""
+        radius = SMALLEST + (LARGEST - SMALLEST) * (point.bytes / largest) ** 0.5
+        place = self.x(point.latency)
+        x = f"{place:.2f}%"
+        # names of slow engines end at their dots: to the right they would leave the plot
+        side = {"text_anchor": "end" if place > 60 else "start"}
+        words = f"{point.name} · {size_of(point.bytes)}"
+        return tag(
+            "g",
+            tag("title", f"{words}, {number(point.miou, 2, '%')}, {number(point.latency, 2, 'ms')}"),
+            tag("circle", cx=x, cy=f"{self.y(point.miou):.1f}", r=f"{radius:.1f}", class_="dot" if best else "beaten"),
+            tag("text", words, x=x, y=f"{name_at:.1f}", **side),
+        )

@@ -1,0 +1,35 @@
+"""What runs an engine: images in, masks out, and where a call is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from hardedge.data.dataset import Pixels
+
+Parts = tuple[float, float, float]
+WITHIN_PROFILE = "Use sizes inside the bundle's profile, and a device with free memory."
+
+
+class Runner(Protocol):
+    """A loaded engine."""
+
+    def masks(self, images_BHWC: Pixels) -> Pixels:
+        """Masks uint8 [B, H, W] of images uint8 [B, H, W, 3] RGB."""
+        ...
+
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
+        """The masks of each batch in order; in TensorRT a batch is copied while the one before it is computed."""
+        ...
+
+    def parts(self, images_BHWC: Pixels) -> Parts:
+        """The seconds of copying images in, of computing, and of copying masks out; 0 where nothing is copied."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the engine holds."""
+        ...
+
+
+def shape_text(images_BHWC: Pixels) -> str:
+    return "x".join(map(str, images_BHWC.shape))

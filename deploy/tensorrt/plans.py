@@ -1,0 +1,196 @@
+"""Plans: what the builder process made of an ONNX file, or its errors as one message."""
+
+import importlib.util
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from hardedge.contracts import BuildOptions, HealedNode, Profile, sha256_of
+from hardedge.deploy.machine import gpu_name
+from hardedge.deploy.targets import Target
+from hardedge.deploy.tensorrt.api import MODULES, unsupported
+from hardedge.deploy.tensorrt.build_cache import BuildCache, Recipe
+from hardedge.deploy.tensorrt.builder import LACKING, Ended, Tell, run_builder
+from hardedge.errors import BadInput, HardedgeError, MissingHere, listed, missing_extra
+
+_ERROR_LINE = re.compile(r"\[[E!]\] (.+)")
+MOST_TOLD = 240  # characters of a reason: some list a layer's weights
+# printed by TensorRT-RTX on every machine without a driver, where building works all the same
+_HARMLESS = "CUDA driver version is insufficient"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled network on disk: its builder, the builder's version, the seconds it took, and nodes left in FP32.
+
+    `onnx` is the file that it was made from, where that is not the one that was given.
+    """
+
+    path: Path
+    builder: str
+    builder_version: str
+    seconds: float
+    healed: tuple[HealedNode, ...] = ()
+    onnx: Path | None = None
+
+
+class Refused(BadInput):
+    """A builder's refusal of a network; `reason` is the line of its words that says most."""
+
+    def __init__(self, message: str, errors: Sequence[str]) -> None:
+        super().__init__(message)
+        telling = [line for line in errors if "Invalid Engine" not in line and "Could not parse" not in line]
+        # its errors go from the outer to the inner
+        reason = (telling or list(errors) or [message])[-1]
+        self.reason = reason if len(reason) <= MOST_TOLD else reason[: MOST_TOLD - 3] + "..."
+
+
+@dataclass(frozen=True)
+class Order:
+    """How plans are to be built: the options, where builds are kept (None: nowhere), and which of several builds.
+
+    `heal` allows nodes in FP32 where the builder refuses them in less; `tell` shows what a build is at.
+    """
+
+    options: BuildOptions = field(default_factory=BuildOptions)
+    cache: BuildCache | None = None
+    build: int = 0
+    heal: bool = True
+    tell: Tell | None = None
+
+
+def compile_plans(
+    backend: str,
+    onnx: Path,
+    targets: Sequence[Target],
+    profiles: Sequence[Profile],
+    folder: Path,
+    order: Order | None = None,
+) -> dict[Target, Plan]:
+    """Compiles an ONNX file for targets of one backend into `folder`, in one builder process.
+
+    A plan has every profile, in their order. What the order's cache holds is taken from there. Raises BadInput with
+    the builder's errors when it refuses the network and for options that it does not have, MissingHere when it is not
+    installed or finds no GPU where it needs one.
+    """
+    order = order or Order()
+    builder = MODULES[backend]
+    _require_builder(builder)
+    faults = unsupported(builder, order.options)
+    if faults:
+        raise listed(f"{builder} cannot build with these options", faults, "Leave them out for this target.")
+    if order.cache is None:
+        return _built(builder, onnx, targets, profiles, folder, order, None)
+    recipes = {target: _recipe(builder, onnx, target, profiles, order) for target in targets}
+    kept = {target: found for target in targets if (found := order.cache.find(recipes[target]))}
+    plans = {
+        target: Plan(found.path, builder, recipes[target].builder_version, found.seconds)
+        for target, found in kept.items()
+    }
+    missing = [target for target in targets if target not in kept]
+    if missing:
+        # the timings of one device: TensorRT builds for the GPU that is here, TensorRT-RTX keeps none
+        timings = folder / "timings" if builder == "tensorrt" else None
+        if timings:
+            order.cache.lend_timings(recipes[missing[0]], timings)
+        made = _built(builder, onnx, missing, profiles, folder, order, timings)
+        for target, plan in made.items():
+            order.cache.keep(recipes[target], plan.path, plan.seconds)
+        if timings:
+            order.cache.keep_timings(recipes[missing[0]], timings)
+        plans |= made
+    return plans
+
+
+def _recipe(builder: str, onnx: Path, target: Target, profiles: Sequence[Profile], order: Order) -> Recipe:
+    return Recipe(
+        onnx_sha256=sha256_of(onnx),
+        builder=builder,
+        builder_version=version(builder),
+        device=target.device or gpu_name() or "unknown",
+        profiles=tuple(profiles),
+        options=order.options,
+        build=order.build,
+    )
+
+
+def _built(
+    builder: str,
+    onnx: Path,
+    targets: Sequence[Target],
+    profiles: Sequence[Profile],
+    folder: Path,
+    order: Order,
+    timings: Path | None,
+) -> dict[Target, Plan]:
+    devices = {target: target.device or "here" for target in targets}
+    job = {
+        "builder": builder,
+        "onnx": str(onnx.resolve()),
+        "devices": list(devices.values()),
+        "folder": str(folder),
+        "profiles": [{"min": profile.min, "opt": profile.opt, "max": profile.max} for profile in profiles],
+        "options": asdict(order.options),
+        "timings": str(timings) if timings else None,
+    }
+    done = run_builder(job, order.tell)
+    if done.status != 0:
+        raise _refusal(builder, onnx, done)
+    made = json.loads(done.output.splitlines()[-1])
+    return {
+        target: Plan(folder / f"{device}.plan", builder, made["version"], made["seconds"][device])
+        for target, device in devices.items()
+    }
+
+
+def _require_builder(builder: str) -> None:
+    if importlib.util.find_spec(builder):
+        return
+    if builder == "tensorrt_rtx":
+        raise missing_extra("tensorrt_rtx", "export")
+    raise MissingHere(
+        "tensorrt is not installed. Add it with: pip install 'hardedge[tensorrt]' (its libraries come from NVIDIA's "
+        "own index, and it builds only on the GPU that the engine is for). Without a GPU: --target tensorrt-rtx:sm86"
+    )
+
+
+def _refusal(builder: str, onnx: Path, done: Ended) -> HardedgeError:
+    errors = builder_errors(done.output + done.errors)
+    if done.status < 0:
+        errors.append(f"the builder was ended by signal {-done.status}")
+    reasons = "\n".join(f"  {line}" for line in errors)
+    lacking = done.errors.rpartition(LACKING)
+    if lacking[1]:
+        return MissingHere(f"{lacking[2].strip()}. Build without --dla, or on a device that has it.")
+    if done.out_of_memory:
+        return MissingHere(
+            f"{builder} ran out of memory while it built {onnx}:\n{reasons}\n"
+            "Free memory, or give it less to do: --workspace MIB, --optimization-level 0, a smaller profile. "
+            "A cache (--cache) keeps what was built before."
+        )
+    if builder == "tensorrt" and any("CUDA" in line for line in errors):
+        return MissingHere(
+            f"{builder} cannot build here:\n{reasons}\n"
+            "Run it on the machine that has the GPU, or build ahead of time with --target tensorrt-rtx:sm86."
+        )
+    return Refused(
+        f"{builder} refused {onnx}:\n{reasons}\n"
+        "Change what the network does there and export it again, or leave this target out.",
+        errors,
+    )
+
+
+def builder_errors(output: str) -> list[str]:
+    """The error lines of a builder's output, each once; where there is none, its last line."""
+    return error_lines("\n".join(line for line in output.splitlines() if _HARMLESS not in line))
+
+
+def error_lines(output: str) -> list[str]:
+    """What Polygraphy printed as errors, each line once; where there is none, the last line."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    errors = [match[1] for line in lines if (match := _ERROR_LINE.search(line)) and "--- " not in match[1]]
+    return list(dict.fromkeys(errors)) or lines[-1:]

@@ -1,0 +1,1 @@
+"""The stage that verifies engines: its inputs, its runs, and the gates."""

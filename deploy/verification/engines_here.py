@@ -1,0 +1,53 @@
+"""The engines that `hardedge verify` runs: those that it was given, or what this machine can build from the bundle."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from hardedge.artefact import require_free
+from hardedge.console import note
+from hardedge.deploy.bundles.opening import opened_bundle
+from hardedge.deploy.bundles.signing import Trust
+from hardedge.deploy.engines.build import build
+from hardedge.deploy.machine import compute_capability
+from hardedge.deploy.precisions import cannot_hold
+from hardedge.errors import MissingHere
+
+
+@contextmanager
+def engines_or_own(
+    bundle: Path, engines: Sequence[Path], out: Path, trust: Trust | None, force: bool
+) -> Iterator[tuple[Sequence[Path], Trust | None]]:
+    """The engines to verify, and whom to trust for them; without any, engines built from the bundle for the block.
+
+    Those are of every target that runs here and every precision of the bundle. A trusted bundle's are trusted: nobody
+    else has touched them. Raises BadInput for an altered or untrusted bundle.
+    """
+    if engines:
+        yield engines, trust
+        return
+    require_free(out, force, [bundle])
+    source, trust = opened_bundle(bundle, trust)
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
+        paths = []
+        pairs = [(target, model.precision) for target in targets_here() for model in source.models]
+        for target, precision in (pair for pair in pairs if cannot_hold(*pair) is None):
+            path = Path(folder) / f"{target.replace(':', '-')}-{precision}"
+            try:
+                engine = build(bundle, target, path, precision=precision)
+            except MissingHere as error:
+                note(f"Not built here: {target} {precision}. {error}")
+                continue
+            paths.append(path)
+            trust = trust.vouching(engine.files.values()) if trust else None
+        yield paths, trust
+
+
+def targets_here() -> list[str]:
+    """onnxruntime on the CPU; TensorRT where it is installed and a GPU answers."""
+    tensorrt = find_spec("tensorrt") is not None and compute_capability() is not None
+    return ["onnxruntime:cpu", *(["tensorrt"] if tensorrt else [])]

@@ -1,0 +1,194 @@
+"""Gates: the limits that a user asks for, and the verdict over everything."""
+
+import difflib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from hardedge.contracts import Certificate, Gate, Overhead, Parity, PrecisionAudit, Verdict
+from hardedge.errors import BadInput, listed
+from hardedge.statistics.bootstrap import FEWEST_IMAGES
+
+Require = Literal["level0", "level0-engines"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """Limits: mIoU drop in points, latency overhead in percent, the certificate's level that must be identical.
+
+    `require_precision` is a precision with its least share of the multiply-adds, `int8>=0.9`; BadInput for other text.
+    """
+
+    max_miou_drop: float | None = None
+    max_overhead: float | None = None
+    require: Require | None = None
+    require_precision: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.require_precision is not None:
+            required_share(self.require_precision)
+
+    def over(self, other: "Gates") -> "Gates":
+        """These limits, and the other's where there is none here."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(other, **{name: value for name, value in given.items() if value is not None})
+
+
+def read_gates(path: Path) -> Gates:
+    """The limits of a gates.toml, named as the options are (`max-miou-drop = 0.1`).
+
+    Raises BadInput, all faults together, for an unknown name and for a value that the option would not take.
+    """
+    import sys
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}). Give the file with the gates.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not TOML: {error}. Write a line a gate, such as max-miou-drop = 0.1") from None
+    faults = [fault for name, value in found.items() if (fault := _fault(name, value))]
+    if faults:
+        raise listed(f"{path} has gates that cannot be read", faults, f"Known: {', '.join(_KNOWN)}.")
+    return Gates(**{name.replace("-", "_"): value for name, value in found.items()})
+
+
+_KNOWN = {
+    "max-miou-drop": "a number of points, 0 or more",
+    "max-overhead": "a number of percent, 0 or more",
+    "require": '"level0" or "level0-engines"',
+    "require-precision": 'text such as "int8>=0.9"',
+}
+
+
+def _reads(text: str) -> bool:
+    try:
+        required_share(text)
+    except BadInput:
+        return False
+    return True
+
+
+def _fault(name: str, value: object) -> str | None:
+    if name not in _KNOWN:
+        nearest = difflib.get_close_matches(name, _KNOWN, n=1)
+        return f"{name}: no such gate" + (f". Did you mean {nearest[0]}?" if nearest else "")
+    if name == "require":
+        fits = value in get_args(Require)
+    elif name == "require-precision":
+        fits = isinstance(value, str) and _reads(value)
+    else:
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return None if fits else f"{name}: expected {_KNOWN[name]}, got {value!r}"
+
+
+def judge(
+    gates: Gates,
+    certificate: Certificate,
+    parity: Sequence[Parity],
+    overhead: Overhead,
+    audits: Sequence[PrecisionAudit] = (),
+) -> tuple[Gate, ...]:
+    """Every gate that was asked for, judged by the bounds of what was measured."""
+    judged: list[Gate] = []
+    if gates.max_miou_drop is not None:
+        judged += miou_gates(gates.max_miou_drop, parity)
+    if gates.max_overhead is not None:
+        judged.append(overhead_gate(gates.max_overhead, certificate, overhead))
+    if gates.require is not None:
+        judged.append(identity_gate(gates.require, certificate))
+    if gates.require_precision is not None:
+        judged += precision_gates(gates.require_precision, audits)
+    return tuple(judged)
+
+
+def required_share(text: str) -> tuple[str, float]:
+    """The precision and its least share of `int8>=0.9`; raises BadInput for any other form."""
+    match = re.fullmatch(r"(fp32|fp16|bf16|int8|fp8)\s*>=\s*(0(?:\.\d+)?|1(?:\.0+)?)", text.strip())
+    if not match:
+        raise BadInput(f'"{text}" requires no precision. Write it as int8>=0.9: fp32, fp16, bf16, int8 or fp8; 0 to 1.')
+    return match[1], float(match[2])
+
+
+def precision_gates(text: str, audits: Sequence[PrecisionAudit]) -> list[Gate]:
+    """One gate for each engine that was asked for in this precision: its share of the multiply-adds."""
+    precision, least = required_share(text)
+    asked = [audit for audit in audits if audit.precision in (precision, "mixed")]
+    if not asked:
+        found = f"no {precision} engine was audited"
+        return [Gate(name="--require-precision", limit=text, found=found, status="inconclusive")]
+    gates = []
+    for audit in asked:
+        share = audit.multiply_adds.get(precision, 0.0)
+        others = ", ".join(f"{name} {part:.1%}" for name, part in audit.multiply_adds.items() if name != precision)
+        status: Verdict = "pass" if share >= least else "fail"
+        found = f"{audit.target}: {share:.1%} of the multiply-adds{f', {others}' if others else ''} ({audit.detail})"
+        gates.append(Gate(name="--require-precision", limit=text, found=found, status=status))
+    return gates
+
+
+def miou_gates(limit: float, parity: Sequence[Parity]) -> list[Gate]:
+    """One gate a target that ran: the interval's lower end must not lie below -limit; few images decide nothing."""
+    said = f"at most {limit:g} points"
+    if not parity:
+        found = "not measured: no engine was run on the test images"
+        return [Gate(name="--max-miou-drop", limit=said, found=found, status="inconclusive")]
+    gates = []
+    for run in parity:
+        low, high = run.interval.low, run.interval.high
+        status: Verdict = "pass" if low >= -limit else "fail" if high < -limit else "inconclusive"
+        found = f"{run.target} {run.precision}: {run.difference:+.3f} points, 90 % interval [{low:+.3f}, {high:+.3f}]"
+        if run.images < FEWEST_IMAGES and (low, high) != (0, 0):
+            status, found = "inconclusive", f"{found}, of {run.images} images: {FEWEST_IMAGES} at least decide"
+        if run.golden_agreement is None:
+            status, found = "inconclusive", f"{found}, {run.detail}"
+        gates.append(Gate(name="--max-miou-drop", limit=said, found=found, status=status))
+    return gates
+
+
+def overhead_gate(limit: float, certificate: Certificate, overhead: Overhead) -> Gate:
+    """Level 0 identical satisfies it; else the ratio's interval must lie below 1 + limit."""
+    name, said = "--max-overhead", f"at most {limit:g} %"
+    if certificate.level0.status == "identical":
+        return Gate(name=name, limit=said, found="none: implied by level 0, the same bytes", status="pass")
+    if overhead.ratio is None or overhead.interval is None:
+        return Gate(name=name, limit=said, found=f"not measured: {overhead.detail}", status="inconclusive")
+    low, high = (100 * (end - 1) for end in (overhead.interval.low, overhead.interval.high))
+    status: Verdict = "pass" if high <= limit else "fail" if low > limit else "inconclusive"
+    found = f"{100 * (overhead.ratio - 1):+.2f} %, 90 % interval [{low:+.2f}, {high:+.2f}]"
+    return Gate(name=name, limit=said, found=found, status=status)
+
+
+def identity_gate(require: Require, certificate: Certificate) -> Gate:
+    """Equal ONNX digests; for level0-engines equal TensorRT-RTX engines too."""
+    level0, engines = certificate.level0, certificate.level0.rtx_engines
+    statuses = [level0.status] if require == "level0" else [level0.status, engines.status]
+    found = f"ONNX {level0.status}" if require == "level0" else f"ONNX {level0.status}, engines {engines.status}"
+    status: Verdict = "pass" if all(found == "identical" for found in statuses) else "inconclusive"
+    if "different" in statuses:
+        status = "fail"
+    detail = level0.detail if require == "level0" or level0.status != "identical" else engines.detail
+    return Gate(name="--require", limit=require, found=f"{found} ({detail})", status=status)
+
+
+def verdict(
+    certificate: Certificate, parity: Sequence[Parity], gates: Sequence[Gate], broken_off: Sequence[str] = ()
+) -> Verdict:
+    """`fail` when a gate or a parity fails or levels 0 or 1 differ, `inconclusive` when one was not decided.
+
+    An engine that failed while it ran leaves it undecided. A network without a checkpoint has no levels 0 and 1:
+    nothing is claimed of them, unless a gate asks.
+    """
+    levels = () if certificate.level0.plain_digest is None else (certificate.level0.status, certificate.level1.status)
+    judged = [*(run.status for run in parity), *(gate.status for gate in gates)]
+    if "fail" in judged or "different" in levels or certificate.level0.rtx_engines.status == "different":
+        return "fail"
+    undecided = broken_off or not parity or "inconclusive" in judged or any(status != "identical" for status in levels)
+    return "inconclusive" if undecided else "pass"

@@ -1,0 +1,123 @@
+"""The verify stage: every check on a bundle and its engines, and the report."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hardedge
+from hardedge.artefact import require_free, staged
+from hardedge.console import waiting
+from hardedge.contracts import Certificate, Engine, EngineSummary, Report, seal, write_atomically
+from hardedge.deploy.bundles.contents import golden_image
+from hardedge.deploy.bundles.signing import Trust
+from hardedge.deploy.bundles.validity import reference_counts
+from hardedge.deploy.latency.overhead import level2, overhead
+from hardedge.deploy.latency.repeated_builds import Arms
+from hardedge.deploy.machine import machine
+from hardedge.deploy.parity.image_counts import ImageCounts, write_counts
+from hardedge.deploy.report.junit import junit
+from hardedge.deploy.report.markdown import markdown
+from hardedge.deploy.verification.gates import Gates, judge, verdict
+from hardedge.deploy.verification.inputs import Inputs, checked_inputs
+from hardedge.deploy.verification.recertify import recertified
+from hardedge.deploy.verification.runs import Runs, run_all
+from hardedge.errors import MissingHere
+from hardedge.metrics import hit_labelled_predicted
+
+if TYPE_CHECKING:
+    from hardedge.deploy.report.html import Sample
+
+LATENCY_SHARE = 0.2  # of the latency seconds for the engines, the rest for level 2
+
+
+def verify(
+    bundle: Path,
+    engines: Sequence[Path],
+    data: Path | None,
+    out: Path,
+    *,
+    gates: Gates,
+    latency_seconds: float = 30.0,
+    trust: Trust | None = None,
+    arms: Arms | None = None,
+    force: bool = False,
+) -> Report:
+    """Checks a bundle and its engines on this machine and writes the report to `out`.
+
+    Without `data` only the golden images are replayed, each engine's as a gate, and no verdict is better than
+    inconclusive. Engines for other devices are listed, not run. `arms` are builds that level 2 compares. Raises
+    BadInput for altered or unrelated inputs.
+    """
+    require_free(out, force, [bundle, *engines, *([data] if data else [])])
+    inputs = checked_inputs(bundle, engines, data, trust)
+    with waiting("certificate"):
+        certificate = recertified(bundle, inputs.bundle)
+    runs = run_all(inputs, LATENCY_SHARE * latency_seconds)
+    seconds = (1 - LATENCY_SHARE) * latency_seconds
+    with waiting("latency: noise floor and positive control", seconds):
+        image_HWC = golden_image(bundle, inputs.bundle.golden[0])
+        try:
+            measured = level2(bundle, inputs.bundle, certificate.level0, image_HWC, seconds, arms)
+        except (MissingHere, MemoryError) as error:
+            measured = replace(certificate.level2, status="not run here", detail=f"broken off: {error}")
+            runs = replace(runs, broken_off=(*runs.broken_off, f"latency test: {error}"))
+    report = _report(inputs, replace(certificate, level2=measured), runs, gates)
+    reference_NC3 = hit_labelled_predicted(reference_counts(bundle, inputs.bundle))
+    counts = ImageCounts(inputs.bundle.reference.images, reference_NC3, runs.counts)
+    return _write(report, runs.samples, counts, out, force)
+
+
+def _report(inputs: Inputs, certificate: Certificate, runs: Runs, gates: Gates) -> Report:
+    bundle = inputs.bundle
+    cost = overhead(certificate.level2)
+    judged = (*judge(gates, certificate, runs.parity, cost, runs.audits), *runs.replayed)
+    return Report(
+        schema_id=Report.SCHEMA,
+        hardedge=hardedge.__version__,
+        made_from=bundle.digest,
+        files={},
+        verdict=verdict(certificate, runs.parity, judged, runs.broken_off),
+        task=bundle.task,
+        network=bundle.network,
+        loss=bundle.loss,
+        branches=bundle.branches,
+        hardness=bundle.hardness,
+        metrics=bundle.reference.score,
+        certificate=certificate,
+        parity=runs.parity,
+        overhead=cost,
+        latency=runs.latency,
+        engines=tuple(_summary(directory, engine) for directory, engine in inputs.engines.items()),
+        audits=runs.audits,
+        gates=judged,
+        data=inputs.data.name if inputs.data else "test images not given",
+        machine=machine(),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        broken_off=runs.broken_off,
+    )
+
+
+def _summary(directory: Path, engine: Engine) -> EngineSummary:
+    return EngineSummary(
+        target=engine.target,
+        precision=engine.precision,
+        builder=engine.builder,
+        builder_version=engine.builder_version,
+        bytes=(directory / engine.plan).stat().st_size,
+        sha256=engine.files[engine.plan],
+        seconds=engine.seconds,
+        healed=engine.healed,
+    )
+
+
+def _write(report: Report, samples: "Sequence[Sample]", counts: ImageCounts, out: Path, force: bool) -> Report:
+    from hardedge.deploy.report.html import html
+
+    with staged(out, force=force) as partial:
+        write_atomically(partial / "report.html", html(report, samples).encode())
+        write_atomically(partial / "junit.xml", junit(report).encode())
+        write_atomically(partial / "summary.md", markdown(report).encode())
+        write_counts(counts, partial)
+        return seal(partial, report)

@@ -1,0 +1,1 @@
+"""The identity certificate: both arms exported and compared."""

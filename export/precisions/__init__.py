@@ -1,0 +1,1 @@
+"""Files of other precisions: converted, calibrated, checked and measured."""

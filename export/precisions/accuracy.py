@@ -1,0 +1,124 @@
+"""A converted file in onnxruntime against the FP32 network: logits, masks, and mIoU."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from hardedge.console import tracked
+from hardedge.contracts import ConversionAgreement
+from hardedge.data.dataset import Dataset, Pixels, read_mask
+from hardedge.deploy.parity.compare import MARGINS
+from hardedge.errors import BadInput, first_line
+from hardedge.export.graph.agreement import with_logits
+from hardedge.graphs.files import session_of
+from hardedge.graphs.rounding import rounded_form
+from hardedge.metrics import Counts, confusion_counts
+from hardedge.statistics.bootstrap import difference
+
+# a minute or so on two cores; deploy judges the whole split
+MOST_IMAGES, LEAST_IMAGES, MULTIPLY_ADDS = 64, 8, 3e12
+
+ARITHMETIC = {
+    "fp16": "onnxruntime on a CPU in FP32, every result rounded to FP16",
+    "bf16": "onnxruntime on a CPU in FP32, every result rounded to BF16",
+    "int8": "onnxruntime on a CPU in FP32, values rounded to INT8 as the graph says and every result to FP16",
+    "fp8": "onnxruntime on a CPU in FP32, values rounded to FP8 as the graph says and every result to FP16",
+}
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The FP32 arm: its model, the golden images, the reference masks' folder, and the test images to compare."""
+
+    model: onnx.ModelProto
+    golden: Sequence[Pixels]
+    dataset: Dataset
+    masks: Path
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Logits:
+    difference: float
+    rms: float
+    largest: float
+
+
+def compared_ids(ids: Sequence[str], multiply_adds: int) -> tuple[str, ...]:
+    """As many ids, evenly spaced, as 3e12 multiply-adds allow: 8 to 64 of them."""
+    count = min(len(ids), max(LEAST_IMAGES, min(MOST_IMAGES, int(MULTIPLY_ADDS / max(multiply_adds, 1)))))
+    return tuple(ids[place * len(ids) // count] for place in range(count))
+
+
+def measured(model: onnx.ModelProto, precision: str, reference: Reference) -> ConversionAgreement:
+    """Runs a converted model beside FP32; raises BadInput when onnxruntime refuses it or a logit is not finite."""
+    form = rounded_form(model)
+    logits = _compare_logits(form, precision, reference)
+    target_NCC, reference_NCC, agreement = _compare_masks(form, precision, reference)
+    found = difference(reference_NCC, target_NCC, MARGINS[precision])
+    return ConversionAgreement(
+        arithmetic=ARITHMETIC[precision],
+        logit_difference=logits.difference,
+        logit_rms=logits.rms,
+        logit_largest=logits.largest,
+        images=len(reference.ids),
+        pixel_agreement=agreement,
+        miou_reference=found.miou_reference,
+        miou=found.miou,
+        difference=found.difference,
+        interval=found.interval,
+        margin=MARGINS[precision],
+        status=found.status,
+    )
+
+
+def _compare_logits(form: onnx.ModelProto, precision: str, reference: Reference) -> _Logits:
+    ours, theirs = session_for(with_logits(form), precision), session_for(with_logits(reference.model), "fp32")
+    largest, differences, squares = 0.0, [], []
+    for image_HWC in reference.golden:
+        logits_CHW, exact_CHW = (
+            session.run(["logits"], {"image": image_HWC[None]})[0][0] for session in (ours, theirs)
+        )
+        if not np.isfinite(logits_CHW).all():
+            raise BadInput(
+                f"{precision}: the converted network's logits are not finite: its values do not fit. "
+                "Leave this precision out."
+            )
+        error_CHW: Floats = logits_CHW - exact_CHW
+        differences.append(float(np.abs(error_CHW).max()))
+        squares.append(float(np.square(error_CHW, dtype=np.float64).mean()))
+        largest = max(largest, float(np.abs(exact_CHW).max()))
+    return _Logits(max(differences), float(np.sqrt(np.mean(squares))), largest)
+
+
+def _compare_masks(form: onnx.ModelProto, precision: str, reference: Reference) -> tuple[Counts, Counts, float]:
+    session, task = session_for(form, precision), reference.dataset.task
+    target, exact = [], []
+    equal = pixels = 0
+    for id in tracked(reference.ids, f"{precision} against FP32"):
+        image_HWC, label_HW = reference.dataset.pair(id)
+        (mask_BHW,) = session.run(["mask"], {"image": image_HWC[None]})
+        reference_HW = read_mask(reference.masks / f"{id}.png")
+        target.append(confusion_counts(mask_BHW[0], label_HW, task.num_classes, task.ignore_index))
+        exact.append(confusion_counts(reference_HW, label_HW, task.num_classes, task.ignore_index))
+        equal += int(np.count_nonzero(mask_BHW[0] == reference_HW))
+        pixels += reference_HW.size
+    return np.stack(target), np.stack(exact), equal / pixels
+
+
+def session_for(model: onnx.ModelProto, precision: str) -> onnxruntime.InferenceSession:
+    """A rounded form in onnxruntime; raises BadInput naming the precision when it is refused."""
+    try:
+        session: onnxruntime.InferenceSession = session_of(model, fused=False)
+    except Exception as error:  # onnxruntime's exceptions have no common base
+        raise BadInput(
+            f"{precision}: onnxruntime refused the converted network ({first_line(error)}). Leave this precision out."
+        ) from None
+    return session

@@ -1,0 +1,1 @@
+"""`hardedge check`: what a data set holds, and every fault of it."""

@@ -1,0 +1,76 @@
+"""What `hardedge check` finds in shards: one shard at a time, so that its size is no matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hardedge.console import tracked
+from hardedge.contracts import Task, sha256_of
+from hardedge.data.checking.counts import ClassCount, DataCheck, Pair, SplitCount, absences, counted, decoded_pair
+from hardedge.data.dataset import SPLITS, Dataset
+from hardedge.data.shards import Shard, Shards, read_shards
+from hardedge.errors import BadInput
+
+
+def check_shards(root: Path) -> DataCheck:
+    """Reads every shard, compares its sha256 with the index, decodes its images and masks; all faults in the result.
+
+    Raises BadInput for an index that cannot be read.
+    """
+    dataset, faults = read_shards(root)
+    shards, counts = dataset.shards, []
+    assert shards is not None, "of read_shards"
+    for split in SPLITS:
+        checked = [
+            _checked(dataset, shards, split, shard)
+            for shard in tracked(shards.index.splits[split], f"checking the shards of {split}")
+        ]
+        faults += [fault for _, found in checked for fault in found]
+        counts.append(_together(split, [count for count, _ in checked], dataset.task))
+    return DataCheck(
+        data=dataset.name,
+        classes=dataset.task.classes,
+        splits=tuple(counts),
+        faults=tuple(dict.fromkeys(fault.replace(f"{root}/", "") for fault in faults)),
+        notes=tuple(absences(counts, "{}")),
+    )
+
+
+def _checked(dataset: Dataset, shards: Shards, split: str, shard: Shard) -> tuple[SplitCount, list[str]]:
+    path = shards.root / shard.file
+    try:
+        ids = shards.table(shard).ids
+    except BadInput as error:
+        return counted(split, (), {}, dataset.task), [str(error)]
+    with ThreadPoolExecutor() as pool:
+        pairs: dict[str, Pair] = dict(zip(ids, pool.map(lambda id: _decoded(dataset, id), ids), strict=True))
+    faults = [fault for pair in pairs.values() for fault in pair.faults]
+    if sha256_of(path) != shard.sha256:
+        faults.insert(0, f"{path}: altered since it was written (sha256). Copy the shard again, or prepare it anew.")
+    return counted(split, ids, pairs, dataset.task), faults
+
+
+def _decoded(dataset: Dataset, id: str) -> Pair:
+    image, mask = dataset.image_path(id), dataset.mask_path(id)
+    return decoded_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
+
+
+def _together(split: str, parts: Iterable[SplitCount], task: Task) -> SplitCount:
+    """The counts of a split's shards as those of one."""
+    parts = list(parts)
+    labelled = sum(part.labelled for part in parts)
+    classes = []
+    for index, info in enumerate(task.classes):
+        pixels = sum(part.classes[index].pixels for part in parts)
+        images = sum(part.classes[index].images for part in parts)
+        share = pixels / max(labelled, 1)
+        classes.append(ClassCount(name=info.name, pixels=pixels, share=share, images=images))
+    return SplitCount(
+        name=split,
+        images=sum(part.images for part in parts),
+        labelled=labelled,
+        ignored=sum(part.ignored for part in parts),
+        classes=tuple(classes),
+    )

@@ -1,0 +1,52 @@
+"""Opens a data set: the native folder, shards, or the layout that a public data set is distributed in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hardedge.errors import BadInput, listed
+
+if TYPE_CHECKING:
+    pass
+from hardedge.data.dataset import SHOWN, Dataset, Labels
+
+
+def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
+    """Reads a native folder, shards, or a public data set as it is distributed (docs/data.md): classes, splits, names.
+
+    Images and masks are decoded when asked for. Raises BadInput with every fault that shows without decoding one
+    (`hardedge check` finds the others), MissingHere without the package that reads the data set.
+    """
+    if not root.is_dir():
+        raise BadInput(f"{root} is not a folder. Give a folder with images/, masks/, splits/ and classes.json.")
+    dataset, faults = _found(root)
+    if labels != "masks":
+        dataset = replace(dataset, labels=labels)
+        faults += _lacking(dataset)
+    if faults:
+        shown = [*faults[:SHOWN], f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else faults
+        raise listed(f"{root} cannot be used", shown, f"See all faults with: hardedge check {root}")
+    return dataset
+
+
+def _found(root: Path) -> tuple[Dataset, list[str]]:
+    from hardedge.data.layouts import layout_of, read_layout
+    from hardedge.data.native import read_folder
+    from hardedge.data.shards import INDEX, read_shards
+
+    if (root / INDEX).is_file():
+        return read_shards(root)
+    layout = layout_of(root)
+    return read_folder(root) if layout is None else read_layout(layout, root)
+
+
+def _lacking(dataset: Dataset) -> list[str]:
+    """A fault for every training image without the labels that are to be trained on."""
+    labels = dataset.labels
+    if dataset.shards:
+        without = "train: the shards have no scribbles (draw them with hardedge scribbles before prepare)"
+        return [] if dataset.shards.index.scribbles else [without]
+    lacking = [id for id in dataset.splits.get("train", ()) if not dataset.training_path(id).is_file()]
+    return [f"train: {id} has no {labels}/{id}.png (hardedge {labels} draws them)" for id in lacking]

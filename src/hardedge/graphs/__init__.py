@@ -1,0 +1,1 @@
+"""ONNX graphs: files, canonical form, element types, probes, pinned and rounded nodes."""

@@ -1,0 +1,1 @@
+"""One-file HTML pages: markup, charts, thumbnails, style and script."""

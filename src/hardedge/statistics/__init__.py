@@ -1,0 +1,1 @@
+"""Intervals and tests: bootstrap, equivalence, paired differences, Student's t, corrections."""

@@ -1,0 +1,1 @@
+"""Hard images and doubtful labels, ranked and shown."""

@@ -1,0 +1,231 @@
+"""The training stage: a recipe and a data set in, a checkpoint out."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from hardedge import __version__
+from hardedge.artefact import disk_errors, require_free, staged
+from hardedge.console import note
+from hardedge.contracts import Checkpoint, EdgeNetworkManifest, NetworkSpec, load, seal, write_atomically
+from hardedge.data.dataset import Dataset
+from hardedge.data.opening import open_dataset
+from hardedge.errors import BadInput
+from hardedge.train import processes
+from hardedge.train.batches.samples import NORMALISATION, TrainingSamples
+from hardedge.train.branches import FeatureBranch
+from hardedge.train.budget import steps_within
+from hardedge.train.hardness_maps import TRAINING_MAPS, hardness_source, write_hardness_maps, write_training_maps
+from hardedge.train.loop import fit, new_state, quantised, ships_reestimated
+from hardedge.train.objective import shared
+from hardedge.train.recipe import Recipe, require_usable
+from hardedge.train.starting import Start, start_of
+from hardedge.train.state import (
+    Snapshot,
+    Started,
+    TrainingState,
+    load_state,
+    read_started,
+    require_same,
+    stored_state,
+    write_started,
+)
+from hardedge.train.tracking import followed, require_trackers
+
+
+@processes.joined()
+def train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    budget: float | None = None,
+    hardness_maps: Path | None = None,
+    backbone_weights: Path | None = None,
+    start_from: Path | None = None,
+    track: Sequence[str] = (),
+    force: bool = False,
+) -> Checkpoint | None:
+    """Trains the recipe on a data set, and writes the checkpoint directory; its manifest is the last file written.
+
+    `budget` (seconds) replaces the recipe's step count by what fits. `resume` goes on after the last evaluation of a
+    training that was killed: on the CPU the result is the uninterrupted run's, bit for bit. `hardness_maps` is a
+    trained checkpoint whose hardness of the training images the loss reads instead of a branch's, `backbone_weights` a
+    file with the state_dict that the network's backbone starts from, `start_from` a trained checkpoint whose weights
+    are trained further; `track` names trackers (wandb, mlflow) that are told of it.
+
+    Raises BadInput for a recipe, data or weights that cannot be used, a loss that is not finite, `out` that exists
+    (unless `force`), and for `resume` where there is nothing to go on with or the recipe or data differ; MissingHere
+    when the disk is full, pretrained weights cannot be downloaded, or a tracker is not installed.
+
+    Under torchrun its processes share each batch; the first alone writes and returns the checkpoint, the others return
+    None. They may be another number on resuming.
+    """
+    dataset, inputs = processes.agreed(lambda: _usable(recipe, data, budget, hardness_maps, track))
+    if not resume:
+        read = [data, hardness_maps, backbone_weights, start_from]
+        processes.by_first(lambda: require_free(out, force, [path for path in read if path is not None]))
+    _tell(recipe)
+    weights = processes.agreed(
+        lambda: start_of(recipe, dataset.task, backbone_weights=backbone_weights, start_from=start_from)
+    )
+    inputs |= weights.digests
+    with disk_errors():
+        state = processes.agreed(lambda: _built(recipe, dataset, weights))
+
+        def begin() -> tuple[Started, bytes | None]:
+            if resume:
+                return resumable(recipe, dataset, inputs, out), stored_state(out)
+            return start(recipe, dataset, inputs, out, hardness_maps=hardness_maps, budget=budget, force=force), None
+
+        started, stored = processes.by_first(begin)
+        recipe = replace(recipe, steps=started.steps)
+        if stored is not None:
+            processes.agreed(lambda: load_state(out, stored, state))
+        state.objective = shared(state.objective, state.training, recipe)
+        maps = out / TRAINING_MAPS if hardness_maps else None
+        config = recipe.to_json() | {"data": dataset.name, "data_digest": started.data_digest, "inputs": inputs}
+        with followed(track, out, config) as followers:
+            fit(state, recipe, TrainingSamples(dataset, recipe, maps), out, followers)
+            if not processes.is_first():
+                return None
+            made = finish(state, recipe, dataset, inputs, out)
+            followers.finished(made)
+            return made
+
+
+def _built(recipe: Recipe, dataset: Dataset, weights: Start) -> TrainingState:
+    return quantised(new_state(recipe, dataset.task, weights), recipe, TrainingSamples(dataset, recipe))
+
+
+def _usable(
+    recipe: Recipe, data: Path, budget: float | None, hardness_maps: Path | None, track: Sequence[str]
+) -> tuple[Dataset, dict[str, str]]:
+    require_trackers(track)
+    count = processes.count()
+    require_usable(recipe, hardness_maps=hardness_maps is not None, processes=count)
+    if budget is not None and count > 1:
+        raise BadInput(f"--budget counts the steps of one process, and these are {count}. Set steps instead.")
+    return open_dataset(data, recipe.labels), input_digests(recipe, hardness_maps)
+
+
+def input_digests(recipe: Recipe, hardness_maps: Path | None) -> dict[str, str]:
+    """The digests of the artefacts that the training reads, by name; raises BadInput where one is not sound."""
+    digests: dict[str, str] = {}
+    if recipe.edge_network is not None:
+        digests["edge_network"] = load(EdgeNetworkManifest, recipe.edge_network).digest
+    if hardness_maps is not None:
+        digests["hardness_maps"] = load(Checkpoint, hardness_maps).digest
+    return digests
+
+
+def start(
+    recipe: Recipe,
+    dataset: Dataset,
+    inputs: dict[str, str],
+    out: Path,
+    *,
+    hardness_maps: Path | None,
+    budget: float | None,
+    force: bool,
+) -> Started:
+    """Makes the directory with the record of what is started in it; with a budget, after its steps were counted."""
+    with staged(out, force=force) as fresh:
+        if hardness_maps is not None:
+            write_training_maps(hardness_maps, dataset, fresh / TRAINING_MAPS, skip_unreadable=recipe.skip_unreadable)
+        samples = TrainingSamples(dataset, recipe, fresh / TRAINING_MAPS if hardness_maps else None)
+        steps = steps_within(budget, recipe, samples) if budget is not None else recipe.steps
+        if budget is not None:
+            note(f"{budget:.0f} s hold {steps} steps")
+        started = Started(
+            recipe=recipe.to_json(), budget=budget, steps=steps, data_digest=dataset.digest(), inputs=inputs
+        )
+        write_started(fresh, started)
+    return started
+
+
+def resumable(recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path) -> Started:
+    """The record of the training to go on with; raises BadInput when there is none, or it is finished, or differs."""
+    if (out / Checkpoint.FILE).is_file():
+        raise BadInput(f"{out} is finished: nothing to resume. Use it, or train anew with --force or another --out.")
+    started = read_started(out)
+    require_same(started, recipe.to_json(), dataset.digest(), inputs, out)
+    return started
+
+
+def _tell(recipe: Recipe) -> None:
+    if not processes.is_first():
+        return
+    if not torch.cuda.is_available():
+        note(f"no CUDA device: training on the CPU, in {'bfloat16 and ' if recipe.bfloat16 else ''}float32")
+    if processes.count() > 1:
+        note(_shares(recipe))
+    for warning in recipe.loss.warnings():
+        note(warning)
+    if "features" in recipe.loss.accepts and not any(isinstance(part, FeatureBranch) for part in recipe.parts()):
+        note(f"loss {recipe.loss}: which features of {recipe.network} to compare is not known; colours alone are")
+
+
+def _shares(recipe: Recipe) -> str:
+    count = processes.count()
+    text = f"{count} processes, {recipe.batch // count} of the {recipe.batch} images of a step each"
+    if recipe.sync_batchnorm and not torch.cuda.is_available():
+        text += "; torch synchronises BatchNorm on GPUs alone: each process normalises by its own images"
+    return text
+
+
+def finish(state: TrainingState, recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path) -> Checkpoint:
+    """Writes the kept weights, the hardness maps, and at the end the manifest."""
+    kept = state.best
+    assert kept is not None, "the last step is always evaluated"
+    _write_tensors(out / "weights.safetensors", kept.weights)
+    _write_tensors(out / "training_only.safetensors", kept.branches)
+    state.training.model.load_state_dict(state.training.model.state_dict() | kept.weights)
+    state.training.branches.load_state_dict(kept.branches)
+    write_hardness_maps(state.training, dataset, out / "hardness", skip_unreadable=recipe.skip_unreadable)
+    shutil.rmtree(out / TRAINING_MAPS, ignore_errors=True)
+    for partial in out.rglob(".*.partial"):
+        partial.unlink()
+    if state.unreadable:
+        times = sum(state.unreadable.values())
+        note(f"{len(state.unreadable)} unreadable images were skipped, {times} times: {', '.join(state.unreadable)}")
+    return seal(out, _manifest(state, kept, recipe, dataset, inputs))
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    write_atomically(path, safetensors.torch.save(dict(tensors)))
+
+
+def _manifest(
+    state: TrainingState, kept: Snapshot, recipe: Recipe, dataset: Dataset, inputs: dict[str, str]
+) -> Checkpoint:
+    auxiliary = ("auxiliary",) if recipe.auxiliary else ()
+    return Checkpoint(
+        schema_id=Checkpoint.SCHEMA,
+        hardedge=__version__,
+        made_from=None,
+        files={},
+        task=dataset.task,
+        network=NetworkSpec(name=recipe.network, num_classes=dataset.task.num_classes),
+        normalisation=NORMALISATION,
+        recipe=recipe.to_json(),
+        inputs=inputs,
+        loss=str(recipe.loss),
+        branches=(*(f"hardness-{branch.kind}" for branch in recipe.branches), *auxiliary),
+        seed=recipe.seed,
+        steps=recipe.steps,
+        best_step=kept.step,
+        validation=kept.score,
+        batchnorm_reestimated=ships_reestimated(state.training, recipe),
+        hardness=hardness_source(state.training),
+        data=dataset.name,
+        data_digest=dataset.digest(),
+        torch=torch.__version__,
+        seconds=state.seconds,
+    )

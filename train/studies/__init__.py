@@ -1,0 +1,1 @@
+"""Many trainings: sweeps, searches, and comparisons paired by seed."""
