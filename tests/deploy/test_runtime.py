@@ -122,7 +122,7 @@ def test_an_engine_of_another_version_is_not_deserialised(
 ) -> None:
     engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
     seal(tmp_path / "engine", dataclasses.replace(engine, builder_version="0.0.1"))
-    monkeypatch.setattr("hardedge.deploy.engines.open.compute_capability", lambda: "sm86")
+    monkeypatch.setattr("hardedge.deploy.tensorrt.runner.compute_capability", lambda: "sm86")
     with pytest.raises(MissingHere, match=r"built by tensorrt_rtx 0.0.1, here is \d"):
         open_runner(tmp_path / "engine")
 
@@ -133,7 +133,7 @@ def test_a_plan_that_does_not_load_gives_the_reason_and_prints_nothing(
     shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
-    monkeypatch.setattr("hardedge.deploy.engines.open.compute_capability", lambda: "sm86")
+    monkeypatch.setattr("hardedge.deploy.tensorrt.runner.compute_capability", lambda: "sm86")
     with pytest.raises(MissingHere, match=r"(?s)model.plan does not load on this machine .*CUDA driver version"):
         open_runner(tmp_path / "engine")
     assert capfd.readouterr().out == ""

@@ -16,7 +16,7 @@ from hardedge.deploy.verification.gates import Gates, read_gates
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
 
-PAGE = (Path(__file__).parents[2] / "docs/ci.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs/ci.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 

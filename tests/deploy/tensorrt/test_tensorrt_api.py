@@ -17,7 +17,7 @@ from hardedge.deploy.targets import RTX_CAPABILITIES
 from hardedge.deploy.tensorrt import api as tensorrt_api
 
 API = json.loads((Path(__file__).parent / "tensorrt_api.json").read_text())
-DEPLOY = Path(tensorrt_api.__file__).parent
+DEPLOY = Path(tensorrt_api.__file__).parents[1]
 OUTSIDE = {"__version__"}  # of every Python module; not in the records
 
 
@@ -96,7 +96,7 @@ def returned(owner: str, method: str) -> str | None:
 
 def uses() -> list[Use]:
     found = []
-    for path in sorted(DEPLOY.glob("*.py")):
+    for path in sorted(DEPLOY.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 found += Uses(path.name, node).found
@@ -185,8 +185,8 @@ def f(config: trt.IBuilderConfig, data: bytes) -> None:
 
 
 def test_no_other_module_of_deploy_imports_tensorrt() -> None:
-    for path in DEPLOY.glob("*.py"):
-        if path.name == "tensorrt_api.py":
+    for path in DEPLOY.rglob("*.py"):
+        if path == Path(tensorrt_api.__file__):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []

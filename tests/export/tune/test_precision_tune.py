@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto
 
 from hardedge.contracts import Bundle, ConversionAgreement, Interval, LatencyComparison, load, read_json
-from hardedge.deploy.engines import open as runtime
+from hardedge.deploy.tensorrt import runner as tensorrt_runner
 from hardedge.errors import BadInput, GateFailed, MissingHere
 from hardedge.export.precisions.legality import findings
 from hardedge.export.precisions.table import described
@@ -284,7 +284,7 @@ def test_a_target_that_does_not_run_here_is_told_before_the_search(
     monkeypatch.setattr(stage, "_order", lambda *_: pytest.fail("it searched"))
     with pytest.raises(BadInput, match='unknown target "tensorrt-rtx:sm99"'):
         tune(typed_bundle, data, tmp_path / "tuned", goal=1, latency="tensorrt-rtx:sm99")
-    monkeypatch.setattr(runtime, "compute_capability", lambda: None)
+    monkeypatch.setattr(tensorrt_runner, "compute_capability", lambda: None)
     pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
     with pytest.raises(MissingHere, match="no NVIDIA GPU answers here"):
         tune(typed_bundle, data, tmp_path / "tuned", goal=1, latency="tensorrt-rtx:sm86")

@@ -250,13 +250,14 @@ def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
     loads: bool,
 ) -> None:
     from hardedge.deploy.engines import open as runtime
+    from hardedge.deploy.tensorrt import runner as tensorrt_runner
 
     engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
     options = BuildOptions(version_compatible=compatible)
     seal(tmp_path / "engine", dataclasses.replace(engine, builder_version=built, options=options))
     opened: list[bool] = []
-    monkeypatch.setattr(runtime, "compute_capability", lambda: "sm86")
-    monkeypatch.setattr(runtime, "installed_version", lambda builder: here)
+    monkeypatch.setattr(tensorrt_runner, "compute_capability", lambda: "sm86")
+    monkeypatch.setattr(tensorrt_runner, "installed_version", lambda builder: here)
     monkeypatch.setattr(
         runtime,
         "TensorRTRunner",

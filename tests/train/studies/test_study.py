@@ -193,7 +193,7 @@ def open_all(home: Path, out: str, together: Barrier) -> None:
 def test_processes_that_make_one_database_at_the_same_moment_all_open_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where they find this module, however pytest was started
+    monkeypatch.syspath_prepend(Path(__file__).parents[3])  # where they find this module, however pytest was started
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(3)
     processes = [context.Process(target=open_all, args=(tmp_path, out, together)) for out in "abc"]

@@ -20,6 +20,7 @@ from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.tensorrt import api as tensorrt_api
 from hardedge.deploy.tensorrt import builder as builders
 from hardedge.deploy.tensorrt import plans
+from hardedge.deploy.tensorrt import runner as tensorrt_runner
 from hardedge.deploy.tensorrt.build_cache import BuildCache
 from hardedge.deploy.tensorrt.builder import LACKING, PROGRESS, Ended, Shares, run_builder
 from hardedge.deploy.tensorrt.plans import Order
@@ -256,7 +257,7 @@ def stripped(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(plans, "_require_builder", lambda builder: None)
     monkeypatch.setattr(plans, "_built", built)
     build(shared_bundle, "tensorrt", tmp_path / "engine", order=Order(BuildOptions(strip_weights=True)))
-    monkeypatch.setattr(runtime, "installed_version", lambda builder: "10.3.0")
+    monkeypatch.setattr(tensorrt_runner, "installed_version", lambda builder: "10.3.0")
     return tmp_path / "engine"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from hardedge.contracts import Bundle, Certificate, load, read_json
 from hardedge.deploy.latency import overhead as measured
+from hardedge.deploy.latency import paired_runs
 from hardedge.deploy.latency.overhead import latency, level2, overhead, stored
 from hardedge.deploy.latency.paired_runs import TooSlow, compare, paired_times
 from hardedge.deploy.latency.repeated_builds import Arms, built_arms
@@ -50,6 +51,7 @@ class Timed:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(measured, "time", clock)
+    monkeypatch.setattr(paired_runs, "time", clock)
     return clock
 
 
@@ -62,19 +64,19 @@ def openers(
 def test_sessions_alternate_and_blocks_are_abba(clock: Clock) -> None:
     log: list[str] = []
     pairs = paired_times(*openers(clock, log, 0.010, 0.011), IMAGE_HWC[None], seconds=10)
-    assert len(pairs) == measured.PAIRS
+    assert len(pairs) == paired_runs.PAIRS
     assert all(np.allclose(times, [[[0.010] * 2, [0.011] * 2]] * len(times)) for times in pairs)
     text = " ".join(log)
     assert text.startswith("open A open B A B A B A B B A A B B A")
     opened = [entry for entry in log if entry.startswith("open")]
-    assert opened == ["open A", "open B", "open B", "open A"] * (measured.PAIRS // 2)
-    assert log.count("close A") == log.count("close B") == measured.PAIRS
+    assert opened == ["open A", "open B", "open B", "open A"] * (paired_runs.PAIRS // 2)
+    assert log.count("close A") == log.count("close B") == paired_runs.PAIRS
 
 
 @pytest.mark.parametrize(("run", "opening"), [(0.001, 0.0), (0.01, 0.3), (0.1, 0.2), (0.2, 0.5)])
 def test_the_time_is_kept(clock: Clock, run: float, opening: float) -> None:
     pairs = paired_times(*openers(clock, [], run, run, opening), IMAGE_HWC[None], seconds=15)
-    assert len(pairs) >= measured.FEWEST_PAIRS
+    assert len(pairs) >= paired_runs.FEWEST_PAIRS
     assert clock.now - 100 <= 1.25 * 15
 
 
@@ -114,7 +116,7 @@ def test_a_real_branch_is_seen_and_a_real_file_is_itself(shared_bundle: Path) ->
     assert branch.ratio > 1.2
     assert itself.interval.low <= 1.05
     assert itself.interval.high >= 0.95
-    assert itself.sessions >= measured.FEWEST_PAIRS
+    assert itself.sessions >= paired_runs.FEWEST_PAIRS
 
 
 def test_level2_is_implied_by_equal_digests(shared_bundle: Path) -> None:
@@ -142,7 +144,7 @@ def test_the_positive_control_is_put_in_words(
             times[:, 1] *= ratio
         return pairs
 
-    monkeypatch.setattr(measured, "paired_times", synthetic)
+    monkeypatch.setattr(paired_runs, "paired_times", synthetic)
     bundle = load(Bundle, shared_bundle)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
     level = level2(shared_bundle, bundle, issued, IMAGE_HWC, seconds=1)
@@ -157,7 +159,7 @@ def test_what_is_too_slow_to_measure_is_said(shared_bundle: Path, monkeypatch: p
     def too_slow(*_: object) -> list[np.ndarray]:
         raise TooSlow("latency not measured: 40 s needed, 15 s given")
 
-    monkeypatch.setattr(measured, "paired_times", too_slow)
+    monkeypatch.setattr(paired_runs, "paired_times", too_slow)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
     level = level2(shared_bundle, load(Bundle, shared_bundle), issued, IMAGE_HWC, seconds=1)
     assert (level.status, level.noise_floor) == ("implied", None)

@@ -23,6 +23,7 @@ from hardedge.contracts import ZERO_DIGEST, Bundle, Engine, load, seal
 from hardedge.deploy.engines import open as runtime
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.prediction.predict import predict
+from hardedge.deploy.tensorrt import runner as tensorrt_runner
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput, HardedgeError
@@ -122,10 +123,10 @@ class Deserialiser:
 def deserialiser(monkeypatch: pytest.MonkeyPatch) -> Deserialiser:
     """On a machine that could run the engine: the device fits, and loading succeeds."""
     made = Deserialiser()
-    monkeypatch.setattr(runtime, "compute_capability", lambda: "sm86")
-    monkeypatch.setattr(runtime, "loaded", made)
+    monkeypatch.setattr(tensorrt_runner, "compute_capability", lambda: "sm86")
+    monkeypatch.setattr(tensorrt_runner, "loaded", made)
     for name in ("runtime_for", "error_logger", "Execution"):
-        monkeypatch.setattr(runtime, name, lambda *_: None)
+        monkeypatch.setattr(tensorrt_runner, name, lambda *_: None)
     return made
 
 
@@ -154,7 +155,7 @@ def test_an_engine_exchanged_between_check_and_load_is_not_loaded(
     def exchange(_: Engine, builder: str) -> None:
         flip(copy / "model.plan", 5)
 
-    monkeypatch.setattr(runtime, "_require_same_version", exchange)
+    monkeypatch.setattr(tensorrt_runner, "_require_same_version", exchange)
     with pytest.raises(BadInput, match="changed while it was read"):
         runtime.open_runner(copy)
     assert deserialiser.seen == []

@@ -12,9 +12,9 @@ import pytest
 from hardedge.cli import cli
 from hardedge.cli.parts import finish
 from hardedge.contracts import Report, load
-from hardedge.deploy.engines import open as runtime
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.engines.open import open_runner
+from hardedge.deploy.onnxruntime import runner as onnxruntime_runner
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.deploy.verification import runs as verify_runs
 from hardedge.deploy.verification.gates import Gates
@@ -131,4 +131,4 @@ def test_onnxruntimes_words_for_a_lost_device_are_known(
     monkeypatch.setattr(runner, "_session", Session())
     with pytest.raises(kind, match="CUDA|allocate|invalid"):
         runner.masks(np.zeros((1, 64, 96, 3), np.uint8))
-    assert runtime._DEVICE
+    assert onnxruntime_runner._DEVICE
