@@ -34,10 +34,10 @@ from hardedge.contracts import (
 )
 from hardedge.data.dataset import Dataset, read_image
 from hardedge.data.opening import open_dataset
-from hardedge.export.precisions.accuracy import Reference, measured
-from hardedge.export.precisions.calibration import By, by_hardness, chosen, write_calibration
+from hardedge.export.precisions.accuracy import PrecisionReference, measure_agreement
+from hardedge.export.precisions.calibration import By, choose_images, order_by_hardness, write_calibration
 from hardedge.export.precisions.convert import convert
-from hardedge.export.precisions.tiles import in_words, parse_tile, tiles_by_hardness
+from hardedge.export.precisions.tiles import parse_tile, tile_text, tiles_by_hardness
 
 COLUMNS = (
     *("ranges", "images", "chosen", "mean rank", "mIoU minus FP32 (90 % interval)", "equal pixels"),
@@ -57,7 +57,7 @@ class Arm(Contract):
 
     @property
     def name(self) -> str:
-        size = f"-{in_words(self.tile)}" if self.tile else ""
+        size = f"-{tile_text(self.tile)}" if self.tile else ""
         return f"{self.method}-{self.count}-{self.by}-{self.seed}{size}"
 
 
@@ -87,14 +87,14 @@ def arms(counts: list[int], methods: list[str], seeds: int, candidates: int, til
 def names_of(arm: Arm, ranked: list[str]) -> tuple[str, ...]:
     if arm.by == "random":
         return tuple(sorted(np.random.default_rng(arm.seed).permutation(sorted(ranked))[: arm.count].tolist()))
-    return chosen(ranked, arm.by, arm.count)
+    return choose_images(ranked, arm.by, arm.count)
 
 
 def candidates(checkpoint: Path, tile: tuple[int, int] | None) -> tuple[list[str], dict[str, CalibrationTile]]:
     """The names of images or tiles, the easiest first, and the tiles by name."""
     maps = {path.stem: path for path in sorted((checkpoint / "hardness" / "train").glob("*.png"))}
     if tile is None:
-        return by_hardness(maps), {}
+        return order_by_hardness(maps), {}
     tiles = tiles_by_hardness(maps, tile)
     return list(tiles), tiles
 
@@ -106,7 +106,7 @@ def pictures(arm: Arm, names: tuple[str, ...], tiles: dict[str, CalibrationTile]
     return Calibration(by=arm.by, images=tuple(sorted({tile.image for tile in taken})), tiles=taken)
 
 
-def run(arm: Arm, checkpoint: Path, bundle: Path, reference: Reference) -> Result:
+def run(arm: Arm, checkpoint: Path, bundle: Path, reference: PrecisionReference) -> Result:
     ranked, tiles = candidates(checkpoint, arm.tile)
     names = names_of(arm, ranked)
     with tempfile.TemporaryDirectory() as folder:
@@ -119,7 +119,7 @@ def run(arm: Arm, checkpoint: Path, bundle: Path, reference: Reference) -> Resul
         bundle=load(Bundle, bundle).digest,
         arm=arm,
         mean_rank=float(np.mean([place[name] for name in names]) / max(len(ranked) - 1, 1)),
-        agreement=measured(converted.model, "int8", reference),
+        agreement=measure_agreement(converted.model, "int8", reference),
         seconds=seconds,
     )
 
@@ -131,11 +131,11 @@ def finished(path: Path, bundle: Bundle, images: int) -> Result | None:
     return result if result.bundle == bundle.digest and result.agreement.images == images else None
 
 
-def reference_of(bundle: Path, dataset: Dataset, images: int) -> Reference:
+def reference_of(bundle: Path, dataset: Dataset, images: int) -> PrecisionReference:
     manifest = load(Bundle, bundle)
     ids = dataset.splits["test"]
     count = min(images, len(ids))
-    return Reference(
+    return PrecisionReference(
         model=onnx.load(bundle / manifest.model("fp32").path),
         golden=[read_image(bundle / "golden" / "images" / f"{id}.png") for id in manifest.golden],
         dataset=dataset,
@@ -148,7 +148,7 @@ def line(result: Result) -> str:
     arm, found = result.arm, result.agreement
     cells = (
         arm.method,
-        f"{arm.count}{f' tiles of {in_words(arm.tile)}' if arm.tile else ''}",
+        f"{arm.count}{f' tiles of {tile_text(arm.tile)}' if arm.tile else ''}",
         f"{arm.by} (seed {arm.seed})" if arm.by == "random" else arm.by,
         f"{result.mean_rank:.2f}",
         f"{found.difference:+.2f} [{found.interval.low:+.2f}, {found.interval.high:+.2f}]",

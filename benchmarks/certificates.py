@@ -28,14 +28,21 @@ from torch.nn import functional as F
 
 from hardedge.console import waiting
 from hardedge.contracts import NetworkSpec, Normalisation, Profile, write_atomically
-from hardedge.data.streets.scene import draw
+from hardedge.data.streets.scene import draw_scene
 from hardedge.deploy.precisions import cannot_hold
 from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
-from hardedge.export.identity.certificate import compare, compare_engines
+from hardedge.export.identity.certificate import compare_engines, compare_files
 from hardedge.export.precisions.write import Origin, path_of, write_precision
 from hardedge.models import ARCHITECTURES, build_network
-from hardedge.train.branches import AuxiliaryBranch, BranchConfig, FeatureBranch, HardnessBranch, Training, attach
+from hardedge.train.branches import (
+    AuxiliaryBranch,
+    BranchConfig,
+    FeatureBranch,
+    HardnessBranch,
+    Training,
+    attach_branches,
+)
 from hardedge.train.losses import CrossEntropy, Hardness
 
 PROFILE = Profile(min=(1, 64, 64), opt=(1, 256, 512), max=(8, 1024, 2048))
@@ -99,7 +106,7 @@ def trained(network: str, branch: BranchConfig) -> Training:
     """The network with the branch, after a step that both took part in."""
     torch.manual_seed(0)
     spec = NetworkSpec(name=network, num_classes=NUM_CLASSES)
-    training = attach(build_network(spec), spec, [branch]).train()
+    training = attach_branches(build_network(spec), spec, [branch]).train()
     images_BCHW = torch.randn(2, 3, 128, 128)
     target_BHW = torch.randint(0, NUM_CLASSES, (2, 128, 128))
     outputs = training(images_BCHW)
@@ -124,7 +131,7 @@ def rows_of(network: str) -> Iterator[Row]:
         for number, branch in enumerate(branches_of(network)):
             shipped, plain = folder / f"{number}.shipped.onnx", folder / f"{number}.plain.onnx"
             targets = RTX_TARGETS if network in WHOLE else (SM86,) if number == 0 else ()
-            certificate = compare(shipped, plain, PROFILE, targets)
+            certificate = compare_files(shipped, plain, PROFILE, targets)
             engines = {"fp32": told(certificate.level0.rtx_engines.status, targets)} if targets else {}
             if network in WHOLE and number == 0:
                 engines |= {precision: converted(shipped, plain, precision, folder) for precision in PRECISIONS}
@@ -159,7 +166,7 @@ def converted(shipped: Path, plain: Path, precision: str, folder: Path) -> str:
 def calibration_images(folder: Path) -> list[Path]:
     paths = [folder / f"{number}.png" for number in range(CALIBRATION_IMAGES)]
     for number, path in enumerate(paths):
-        Image.fromarray(draw(0, number)[0]).save(path)
+        Image.fromarray(draw_scene(0, number)[0]).save(path)
     return paths
 
 

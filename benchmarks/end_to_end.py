@@ -30,7 +30,7 @@ from torch import nn
 
 from hardedge.console import waiting
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
-from hardedge.data.streets.scene import draw
+from hardedge.data.streets.scene import draw_scene
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
 from hardedge.models import build_network
@@ -133,7 +133,7 @@ def main() -> None:
     args = parser.parse_args()
 
     height, width = args.size
-    scene_HWC = draw(0, 0)[0]
+    scene_HWC = draw_scene(0, 0)[0]
     image_BHWC = np.ascontiguousarray(np.resize(scene_HWC, (1, height, width, 3)))
     results = {}
     for name in args.network or NETWORKS:

@@ -36,9 +36,9 @@ from hardedge.export.graph.network import network_from_checkpoint
 from hardedge.train.batches.samples import TrainingSamples, training_batches
 from hardedge.train.evaluation import device_of
 from hardedge.train.loop import new_state, training_step
-from hardedge.train.recipes import recipe_named
+from hardedge.train.recipes import find_recipe
 from hardedge.train.state import TrainingState
-from hardedge.train.studies.scores import Ints, counted
+from hardedge.train.studies.scores import Ints, count_scores
 
 RECIPE = "camvid"  # what all rows share but for the settings below
 ENET = 1.02  # its class weights are 1 / ln(1.02 + the class's share of the pixels)
@@ -77,7 +77,7 @@ def started(args: argparse.Namespace) -> tuple[Experiment, Dataset]:
         network=args.network,
         steps=args.steps,
         batch=args.batch,
-        crop=args.crop or args.size or recipe_named(RECIPE, {}).crop,
+        crop=args.crop or args.size or find_recipe(RECIPE, {}).crop,
         train_pixels=tuple(pixels_of(dataset, "train").tolist()),
         part=args.part,
     )
@@ -165,8 +165,8 @@ def judged(row: Row, seed: int, experiment: Experiment, dataset: Dataset, out: P
         checkpoint=manifest.digest,
         seconds=manifest.seconds,
         machine=machine(next(network.parameters()).device),
-        part=counted(network, dataset, part),
-        rest=counted(network, dataset, rest),
+        part=count_scores(network, dataset, part),
+        rest=count_scores(network, dataset, rest),
     )
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, to_json(result).encode())
@@ -208,7 +208,7 @@ def cost_all(out: Path, names: list[str], seconds: float) -> None:
 def stepper(settings: Mapping[str, str], dataset: Dataset) -> tuple[TrainingState, Callable[[], object]]:
     """A training, and its step on always the same batch."""
     # a rate of almost 0: none may drift to where another is slow
-    recipe = recipe_named(RECIPE, {**settings, "learning_rate": "1e-9"})
+    recipe = find_recipe(RECIPE, {**settings, "learning_rate": "1e-9"})
     state = new_state(recipe, dataset.task)
     batches = training_batches(TrainingSamples(dataset, recipe), recipe, device_of(state.training), first=0, last=1)
     batch = next(batches)

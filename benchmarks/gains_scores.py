@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from hardedge.metrics import iou_per_class
-from hardedge.train.studies.scores import Counts, Ints, nested, scores
+from hardedge.train.studies.scores import Counts, Ints, as_tuples, scores_of
 
 
 def added(first: Counts, second: Counts) -> Counts:
@@ -14,7 +14,7 @@ def added(first: Counts, second: Counts) -> Counts:
         np.array(ours) + np.array(theirs)
         for ours, theirs in ((first.pixels, second.pixels), (first.borders, second.borders))
     )
-    return Counts(pixels=nested(pixels), borders=nested(borders))  # type: ignore[arg-type]  # [C, 4]
+    return Counts(pixels=as_tuples(pixels), borders=as_tuples(borders))  # type: ignore[arg-type]  # [C, 4]
 
 
 def rarest_third(pixels_C: Ints) -> Ints:
@@ -25,4 +25,4 @@ def rarest_third(pixels_C: Ints) -> Ints:
 
 def scores_with_rare(counts: Counts, rare: Ints) -> dict[str, float]:
     """The scores of the counts, and the mean IoU of the rare classes, in percent."""
-    return scores(counts) | {"rare IoU": 100 * float(np.nanmean(iou_per_class(np.array(counts.pixels))[rare]))}
+    return scores_of(counts) | {"rare IoU": 100 * float(np.nanmean(iou_per_class(np.array(counts.pixels))[rare]))}

@@ -14,7 +14,7 @@ from measure import Timing
 
 from hardedge.contracts import Contract, read_json
 from hardedge.data.opening import open_dataset
-from hardedge.statistics.paired_by_seed import Difference, paired_difference
+from hardedge.statistics.paired_by_seed import SeedDifference, paired_difference
 from hardedge.train.studies.scores import Counts, Ints
 
 AGAIN = "ce again"
@@ -200,7 +200,7 @@ def difference_table(every: dict[str, Scores]) -> list[str]:
     return lines
 
 
-def in_words(difference: Difference | None) -> str:
+def in_words(difference: SeedDifference | None) -> str:
     assert difference is not None  # all metrics have the same seeds
     return f"{difference.mean:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"
 

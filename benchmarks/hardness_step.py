@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from hardedge.console import waiting
 from hardedge.contracts import NetworkSpec
 from hardedge.models import build_network
-from hardedge.train.branches import HardnessBranch, Training, attach
+from hardedge.train.branches import HardnessBranch, Training, attach_branches
 from hardedge.train.losses import LossSum, parse_loss
 
 NETWORKS = ("lraspp_mobilenet_v3_large", "deeplabv3_resnet50")
@@ -75,7 +75,7 @@ def make_arms(network_name: str, batch: tuple[Tensor, Tensor]) -> dict[str, Arm]
     network: nn.Module = build_network(spec).to(batch[0].device)
     arms = {}
     for name, (loss, branches) in ARMS.items():
-        arms[name] = Arm(attach(network, spec, branches), parse_loss(loss), batch)
+        arms[name] = Arm(attach_branches(network, spec, branches), parse_loss(loss), batch)
     return arms
 
 

@@ -34,7 +34,7 @@ from hardedge.data.sharding import write_shards
 from hardedge.data.shards import Shard, ShardIndex, Shards
 from hardedge.train.batches.order import EpochOrder
 from hardedge.train.batches.samples import TrainingSamples
-from hardedge.train.recipes import recipe_named
+from hardedge.train.recipes import find_recipe
 
 CPU = torch.device("cpu")
 READ_AT_ONCE = 8
@@ -43,7 +43,7 @@ HARDEDGE = str(Path(sys.executable).parent / "hardedge")
 
 def opened(root: Path) -> dict[str, float]:
     """Seconds until the first sample is known, and the growth of this process's memory in MB."""
-    recipe = recipe_named("camvid", {})
+    recipe = find_recipe("camvid", {})
     before = resident()
     started = time.perf_counter()
     dataset = open_dataset(root)
@@ -123,7 +123,7 @@ def indexed(path: Path) -> dict[str, float]:
 
 def reading(data: Path, seconds: float) -> dict[str, Timing]:
     """Training samples of the folder, again, and of shards of 100; a call reads READ_AT_ONCE of them."""
-    recipe = recipe_named("camvid", {})
+    recipe = find_recipe("camvid", {})
     with tempfile.TemporaryDirectory() as folder:
         write_shards(data, Path(folder) / "shards", shard_size=100)
         forms = {"folder": data, "folder again": data, "shards": Path(folder) / "shards"}

@@ -34,13 +34,13 @@ from torch.profiler import ProfilerActivity, profile
 from hardedge.console import waiting
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
 from hardedge.data.opening import open_dataset
-from hardedge.data.streets.scene import draw
+from hardedge.data.streets.scene import draw_scene
 from hardedge.deploy import Segmenter
 from hardedge.deploy.onnxruntime.channels_last import with_channels_last_answer
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
 from hardedge.models import build_network
 from hardedge.train.edge_network import EdgeNetwork
-from hardedge.train.recipes import recipe_named
+from hardedge.train.recipes import find_recipe
 
 CPU = torch.device("cpu")
 LARGEST = 3
@@ -99,7 +99,7 @@ def of_steps() -> Iterable[tuple[str, str]]:
 
 
 def of_networks() -> Iterable[tuple[str, str]]:
-    image_BHWC = np.ascontiguousarray(np.resize(draw(0, 0)[0], (1, 512, 1024, 3)))
+    image_BHWC = np.ascontiguousarray(np.resize(draw_scene(0, 0)[0], (1, 512, 1024, 3)))
     profile = Profile(min=(1, 64, 64), opt=(1, 512, 1024), max=(4, 512, 1024))
     for name in end_to_end.NETWORKS:
         network = build_network(NetworkSpec(name=name, num_classes=19)).eval()
@@ -109,14 +109,14 @@ def of_networks() -> Iterable[tuple[str, str]]:
 
 def of_loader(folder: Path) -> str:
     loader.write_drawn(folder)
-    recipe = replace(recipe_named("camvid", {}), crop=(769, 769), scale=(0.5, 2.0), batch=4)
+    recipe = replace(find_recipe("camvid", {}), crop=(769, 769), scale=(0.5, 2.0), batch=4)
     return of_python(loader.ours(open_dataset(folder), recipe, 1))
 
 
 def of_call(folder: Path) -> str:
     channels, layers, (height, width) = runtime.NETWORKS["small"]
     bundle = runtime.write_bundle(folder / "small", runtime.convolutions(channels, layers), (height, width))
-    image_BHWC = np.asarray(Image.fromarray(draw(0, 0)[0]).resize((width, height)))[None]
+    image_BHWC = np.asarray(Image.fromarray(draw_scene(0, 0)[0]).resize((width, height)))[None]
     with Segmenter.load(bundle) as segmenter:
         return of_python(lambda: [segmenter(image_BHWC) for _ in range(200)])
 

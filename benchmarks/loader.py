@@ -35,7 +35,7 @@ from hardedge.data.prepare import prepare
 from hardedge.data.streets.write import draw
 from hardedge.train.batches.samples import NORMALISATION, TrainingSamples, training_batches
 from hardedge.train.recipe import IGNORED, Recipe
-from hardedge.train.recipes import recipe_named
+from hardedge.train.recipes import find_recipe
 
 CPU = torch.device("cpu")
 DRAWN, SCALE = {"train/aachen": 20, "train/zurich": 2, "val/frankfurt": 2}, 8
@@ -191,7 +191,7 @@ def main() -> None:
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
-    recipe = replace(recipe_named("camvid", {}), workers=args.workers)
+    recipe = replace(find_recipe("camvid", {}), workers=args.workers)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         drawn = Path(folder) / "drawn"

@@ -23,9 +23,9 @@ def steps(data: Path, count: int, batch: int, crop: int) -> None:
 
     from hardedge.train.batches.samples import TrainingSamples, training_batches
     from hardedge.train.loop import new_state, training_step
-    from hardedge.train.recipes import recipe_named
+    from hardedge.train.recipes import find_recipe
 
-    recipe = recipe_named("streets_ce", settings(count, batch, crop))
+    recipe = find_recipe("streets_ce", settings(count, batch, crop))
     dataset = open_dataset(data)
     state = new_state(recipe, dataset.task)
     batches = training_batches(TrainingSamples(dataset, recipe), recipe, torch.device("cpu"), first=0, last=count)

@@ -38,7 +38,7 @@ from hardedge.data.palette import save_mask
 from hardedge.data.sampling import nearest
 from hardedge.data.streets.write import write_streets
 from hardedge.errors import BadInput
-from hardedge.graphs.canonical import census
+from hardedge.graphs.canonical import complexity_of
 
 SMP = "segmentation-models-pytorch"
 SKIPPED = 3  # counts before what is timed
@@ -146,7 +146,7 @@ def compared(peers: list[Peer], loop: str, blocks: int) -> dict[str, Timing]:
 
 
 def sizes_of(peer: Peer, size: tuple[int, int]) -> Sizes:
-    held = census(onnx.load(peer.artefact), (1, *size))
+    held = complexity_of(onnx.load(peer.artefact), (1, *size))
     return Sizes(held.parameters, held.multiply_adds, peer.artefact.stat().st_size)
 
 

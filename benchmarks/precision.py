@@ -34,15 +34,15 @@ from hardedge.contracts import (
 )
 from hardedge.data.dataset import read_mask
 from hardedge.data.opening import open_dataset
-from hardedge.deploy.parity.stable_pixels import counted, margins
+from hardedge.deploy.parity.stable_pixels import count_stable_pixels, margins_of
 from hardedge.deploy.precisions import cannot_hold
 from hardedge.deploy.targets import RTX_TARGETS, parse_target
 from hardedge.deploy.tensorrt.plans import compile_plans
-from hardedge.export.precisions.accuracy import Reference, measured, session_for
+from hardedge.export.precisions.accuracy import PrecisionReference, measure_agreement, session_for
 from hardedge.export.precisions.calibration import write_calibration
 from hardedge.export.precisions.convert import convert
-from hardedge.graphs.files import copied, session_of
-from hardedge.graphs.probes import with_logits
+from hardedge.graphs.files import copy_model, open_session
+from hardedge.graphs.probes import with_logits_output
 from hardedge.graphs.rounding import rounded_form
 
 USUAL = Arm(by="stratified", count=32, method="max")
@@ -110,7 +110,7 @@ def fp32_row(bundle: Path, miou: float) -> Result:
 
 
 def converted_row(
-    precision: str, arm: Arm, checkpoint: Path, bundle: Path, reference: Reference, build: bool
+    precision: str, arm: Arm, checkpoint: Path, bundle: Path, reference: PrecisionReference, build: bool
 ) -> Result:
     """Converts, measures, and where `build` says so builds for every target."""
     manifest = load(Bundle, bundle)
@@ -123,7 +123,7 @@ def converted_row(
         onnx.save(model, path)
         builds = built(path, precision, manifest.profiles, Path(folder)) if build else {}
         size = path.stat().st_size
-    agreement = measured(model, precision, reference)
+    agreement = measure_agreement(model, precision, reference)
     return Result(
         bundle=manifest.digest,
         precision=precision,
@@ -136,18 +136,18 @@ def converted_row(
     )
 
 
-def stable_pixels(model: onnx.ModelProto, precision: str, error: float, reference: Reference) -> StablePixels:
+def stable_pixels(model: onnx.ModelProto, precision: str, error: float, reference: PrecisionReference) -> StablePixels:
     """How many pixels were far enough from a tie, and how many of these changed all the same."""
-    probe = with_logits(copied(reference.model))
+    probe = with_logits_output(copy_model(reference.model))
     assert probe is not None  # the file is hardedge's: it ends in an argmax
-    exact, session = session_of(probe), session_for(rounded_form(model), precision)
+    exact, session = open_session(probe), session_for(rounded_form(model), precision)
     parts = []
     for id in reference.ids:
         image_HWC = reference.dataset.image(id)
         mask_HW = session.run(["mask"], {"image": image_HWC[None]})[0][0]
         equal_HW = mask_HW == read_mask(reference.masks / f"{id}.png")
-        parts.append((margins(exact, image_HWC) > 2 * error, equal_HW))
-    return counted(parts, error)
+        parts.append((margins_of(exact, image_HWC) > 2 * error, equal_HW))
+    return count_stable_pixels(parts, error)
 
 
 def finished(path: Path, bundle: Bundle, images: int) -> Result | None:

@@ -40,10 +40,10 @@ from hardedge.data.palette import save_mask
 from hardedge.data.streets.write import write_streets
 from hardedge.deploy.targets import RTX_CAPABILITIES
 from hardedge.errors import HardedgeError
-from hardedge.export.graph.network import pixels_to_mask
+from hardedge.export.graph.network import load_pixels_to_mask
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
 from hardedge.export.graph.profiles import profile_of
-from hardedge.export.precisions.accuracy import Reference, session_for
+from hardedge.export.precisions.accuracy import PrecisionReference, session_for
 from hardedge.export.precisions.write import Origin, write_precisions
 from hardedge.models import build_network
 from hardedge.train.losses import parse_loss
@@ -93,7 +93,7 @@ class Source:
     """What the precisions of one network are made from and compared with, and the folder of their files."""
 
     origin: Origin
-    reference: Reference
+    reference: PrecisionReference
     folder: Path
 
 
@@ -119,7 +119,7 @@ def opened(network: str, steps: int, data: Path, out: Path) -> Source:
         module = random_network(network, dataset)
         if steps:
             checkpoint = trained(network, data, out / "checkpoint", steps)
-            module = pixels_to_mask(checkpoint, load(Checkpoint, checkpoint))
+            module = load_pixels_to_mask(checkpoint, load(Checkpoint, checkpoint))
         model = onnx_from_network(module, profile, ("mask",), OPSET)
         write_atomically(out / "model.onnx", model.SerializeToString())
     fp32, ids = onnx.load(out / "model.onnx"), dataset.splits["test"]
@@ -130,7 +130,7 @@ def opened(network: str, steps: int, data: Path, out: Path) -> Source:
     images = [dataset.image_path(id) for id in dataset.splits["train"][:CALIBRATION]]
     origin = Origin(fp32=out / "model.onnx", images=images, profiles=(profile,), with_facts=lambda model: model)
     golden = [dataset.image(id) for id in ids[:4]]
-    return Source(origin, Reference(model=fp32, golden=golden, dataset=dataset, masks=masks, ids=ids), out)
+    return Source(origin, PrecisionReference(model=fp32, golden=golden, dataset=dataset, masks=masks, ids=ids), out)
 
 
 def converted(source: Source, precision: str, targets: tuple[str, ...]) -> Result:

@@ -44,10 +44,10 @@ from hardedge.contracts import (
 from hardedge.data.streets.write import draw
 from hardedge.deploy import Segmenter
 from hardedge.deploy.machine import usable_cores
-from hardedge.deploy.media.images import Inputs, stored_pixels
-from hardedge.deploy.prediction.predict import MOST_THREADS, Job, Picture, all_segmented, image_writer
-from hardedge.deploy.prediction.threads import read_ahead, written
-from hardedge.graphs.canonical import census, onnx_digest
+from hardedge.deploy.media.images import ImageInputs, stored_pixels
+from hardedge.deploy.prediction.predict import MOST_THREADS, Picture, PredictJob, image_writer, segment_all
+from hardedge.deploy.prediction.threads import prefetch, write_behind
+from hardedge.graphs.canonical import complexity_of, onnx_digest
 
 CPU = torch.device("cpu")
 SIZE = (256, 512)
@@ -97,7 +97,7 @@ def write_bundle(directory: Path, model: onnx.ModelProto, height_width: tuple[in
     directory.mkdir()
     onnx.save(model, directory / "model.onnx")
     size = (1, *height_width)
-    counted = census(model, size)
+    counted = complexity_of(model, size)
     seal(
         directory,
         Bundle(
@@ -166,14 +166,14 @@ def folder(bundle: Path, paths: list[Path], out: Path, seconds: float) -> list[R
         results = [
             (Picture(path, image_HWC), mask_HW) for path, image_HWC, mask_HW in zip(paths, images, masks, strict=True)
         ]
-        job = Job(segmenter, segmenter.task, out / "alone", "overlay")
+        job = PredictJob(segmenter, segmenter.task, out / "alone", "overlay")
         for name in ("masks", "overlays"):
             (job.out / name).mkdir(parents=True)
         arms: dict[str, Callable[[], object]] = {
-            "decoding alone": lambda: list(read_ahead(paths, stored_pixels, threads)),
+            "decoding alone": lambda: list(prefetch(paths, stored_pixels, threads)),
             "computing alone": lambda: list(segmenter.stream(image_HWC[None] for image_HWC in images)),
-            "writing alone": lambda: list(written(results, image_writer(job), threads)),
-            "predict": lambda: list(all_segmented(job, Inputs(paths, []))),
+            "writing alone": lambda: list(write_behind(results, image_writer(job), threads)),
+            "predict": lambda: list(segment_all(job, ImageInputs(paths, []))),
         }
         for run in arms.values():
             run()

@@ -29,10 +29,10 @@ from torch import Tensor
 from hardedge.contracts import NetworkSpec
 from hardedge.data import open_dataset
 from hardedge.models import ARCHITECTURES, build_network
-from hardedge.models.census import facts_of
+from hardedge.models.census import network_facts
 from hardedge.train.batches.samples import TrainingSamples
 from hardedge.train.recipe import Recipe
-from hardedge.train.recipes import recipe_named
+from hardedge.train.recipes import find_recipe
 
 T = TypeVar("T")
 NETWORKS = ("deeplabv3plus_resnet18", "deeplabv3_resnet50", "pspnet_resnet50", "hrnetv2_w48_ocr")
@@ -62,7 +62,7 @@ class FolderCost:
 
 
 def network_cost(name: str) -> NetworkCost:
-    facts = facts_of(ARCHITECTURES[name], CROP)
+    facts = network_facts(ARCHITECTURES[name], CROP)
     with torch.device("meta"):
         network = build_network(NetworkSpec(name=name, num_classes=CLASSES)).train()
         image_BCHW = torch.empty(2, 3, *CROP)
@@ -133,7 +133,7 @@ def main() -> None:
     args = parser.parse_args()
 
     networks = [network_cost(name) for name in NETWORKS]
-    folder = folder_cost(args.files, recipe_named("camvid", {}))
+    folder = folder_cost(args.files, find_recipe("camvid", {}))
     facts = machine(torch.device("cpu"))
     if args.json:
         costs = [dataclasses.asdict(cost) for cost in networks]

@@ -21,7 +21,7 @@ from measure import Timing, machine, timings
 
 from hardedge.console import waiting
 from hardedge.contracts import ClassInfo, Task
-from hardedge.train.batches.samples import Sample
+from hardedge.train.batches.samples import TrainingSample
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.loop import new_state, training_step
 from hardedge.train.losses import parse_loss
@@ -70,14 +70,14 @@ def recipe(network: str, crop: tuple[int, int], batch: int) -> Recipe:
     )
 
 
-def stepper(recipe: Recipe, batch: Sample) -> Callable[[], object]:
+def stepper(recipe: Recipe, batch: TrainingSample) -> Callable[[], object]:
     require_usable(recipe)
     state = new_state(recipe, task())
     on_device = batch.on(next(state.training.parameters()).device)
     return lambda: training_step(state, recipe, on_device)
 
 
-def measure(network: str, batch: Sample, seconds: float, device: torch.device) -> list[Result]:
+def measure(network: str, batch: TrainingSample, seconds: float, device: torch.device) -> list[Result]:
     crop = (batch.image.shape[2], batch.image.shape[3])
     plain = recipe(network, crop, len(batch.image))
     arms = {name: stepper(dataclasses.replace(plain, **switch), batch) for name, switch in ARMS.items()}
@@ -122,7 +122,7 @@ def main() -> None:
     images_BCHW = torch.randn(args.batch, 3, *args.crop)
     target_BHW = torch.randint(0, NUM_CLASSES, (args.batch, *args.crop))
     with waiting(f"{args.network}, about {args.seconds:.0f} s and the compiler's time"):
-        results = measure(args.network, Sample(images_BCHW, target_BHW, {}), args.seconds, device)
+        results = measure(args.network, TrainingSample(images_BCHW, target_BHW, {}), args.seconds, device)
     facts = machine(device)
     if args.json:
         print(json.dumps({"machine": facts, "results": [dataclasses.asdict(result) for result in results]}, indent=1))

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.metrics import hit_labelled_predicted, iou_per_class, mean_iou
-from hardedge.statistics.bootstrap import difference
-from hardedge.statistics.equivalence import equivalence
+from hardedge.statistics.bootstrap import miou_difference
+from hardedge.statistics.equivalence import compare_times
 from hardedge.statistics.two_runs import real_differences
 
 TRIALS = 300
@@ -50,7 +50,7 @@ def timings(
 def latency_rate(ratio: float, answer: str, trials: int, *, pairs: int = 10, blocks: int = 30) -> float:
     """The share of trials in which arms of this true ratio get this answer."""
     answers = Counter(
-        equivalence(timings(np.random.default_rng(seed), ratio, pairs, blocks, 0.02, 0.003), seed=seed).status
+        compare_times(timings(np.random.default_rng(seed), ratio, pairs, blocks, 0.02, 0.003), seed=seed).status
         for seed in range(trials)
     )
     return answers[answer] / trials
@@ -94,7 +94,7 @@ def parity_rate(arms: tuple[Counts, Counts], images: int, margin: float, answer:
     answers: Counter[str] = Counter()
     for seed in range(trials):
         drawn = np.random.default_rng(seed).integers(POOL, size=images)
-        answers[difference(arms[0][drawn], arms[1][drawn], margin, seed=seed).status] += 1
+        answers[miou_difference(arms[0][drawn], arms[1][drawn], margin, seed=seed).status] += 1
     return answers[answer] / trials
 
 
@@ -105,7 +105,7 @@ def class_alarm_rate(arms: tuple[Counts, Counts], images: int, trials: int) -> f
     alarms = 0
     for seed in range(trials):
         drawn = np.random.default_rng(seed).integers(POOL, size=images)
-        p_worse = difference(arms[0][drawn], arms[1][drawn], margin, seed=seed).p_worse
+        p_worse = miou_difference(arms[0][drawn], arms[1][drawn], margin, seed=seed).p_worse
         alarms += any(p is not None and p < 0.05 for p in p_worse)
     return alarms / trials
 

@@ -22,7 +22,7 @@ from skimage.measure import label as connected
 from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
 from hardedge.train.hard.lists import DoubtedLabel
-from hardedge.train.hard.ranking import rank
+from hardedge.train.hard.ranking import rank_hard
 
 FIRST = 0.05  # of the list is looked at
 SMALLEST = 64
@@ -82,7 +82,9 @@ def main() -> None:
         with TemporaryDirectory() as name:
             planted = plant(args.data, Path(name) / "data", args.split, args.share, seed)
             out = Path(name) / "out"
-            ranking = rank(Path(name) / "data", args.checkpoint, out, splits=[args.split], smallest=SMALLEST, shown=1)
+            ranking = rank_hard(
+                Path(name) / "data", args.checkpoint, out, splits=[args.split], smallest=SMALLEST, shown=1
+            )
         shares = {order: found(ranking.labels, planted, key) for order, key in ORDERS.items()}
         rows.append({"seed": seed, "regions": len(ranking.labels), "planted": len(planted)} | shares)
     facts = machine(torch.device("cpu"))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Bundle, Engine, Profile, Task, fitting, load, profiles_in_words
-from hardedge.deploy.bundles.opening import opened_bundle
+from hardedge.deploy.bundles.opening import load_bundle
 from hardedge.deploy.bundles.signing import Trust, read_trust
 from hardedge.deploy.bundles.validity import model_path
 from hardedge.deploy.engines.open import open_runner
@@ -46,7 +46,7 @@ class Segmenter:
         trusted = read_trust(Path(trust)) if isinstance(trust, Path | str) else trust
         if (directory / Engine.FILE).is_file():
             return of_engine(directory, target, trusted)
-        bundle, _ = opened_bundle(directory, trusted)
+        bundle, _ = load_bundle(directory, trusted)
         return of_bundle(directory, bundle, target)
 
     def __call__(self, images_BHWC: Pixels) -> Pixels:

@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import hardedge
 from hardedge.contracts import Bundle, Checkpoint, seal, sha256_of, write_atomically
-from hardedge.errors import MissingHere, missing_extra
+from hardedge.errors import Unavailable, missing_extra
 
 if TYPE_CHECKING:
     from cyclonedx.model import HashType, Property
@@ -45,7 +45,7 @@ def with_components(directory: Path, bundle: Bundle, checkpoint: Checkpoint, dat
     from cyclonedx.model.tool import ToolRepository
 
     model = _model(directory, bundle, checkpoint)
-    libraries = installed()
+    libraries = installed_components()
     _mark_training(libraries, checkpoint.torch)
     listed = [library for library, _ in libraries.values()]
     sets = {(checkpoint.data, checkpoint.data_digest): "training", data: "reference"}
@@ -146,7 +146,7 @@ def _properties(**values: str) -> list[Property]:
     return [Property(name=f"{_OF}:{name}", value=value) for name, value in values.items() if value]
 
 
-def installed() -> dict[str, tuple[Component, list[str]]]:
+def installed_components() -> dict[str, tuple[Component, list[str]]]:
     """The libraries that train and export, and theirs, as they are installed here: each with the names of its own.
 
     Raises MissingHere where hardedge itself is no installed package, so that nobody knows what it needs.
@@ -172,7 +172,7 @@ def installed() -> dict[str, tuple[Component, list[str]]]:
             needed = canonicalize_name(requirement.name)
             waiting += [(name, needed, each) for each in ("", *sorted(requirement.extras))]
     if ("hardedge", "export") not in seen:
-        raise MissingHere("hardedge is not installed as a package here, so its libraries are not known: pip install .")
+        raise Unavailable("hardedge is not installed as a package here, so its libraries are not known: pip install .")
     return {name: (library, sorted(needed)) for name, (library, needed) in sorted(found.items())}
 
 

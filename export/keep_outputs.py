@@ -150,7 +150,7 @@ def _parameters(model: onnx.ModelProto) -> int:
     return sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type != tensor.INT64)
 
 
-def described(kept: Kept, out: Path) -> str:
+def kept_outputs_text(kept: Kept, out: Path) -> str:
     """What was removed, and what is left, as text."""
     nodes = ", ".join(kept.removed_nodes[:SHOWN])
     more = f" and {len(kept.removed_nodes) - SHOWN} more" if len(kept.removed_nodes) > SHOWN else ""

@@ -12,7 +12,7 @@ from hardedge.data.dataset import Dataset, Pixels
 from hardedge.data.palette import save_mask
 from hardedge.errors import BadInput, listed
 from hardedge.export.graph.agreement import torch_logits
-from hardedge.export.graph.pixels_to_mask import PixelsToMask, mask_of
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, top_class
 from hardedge.metrics import confusion_counts, score_of
 
 SPLIT = "test"
@@ -45,7 +45,7 @@ def write_reference(network: PixelsToMask, dataset: Dataset, out: Path) -> Refer
 
 def mask_from(network: PixelsToMask, name: str, image_HWC: Pixels) -> Pixels:
     """The torch network's mask of one image, uint8 [H, W]; raises BadInput when it does not take the image's size."""
-    mask_HW: Pixels = mask_of(torch_logits(network, name, image_HWC.copy()[None]))[0].numpy()
+    mask_HW: Pixels = top_class(torch_logits(network, name, image_HWC.copy()[None]))[0].numpy()
     return mask_HW
 
 

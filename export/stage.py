@@ -31,13 +31,13 @@ from hardedge.errors import BadInput
 from hardedge.export.components import require_cyclonedx, with_components
 from hardedge.export.graph.agreement import require_agreement
 from hardedge.export.graph.form import Form
-from hardedge.export.graph.network import pixels_to_mask
-from hardedge.export.graph.pixels_to_mask import Frontend, PixelsToMask, onnx_from_network, shipped, with_facts
+from hardedge.export.graph.network import load_pixels_to_mask
+from hardedge.export.graph.pixels_to_mask import Frontend, PixelsToMask, onnx_from_network, shipped_module, with_facts
 from hardedge.export.graph.profiles import profiles_for
 from hardedge.export.graph.tensor_frontend import write_tensor_model
-from hardedge.export.identity.arms import Arm, Finished, started
-from hardedge.export.identity.certificate import compare
-from hardedge.export.precisions.accuracy import Reference, compared_ids
+from hardedge.export.identity.arms import CertificateArm, Finished, start_arm
+from hardedge.export.identity.certificate import compare_files
+from hardedge.export.precisions.accuracy import PrecisionReference, compared_ids
 from hardedge.export.precisions.calibration import By, calibration_of, golden_ids, write_calibration
 from hardedge.export.precisions.convert import require_converter
 from hardedge.export.precisions.tiles import Tile
@@ -113,7 +113,7 @@ def export(
     with (
         disk_errors(),
         staged(out, force=force, keep_failed=keep_failed) as directory,
-        started(_arm(source, "plain")) as plain,
+        start_arm(_arm(source, "plain")) as plain,
         _control(source) as control,
     ):
         bundle = write_bundle(source, directory, plain, control, precisions.converted, frontend)
@@ -135,7 +135,7 @@ def open_source(checkpoint: Path, data: Path, form: Form, precisions: Precisions
         hardness_maps=require_hardness_maps(checkpoint, dataset),
         calibration=_calibration(checkpoint, dataset, precisions, form),
         form=form,
-        network=pixels_to_mask(checkpoint, manifest, form.network_size),
+        network=load_pixels_to_mask(checkpoint, manifest, form.network_size),
     )
 
 
@@ -158,13 +158,13 @@ def require_same_classes(trained: Task, given: Task, checkpoint: Path, data: Pat
         )
 
 
-def _arm(source: Source, kind: Literal["plain", "control"]) -> Arm:
-    return Arm(kind=kind, checkpoint=str(source.directory), form=source.form)
+def _arm(source: Source, kind: Literal["plain", "control"]) -> CertificateArm:
+    return CertificateArm(kind=kind, checkpoint=str(source.directory), form=source.form)
 
 
 def _control(source: Source) -> AbstractContextManager[Finished | None]:
     known = architecture(source.checkpoint.network.name)
-    return started(_arm(source, "control")) if known else nullcontext()
+    return start_arm(_arm(source, "control")) if known else nullcontext()
 
 
 def write_bundle(
@@ -194,7 +194,7 @@ def write_bundle(
             facts = partial(with_facts, checkpoint=source.checkpoint, form=source.form)
             tensor = write_tensor_model(source.network, source.form, facts, images, directory)
     with _timed("certificate", seconds), waiting("identity certificate"):
-        certificate = compare(directory / MODEL, plain(), source.form.profiles[0])
+        certificate = compare_files(directory / MODEL, plain(), source.form.profiles[0])
     write_atomically(directory / Certificate.FILE, to_json(certificate).encode())
     with _timed("control", seconds), waiting("positive control"):
         if control:
@@ -230,7 +230,7 @@ def write_bundle(
 
 def _shipped_model(source: Source) -> onnx.ModelProto:
     form = source.form
-    module = shipped(source.network, form.outputs)
+    module = shipped_module(source.network, form.outputs)
     return with_facts(onnx_from_network(module, form.hull(), form.outputs, form.opset), source.checkpoint, form)
 
 
@@ -259,7 +259,7 @@ def _write_precisions(
         profiles=source.form.profiles,
         with_facts=partial(with_facts, checkpoint=source.checkpoint, form=source.form),
     )
-    reference = Reference(
+    reference = PrecisionReference(
         model=model,
         golden=tuple(golden.values()),
         dataset=source.dataset,

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchvision.ops import Conv2dNormActivation
 
 from hardedge.models.architecture import Architecture, Auxiliary
-from hardedge.models.segmenter import Segmenter, at_size_of
+from hardedge.models.segmenter import EncoderDecoderSegmenter, at_size_of
 
 DETAIL = 128
 STEM, STAGE3, STAGE4, STAGE5 = 16, 32, 64, 128
@@ -146,7 +146,7 @@ def _segmentation(inner: int, wide: int, classes: int) -> nn.Sequential:
     return nn.Sequential(_conv(inner, wide), nn.Dropout2d(0.1), nn.Conv2d(wide, classes, 1))
 
 
-class Head(nn.Module):
+class BiSeNetHead(nn.Module):
     """A decode head on the backbone's maps; logits at stride 8."""
 
     def __init__(self, channels: int) -> None:
@@ -171,11 +171,11 @@ class BoosterHeads(nn.Module):
         return tuple(head(features[name]) for name, head in self.heads.items())
 
 
-def network(num_classes: int) -> Segmenter:
+def network(num_classes: int) -> EncoderDecoderSegmenter:
     """The network; its backbone gives the maps by name."""
-    return Segmenter(Backbone(), Head(num_classes))
+    return EncoderDecoderSegmenter(Backbone(), BiSeNetHead(num_classes))
 
 
 BISENETV2 = Architecture(
-    name="bisenetv2", build=network, tap="backbone", head=Head, auxiliary=Auxiliary("backbone", BoosterHeads)
+    name="bisenetv2", build=network, tap="backbone", head=BiSeNetHead, auxiliary=Auxiliary("backbone", BoosterHeads)
 )

@@ -52,25 +52,25 @@ class _FiguresOnCpu(TorchFunctionMode):
 
 def network_table() -> NetworkTable:
     """Every listed network's facts; built and run without memory for weights or maps, so it takes seconds."""
-    facts = tuple(facts_of(known) for known in tracked(ARCHITECTURES.values(), "networks"))
+    facts = tuple(network_facts(known) for known in tracked(ARCHITECTURES.values(), "networks"))
     return NetworkTable(num_classes=NUM_CLASSES, size=(HEIGHT, WIDTH), networks=facts)
 
 
-def facts_of(known: Architecture, size: tuple[int, int] = (HEIGHT, WIDTH)) -> NetworkFacts:
+def network_facts(known: Architecture, size: tuple[int, int] = (HEIGHT, WIDTH)) -> NetworkFacts:
     """One network's facts, for 19 classes and an image of (height, width)."""
     with torch.device("meta"), _FiguresOnCpu():
         network = build_network(NetworkSpec(name=known.name, num_classes=NUM_CLASSES)).eval()
     return NetworkFacts(
         name=known.name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        multiply_adds=multiply_adds(network, size),
+        multiply_adds=network_multiply_adds(network, size),
         auxiliary=known.auxiliary is not None,
         pretrained=known.pretrained is not None,
         extra="train",
     )
 
 
-def multiply_adds(network: nn.Module, size: tuple[int, int]) -> int:
+def network_multiply_adds(network: nn.Module, size: tuple[int, int]) -> int:
     """The multiply-adds of convolutions and matrix products for one image, as torch's counter sees them; its device."""
     image_BCHW = torch.empty(1, 3, *size, device=next(network.parameters()).device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -79,7 +79,7 @@ def multiply_adds(network: nn.Module, size: tuple[int, int]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def described(table: NetworkTable) -> str:
+def network_table_text(table: NetworkTable) -> str:
     """The table as text, with what its figures are."""
     width = max(len(facts.name) for facts in table.networks)
     lines = [f"{'network':{width}}  parameters  multiply-adds  auxiliary  pretrained  extra"]

@@ -15,7 +15,7 @@ from torchvision.models.segmentation.fcn import FCNHead
 
 from hardedge.models.architecture import Architecture, Auxiliary
 from hardedge.models.encoder_decoder import Family
-from hardedge.models.segmenter import Segmenter
+from hardedge.models.segmenter import EncoderDecoderSegmenter
 
 # strides 4, 8 and 8
 MAPS = {"layer1": "low", "layer3": "middle", "layer4": "high"}
@@ -26,7 +26,7 @@ CHANNELS = 256
 ATROUS_RATES = (12, 24, 36)
 
 
-class Head(DeepLabHead):  # type: ignore[misc]  # torchvision is untyped
+class DeepLabV3Head(DeepLabHead):  # type: ignore[misc]  # torchvision is untyped
     """A decode head on the backbone's maps: atrous pyramid pooling on `high`; logits at stride 8."""
 
     def __init__(self, channels: int) -> None:
@@ -37,7 +37,7 @@ class Head(DeepLabHead):  # type: ignore[misc]  # torchvision is untyped
         return logits_BChw
 
 
-class AuxiliaryHead(FCNHead):  # type: ignore[misc]  # torchvision is untyped
+class DeepLabV3AuxiliaryHead(FCNHead):  # type: ignore[misc]  # torchvision is untyped
     """The auxiliary head on the backbone's `middle` map; logits at stride 8."""
 
     def __init__(self, num_classes: int) -> None:
@@ -47,10 +47,10 @@ class AuxiliaryHead(FCNHead):  # type: ignore[misc]  # torchvision is untyped
         return (super().forward(features["middle"]),)
 
 
-def network(resnet: str, num_classes: int) -> Segmenter:
+def network(resnet: str, num_classes: int) -> EncoderDecoderSegmenter:
     """The network on torchvision's resnet50 or resnet101; its backbone gives the maps `low`, `middle` and `high`."""
     backbone = get_model(resnet, weights=None, replace_stride_with_dilation=[False, True, True])
-    return Segmenter(IntermediateLayerGetter(backbone, MAPS), Head(num_classes))
+    return EncoderDecoderSegmenter(IntermediateLayerGetter(backbone, MAPS), DeepLabV3Head(num_classes))
 
 
 def pretrained_weights(weights: WeightsEnum) -> dict[str, Tensor]:
@@ -64,8 +64,8 @@ def _on_resnet(resnet: str, weights: WeightsEnum) -> Architecture:
         name=f"deeplabv3_{resnet}",
         build=partial(network, resnet),
         tap="backbone",
-        head=Head,
-        auxiliary=Auxiliary("backbone", AuxiliaryHead),
+        head=DeepLabV3Head,
+        auxiliary=Auxiliary("backbone", DeepLabV3AuxiliaryHead),
         pretrained=partial(pretrained_weights, weights),
     )
 
@@ -75,7 +75,7 @@ DEEPLABV3_RESNET50 = _on_resnet("resnet50", ResNet50_Weights.IMAGENET1K_V1)
 DEEPLABV3_RESNET101 = _on_resnet("resnet101", ResNet101_Weights.IMAGENET1K_V1)
 
 
-class Decoder(DeepLabV3Decoder):  # type: ignore[misc]  # the library is untyped
+class DeepLabV3AnySizeDecoder(DeepLabV3Decoder):  # type: ignore[misc]  # the library is untyped
     """The library's decoder: atrous pyramid pooling on the encoder's deepest map."""
 
     def __init__(self, encoder_channels: Sequence[int]) -> None:
@@ -88,4 +88,4 @@ class Decoder(DeepLabV3Decoder):  # type: ignore[misc]  # the library is untyped
         )
 
 
-DEEPLABV3 = Family(Decoder, CHANNELS, output_stride=8, auxiliary=True)
+DEEPLABV3 = Family(DeepLabV3AnySizeDecoder, CHANNELS, output_stride=8, auxiliary=True)

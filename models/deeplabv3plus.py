@@ -15,7 +15,7 @@ CHANNELS = 256
 ATROUS_RATES = (12, 24, 36)
 
 
-class Decoder(DeepLabV3PlusDecoder):  # type: ignore[misc]  # the library is untyped
+class DeepLabV3PlusAnySizeDecoder(DeepLabV3PlusDecoder):  # type: ignore[misc]  # the library is untyped
     """The library's decoder for any size of image: it resizes to the fine map's size instead of by a factor of 4."""
 
     def __init__(self, encoder_channels: Sequence[int]) -> None:
@@ -38,4 +38,4 @@ class Decoder(DeepLabV3PlusDecoder):  # type: ignore[misc]  # the library is unt
         return mixed_BChw
 
 
-DEEPLABV3PLUS = Family(Decoder, CHANNELS, output_stride=OUTPUT_STRIDE, auxiliary=True)
+DEEPLABV3PLUS = Family(DeepLabV3PlusAnySizeDecoder, CHANNELS, output_stride=OUTPUT_STRIDE, auxiliary=True)

@@ -12,7 +12,7 @@ from hardedge.models.encoders import DEPTH
 CHANNELS = 128
 
 
-class Decoder(FPNDecoder):  # type: ignore[misc]  # the library is untyped
+class FpnAnySizeDecoder(FPNDecoder):  # type: ignore[misc]  # the library is untyped
     """The library's decoder for any size of image: it resizes to the finer map's size instead of by a factor of 2."""
 
     def __init__(self, encoder_channels: Sequence[int]) -> None:
@@ -39,4 +39,4 @@ def _at_finest(segmentation: SegmentationBlock, maps_BChw: Tensor, sizes: Sequen
     return maps_BChw if sizes else convolutions[0].block(maps_BChw)
 
 
-FPN = Family(Decoder, CHANNELS)
+FPN = Family(FpnAnySizeDecoder, CHANNELS)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from hardedge.models.architecture import Architecture, Auxiliary
-from hardedge.models.segmenter import Segmenter, at_size_of
+from hardedge.models.segmenter import EncoderDecoderSegmenter, at_size_of
 
 # channels of the maps at strides 4, 8, 16 and 32
 CHANNELS = {"hrnet_w18": (18, 36, 72, 144), "hrnet_w48": (48, 96, 192, 384)}
@@ -43,7 +43,7 @@ class OcrHead(nn.Module):
         stacked_BChw = torch.cat([at_size_of(maps_BChw, features[0]) for maps_BChw in features], dim=1)
         pixels_BChw = self.pixels(stacked_BChw)
         objects_BCK1 = object_vectors(pixels_BChw, self.regions(stacked_BChw))
-        attended_BChw = attention(self.query(pixels_BChw), self.key(objects_BCK1), self.value(objects_BCK1))
+        attended_BChw = spatial_attention(self.query(pixels_BChw), self.key(objects_BCK1), self.value(objects_BCK1))
         mixed_BChw = self.mix(torch.cat([self.context(attended_BChw), pixels_BChw], dim=1))
         logits_BKhw: Tensor = self.classifier(mixed_BChw)
         return logits_BKhw
@@ -60,7 +60,7 @@ def object_vectors(pixels_BChw: Tensor, regions_BKhw: Tensor) -> Tensor:
     return (pixels_BChw.flatten(2) @ weight_BKp.transpose(1, 2)).unsqueeze(3)
 
 
-def attention(query_BChw: Tensor, key_BCK1: Tensor, value_BCK1: Tensor) -> Tensor:
+def spatial_attention(query_BChw: Tensor, key_BCK1: Tensor, value_BCK1: Tensor) -> Tensor:
     """For each pixel the values' mean, weighted by the softmax over K of query * key / sqrt(C), [B, C, h, w]."""
     key_BKC = key_BCK1.flatten(2).transpose(1, 2)
     weight_BKp = (key_BKC @ query_BChw.flatten(2) * query_BChw.shape[1] ** -0.5).softmax(1)
@@ -75,9 +75,9 @@ class Alone(nn.Module):
         return (logits_BKhw,)
 
 
-def network(backbone: str, num_classes: int) -> Segmenter:
+def network(backbone: str, num_classes: int) -> EncoderDecoderSegmenter:
     """The network; its backbone gives a list of four maps, the finest first."""
-    return Segmenter(_maps(backbone, pretrained=False), head(backbone, num_classes), MULTIPLE)
+    return EncoderDecoderSegmenter(_maps(backbone, pretrained=False), head(backbone, num_classes), MULTIPLE)
 
 
 def head(backbone: str, channels: int) -> OcrHead:

@@ -6,17 +6,17 @@ from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
 from hardedge.models.architecture import Architecture
-from hardedge.models.segmenter import Segmenter
+from hardedge.models.segmenter import EncoderDecoderSegmenter
 
 LOW_CHANNELS = 40  # stride 8
 HIGH_CHANNELS = 960  # stride 16
 INNER_CHANNELS = 128
 
 
-def network(num_classes: int) -> Segmenter:
+def network(num_classes: int) -> EncoderDecoderSegmenter:
     """The network; its backbone gives the maps `low` and `high`."""
     parts = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=num_classes)
-    return Segmenter(parts.backbone, parts.classifier)
+    return EncoderDecoderSegmenter(parts.backbone, parts.classifier)
 
 
 def head(channels: int) -> nn.Module:

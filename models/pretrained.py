@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from hardedge.errors import BadInput, MissingHere, listed
+from hardedge.errors import BadInput, Unavailable, listed
 from hardedge.models.architectures import architecture
 
 SHOWN = 8
@@ -96,7 +96,7 @@ def pretrained_weights(name: str) -> BackboneWeights:
             return BackboneWeights(f"the pretrained backbone of {name}", known.pretrained())
     except Exception as error:  # each library and its HTTP client has errors of its own
         first = next(iter(str(error).splitlines()), "")
-        raise MissingHere(
+        raise Unavailable(
             f"{name}: its pretrained weights cannot be had here ({type(error).__name__}: {first}). "
             "Connect this machine, or fetch them elsewhere and give --backbone-weights FILE."
         ) from error

@@ -16,7 +16,7 @@ from hardedge.models.pooling import GridPool
 CHANNELS = 512
 
 
-class Decoder(PSPDecoder):  # type: ignore[misc]  # the library is untyped
+class PspAnySizeDecoder(PSPDecoder):  # type: ignore[misc]  # the library is untyped
     """The library's decoder, its pyramid pooled by matrix products."""
 
     def __init__(self, encoder_channels: Sequence[int]) -> None:
@@ -33,4 +33,4 @@ class Decoder(PSPDecoder):  # type: ignore[misc]  # the library is untyped
         return mixed_BChw
 
 
-PSPNET = Family(Decoder, CHANNELS, kernel=3, output_stride=8, auxiliary=True)
+PSPNET = Family(PspAnySizeDecoder, CHANNELS, kernel=3, output_stride=8, auxiliary=True)

@@ -15,7 +15,7 @@ from hardedge.models.segmenter import at_size_of
 SMALL, LARGE = 256, 768
 
 
-class Decoder(SegformerDecoder):  # type: ignore[misc]  # the library is untyped
+class SegformerAnySizeDecoder(SegformerDecoder):  # type: ignore[misc]  # the library is untyped
     """The library's decoder for any size of image: it resizes to the finest map's size instead of the image's / 4."""
 
     def __init__(self, encoder_channels: Sequence[int], channels: int) -> None:
@@ -28,5 +28,5 @@ class Decoder(SegformerDecoder):  # type: ignore[misc]  # the library is untyped
         return mixed_BChw
 
 
-SEGFORMER_SMALL = Family(partial(Decoder, channels=SMALL), SMALL)
-SEGFORMER = Family(partial(Decoder, channels=LARGE), LARGE)
+SEGFORMER_SMALL = Family(partial(SegformerAnySizeDecoder, channels=SMALL), SMALL)
+SEGFORMER = Family(partial(SegformerAnySizeDecoder, channels=LARGE), LARGE)

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Segmenter(nn.Module):
+class EncoderDecoderSegmenter(nn.Module):
     """A backbone and a classifier; images_BCHW to logits_BCHW at the image's size.
 
     A backbone that takes multiples of some size only gets the image resized to the next `multiple`.

@@ -11,7 +11,7 @@ from hardedge.models.pooling import GridPool
 CHANNELS = 512  # as published; the library's default is 256
 
 
-class Decoder(UPerNetDecoder):  # type: ignore[misc]  # the library is untyped
+class UperNetAnySizeDecoder(UPerNetDecoder):  # type: ignore[misc]  # the library is untyped
     """The library's decoder, its pyramid pooled by matrix products."""
 
     def __init__(self, encoder_channels: Sequence[int]) -> None:
@@ -20,4 +20,4 @@ class Decoder(UPerNetDecoder):  # type: ignore[misc]  # the library is untyped
             block[0] = GridPool(block[0].output_size)
 
 
-UPERNET = Family(Decoder, CHANNELS, auxiliary=True)
+UPERNET = Family(UperNetAnySizeDecoder, CHANNELS, auxiliary=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hardedge.artefact import disk_errors, require_free, staged
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 
 def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_of_a_copy_that_has_no_room_its_place_is_named(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        with pytest.raises(MissingHere, match=r"cannot write .*copy\.onnx: File too large"), disk_errors():
+        with pytest.raises(Unavailable, match=r"cannot write .*copy\.onnx: File too large"), disk_errors():
             shutil.copyfile(tmp_path / "model.onnx", tmp_path / "copy.onnx")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -68,7 +68,7 @@ def test_the_readmes_make_targets_exist(target: str) -> None:
 
 
 def test_the_documents_settings_are_fields_of_a_recipe() -> None:
-    from hardedge.train.recipes import recipe_named
+    from hardedge.train.recipes import find_recipe
 
     inline = re.findall(r"`(--set [^`]+)`", "\n".join(DOCUMENTS.values()))
     lines = [shlex.split(line) for line in (*COMMANDS, *inline)]
@@ -76,7 +76,7 @@ def test_the_documents_settings_are_fields_of_a_recipe() -> None:
     assert len(settings) >= 10
     for setting in settings:
         field, _, value = setting.partition("=")
-        recipe_named("camvid", {field: value})
+        find_recipe("camvid", {field: value})
 
 
 @pytest.mark.parametrize("block", BLOCKS)

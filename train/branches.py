@@ -120,13 +120,13 @@ class Training(nn.Module):
         self.taps = {name: branch.tap for name, branch in branches.items()}
 
     def forward(self, images_BCHW: Tensor) -> dict[str, Any]:
-        with tapped(self.model, set(self.taps.values())) as features:
+        with tap_outputs(self.model, set(self.taps.values())) as features:
             outputs = {"logits": self.model(images_BCHW)}
         return outputs | {name: branch(features[self.taps[name]]) for name, branch in self.branches.items()}
 
 
 @contextmanager
-def tapped(model: nn.Module, taps: set[str]) -> Iterator[dict[str, Any]]:
+def tap_outputs(model: nn.Module, taps: set[str]) -> Iterator[dict[str, Any]]:
     """The outputs of the named sub-modules, filled in by the forward that runs inside the block."""
     outputs: dict[str, Any] = {}
     with ExitStack() as hooks:
@@ -147,7 +147,7 @@ def _detached(features: Any) -> Any:
     return features.detach() if isinstance(features, Tensor) else features
 
 
-def attach(network: nn.Module, spec: NetworkSpec, branches: Sequence[BranchConfig]) -> Training:
+def attach_branches(network: nn.Module, spec: NetworkSpec, branches: Sequence[BranchConfig]) -> Training:
     """The network with fresh branches beside it, `hardness`, `auxiliary` and `features`, on the network's device.
 
     Raises BadInput when a branch taps what the network does not have or asks for a head that it has none of, and when
@@ -228,7 +228,7 @@ def _map_shapes(network: nn.Module, tap: str) -> dict[int | str | None, tuple[in
     modes = [(module, module.training) for module in network.modules()]
     network.eval()  # batch statistics must not see the probe
     try:
-        with tapped(network, {tap}) as outputs:
+        with tap_outputs(network, {tap}) as outputs:
             network(torch.zeros(1, 3, PROBE, PROBE, device=next(network.parameters()).device))
     finally:
         for module, mode in modes:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from hardedge.data.dataset import Dataset
 from hardedge.errors import BadInput
 from hardedge.train.batches.samples import TrainingSamples, training_batches
-from hardedge.train.evaluation import confusion, device_of, reestimated_batchnorm
+from hardedge.train.evaluation import confusion_of, device_of, with_reestimated_batchnorm
 from hardedge.train.hardness_maps import calibration_candidates
-from hardedge.train.loop import STATISTICS_BATCHES, new_state, quantised, training_step
+from hardedge.train.loop import STATISTICS_BATCHES, new_state, quantise_state, training_step
 from hardedge.train.recipe import Recipe
 from hardedge.train.state import TrainingState
 
@@ -55,7 +55,7 @@ def affordable_steps(seconds: float, evaluate_every: int, costs: Costs) -> int:
 def measured_costs(recipe: Recipe, samples: TrainingSamples, most: float) -> Costs:
     """The costs by 20 timed steps, or from the third on as many as take `most` seconds."""
     dataset = samples.dataset
-    state = quantised(new_state(recipe, dataset.task), recipe, samples)
+    state = quantise_state(new_state(recipe, dataset.task), recipe, samples)
     step = _seconds_of_a_step(state, recipe, samples, most)
     image = _seconds_of_an_image(state, dataset)
     statistics = STATISTICS_BATCHES * _seconds_of_a_statistics_batch(state, recipe, samples)
@@ -77,15 +77,15 @@ def _seconds_of_a_step(state: TrainingState, recipe: Recipe, samples: TrainingSa
 
 def _seconds_of_an_image(state: TrainingState, dataset: Dataset) -> float:
     ids = dataset.splits["val"][:TIMED_IMAGES]
-    confusion(state.training.model, dataset, ids[:1])
-    return _seconds(lambda: confusion(state.training.model, dataset, ids)) / len(ids)
+    confusion_of(state.training.model, dataset, ids[:1])
+    return _seconds(lambda: confusion_of(state.training.model, dataset, ids)) / len(ids)
 
 
 def _seconds_of_a_statistics_batch(state: TrainingState, recipe: Recipe, samples: TrainingSamples) -> float:
     batches = training_batches(samples, recipe, device_of(state.training), first=0, last=TIMED_STATISTICS)
 
     def estimate() -> None:
-        with reestimated_batchnorm(state.training, batches):
+        with with_reestimated_batchnorm(state.training, batches):
             pass
 
     return _seconds(estimate) / TIMED_STATISTICS

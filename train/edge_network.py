@@ -18,7 +18,7 @@ from hardedge.contracts import EdgeNetworkManifest, EdgeScore, Task, load, seal,
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
-from hardedge.train.batches.order import seed_of
+from hardedge.train.batches.order import mix_seed
 from hardedge.train.losses.pixels import one_hot
 
 CHANNELS = (16, 32, 32, 32, 32, 32, 16)
@@ -64,7 +64,7 @@ def train_edge_network(
     dataset = open_dataset(data)
     require_free(out, force, [data])
     started = time.perf_counter()
-    network = trained(dataset, steps, seed)
+    network = fit_edge_network(dataset, steps, seed)
     score = edge_score(network, dataset)
     manifest = EdgeNetworkManifest(
         schema_id=EdgeNetworkManifest.SCHEMA,
@@ -103,7 +103,7 @@ def load_edge_network(directory: Path, task: Task | None = None) -> EdgeNetwork:
     return network.eval().requires_grad_(False)
 
 
-def trained(dataset: Dataset, steps: int, seed: int) -> EdgeNetwork:
+def fit_edge_network(dataset: Dataset, steps: int, seed: int) -> EdgeNetwork:
     """An edge network after so many steps on random crops of the training masks."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with torch.random.fork_rng(devices=[]):
@@ -112,8 +112,8 @@ def trained(dataset: Dataset, steps: int, seed: int) -> EdgeNetwork:
     optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimiser, steps)
     for step in tracked(range(steps), "edge network"):
-        target_BHW = crops(dataset, seed, step).to(device)
-        loss = balanced_loss(network(inputs(target_BHW, dataset.task))[-1], target_BHW)
+        target_BHW = crop_batch(dataset, seed, step).to(device)
+        loss = balanced_loss(network(edge_network_inputs(target_BHW, dataset.task))[-1], target_BHW)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -121,38 +121,38 @@ def trained(dataset: Dataset, steps: int, seed: int) -> EdgeNetwork:
     return network.eval()
 
 
-def crops(dataset: Dataset, seed: int, step: int) -> Tensor:
+def crop_batch(dataset: Dataset, seed: int, step: int) -> Tensor:
     """The step's batch of training masks: random crops, half of them mirrored; int64 [B, h, w], 255 where ignored."""
-    rng = np.random.default_rng(seed_of(seed, "edge network", step))
+    rng = np.random.default_rng(mix_seed(seed, "edge network", step))
     ids = dataset.splits["train"]
     batch = []
     for _ in range(BATCH):
-        mask_HW = padded(known(dataset, ids[int(rng.integers(len(ids)))]))
+        mask_HW = pad_to_crop(known_labels(dataset, ids[int(rng.integers(len(ids)))]))
         top, left = (rng.integers(length - CROP + 1) for length in mask_HW.shape)
         crop_HW = mask_HW[top : top + CROP, left : left + CROP]
         batch.append(crop_HW[:, ::-1] if rng.random() < 0.5 else crop_HW)
     return torch.from_numpy(np.stack(batch)).long()
 
 
-def known(dataset: Dataset, id: str) -> Pixels:
+def known_labels(dataset: Dataset, id: str) -> Pixels:
     """A mask with 255 where it is ignored."""
     mask_HW = dataset.mask(id)
     return np.where(mask_HW == dataset.task.ignore_index, IGNORED, mask_HW).astype(np.uint8)
 
 
-def padded(mask_HW: Pixels) -> Pixels:
+def pad_to_crop(mask_HW: Pixels) -> Pixels:
     """At least as large as a crop."""
     missing = [(0, max(0, CROP - length)) for length in mask_HW.shape]
     return np.pad(mask_HW, missing, constant_values=IGNORED)
 
 
-def inputs(target_BHW: Tensor, task: Task) -> Tensor:
+def edge_network_inputs(target_BHW: Tensor, task: Task) -> Tensor:
     """What the network sees of labels, as in the loss: one-hot maps, 0 where ignored."""
     like_BCHW = torch.empty(len(target_BHW), task.num_classes, *target_BHW.shape[1:], device=target_BHW.device)
     return one_hot(target_BHW, IGNORED, like_BCHW)
 
 
-def edges_of(target_BHW: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def class_edges(target_BHW: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Whether a pixel is at the edge of each class, bool [B, C, H, W], and whether that counts, bool [B, 1, H, W].
 
     An edge is where one of the four neighbours is of the class and the pixel is not, or the other way round. Where the
@@ -171,7 +171,7 @@ def edges_of(target_BHW: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
 
 def balanced_loss(logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
     """Binary cross-entropy in which each class counts equally, and its edge as much as all the rest."""
-    edges_BCHW, counted_B1HW = edges_of(target_BHW, logits_BCHW.shape[1])
+    edges_BCHW, counted_B1HW = class_edges(target_BHW, logits_BCHW.shape[1])
     loss_BCHW = F.binary_cross_entropy_with_logits(logits_BCHW, edges_BCHW.float(), reduction="none")
     on_edge = _mean_of_classes(loss_BCHW, edges_BCHW & counted_B1HW)
     return (on_edge + _mean_of_classes(loss_BCHW, ~edges_BCHW & counted_B1HW)) / 2
@@ -191,8 +191,8 @@ def edge_score(network: EdgeNetwork, dataset: Dataset) -> EdgeScore:
     counts_3C = torch.zeros(3, dataset.task.num_classes, dtype=torch.long, device=device)
     for mask_HW in tracked(validation_masks(dataset), "edge score"):
         target_BHW = torch.from_numpy(mask_HW).long()[None].to(device)
-        edges_BCHW, counted_B1HW = edges_of(target_BHW, dataset.task.num_classes)
-        found_BCHW = (network(inputs(target_BHW, dataset.task))[-1] > 0) & counted_B1HW
+        edges_BCHW, counted_B1HW = class_edges(target_BHW, dataset.task.num_classes)
+        found_BCHW = (network(edge_network_inputs(target_BHW, dataset.task))[-1] > 0) & counted_B1HW
         edges_BCHW &= counted_B1HW
         counts_3C += torch.stack([x.sum((0, 2, 3)) for x in (found_BCHW & edges_BCHW, found_BCHW, edges_BCHW)])
     hit_C, found_C, true_C = counts_3C.cpu().double()
@@ -209,6 +209,6 @@ def validation_masks(dataset: Dataset) -> Iterator[Pixels]:
     ids = dataset.splits["val"]
     count = min(len(ids), SCORED_MASKS)
     for place in range(count):
-        mask_HW = known(dataset, ids[place * len(ids) // count])
+        mask_HW = known_labels(dataset, ids[place * len(ids) // count])
         top, left = (max(0, (length - SCORED_SIZE) // 2) for length in mask_HW.shape)
         yield np.ascontiguousarray(mask_HW[top : top + SCORED_SIZE, left : left + SCORED_SIZE])

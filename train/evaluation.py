@@ -15,7 +15,7 @@ from hardedge.data.dataset import Dataset, Pixels
 from hardedge.errors import BadInput
 from hardedge.metrics import Counts, confusion_counts, score_of
 from hardedge.train import processes
-from hardedge.train.batches.samples import Sample, image_tensor, normalised
+from hardedge.train.batches.samples import TrainingSample, image_tensor, normalise_pixels
 
 # a running average has forgotten its start, and lags little, only after many of its time constants (1 / momentum)
 TIME_CONSTANTS = 100
@@ -27,10 +27,10 @@ def device_of(module: nn.Module) -> torch.device:
 
 def network_input(image_HWC: Pixels, device: torch.device) -> Tensor:
     """One image as the normalised batch of one that the network takes, float32 [1, 3, H, W]."""
-    return normalised(image_tensor(image_HWC))[None].to(device)
+    return normalise_pixels(image_tensor(image_HWC))[None].to(device)
 
 
-def at_size(maps_BChw: Tensor, size: Sequence[int]) -> Tensor:
+def resize_logits(maps_BChw: Tensor, size: Sequence[int]) -> Tensor:
     """Logits at (height, width): bilinear where the size differs."""
     if maps_BChw.shape[-2:] == tuple(size):
         return maps_BChw
@@ -38,7 +38,7 @@ def at_size(maps_BChw: Tensor, size: Sequence[int]) -> Tensor:
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients while the block runs; training mode afterwards."""
     module.eval()
     try:
@@ -48,11 +48,11 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         module.train()
 
 
-def confusion(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> Counts:
+def confusion_of(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> Counts:
     """The model's confusion counts over the images, one at a time, at each label's own resolution."""
     task, device = dataset.task, device_of(model)
     counts = np.zeros((task.num_classes, task.num_classes), np.int64)
-    with evaluating(model):
+    with evaluation_mode(model):
         for id in ids:
             image_HWC, label_HW = dataset.pair(id)
             logits_BCHW = model(network_input(image_HWC, device))
@@ -66,8 +66,10 @@ def validate(model: nn.Module, dataset: Dataset) -> SegmentationScore:
 
     Raises BadInput when no pixel of it is labelled.
     """
-    ids = processes.own_share(dataset.splits["val"])
-    counts = processes.summed(torch.from_numpy(processes.agreed(lambda: confusion(model, dataset, ids)))).numpy()
+    ids = processes.shard_items(dataset.splits["val"])
+    counts = processes.sum_over_processes(
+        torch.from_numpy(processes.raise_together(lambda: confusion_of(model, dataset, ids)))
+    ).numpy()
     if not counts.any():
         raise BadInput(
             f"{dataset.root}/splits/val.txt: no pixel of these masks is labelled, so nothing can be validated. "
@@ -86,7 +88,9 @@ def needs_reestimation(model: nn.Module, steps: int) -> bool:
 
 
 @contextmanager
-def reestimated_batchnorm(training: nn.Module, batches: Iterable[tuple[Tensor, ...] | Sample]) -> Iterator[None]:
+def with_reestimated_batchnorm(
+    training: nn.Module, batches: Iterable[tuple[Tensor, ...] | TrainingSample]
+) -> Iterator[None]:
     """BatchNorm statistics averaged over the batches (of all processes) while the block runs.
 
     The buffers are as before afterwards.
@@ -106,12 +110,12 @@ def reestimated_batchnorm(training: nn.Module, batches: Iterable[tuple[Tensor, .
 @torch.no_grad()
 def average_buffers(training: nn.Module) -> None:
     """Gives all processes the same BatchNorm statistics: the mean of those that each has from its own images."""
-    if processes.count() > 1:
+    if processes.process_count() > 1:
         for buffer in training.buffers():
             if buffer.is_floating_point():
-                processes.averaged(buffer)
+                processes.mean_over_processes(buffer)
 
 
-def synchronised_batchnorm(training: nn.Module) -> None:
+def synchronise_batchnorm(training: nn.Module) -> None:
     """Turns each BatchNorm into one over the images of all processes; state keys stay."""
     nn.SyncBatchNorm.convert_sync_batchnorm(training)  # type: ignore[no-untyped-call]  # torch's own

@@ -13,8 +13,8 @@ from hardedge.contracts import Checkpoint, HardnessSource, load
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.errors import BadInput
 from hardedge.models import build_network
-from hardedge.train.branches import Training, attach
-from hardedge.train.evaluation import at_size, device_of, evaluating, network_input
+from hardedge.train.branches import Training, attach_branches
+from hardedge.train.evaluation import device_of, evaluation_mode, network_input, resize_logits
 from hardedge.train.recipe import Recipe
 
 CALIBRATION_CANDIDATES = 128
@@ -37,7 +37,7 @@ def write_hardness_maps(
     todo = [(split, id) for split, ids in splits.items() for id in ids]
     for split in splits:
         (directory / split).mkdir(parents=True, exist_ok=True)
-    with evaluating(training):
+    with evaluation_mode(training):
         for split, id in tracked(todo, "hardness maps"):
             path = directory / split / f"{id}.png"
             _write_map(training, dataset, id, path, skip_unreadable and split == "train")
@@ -64,16 +64,16 @@ def write_training_maps(checkpoint: Path, dataset: Dataset, directory: Path, *, 
         raise BadInput(f"{checkpoint} was trained on other classes ({theirs}) than these ({ours}). Train one on them.")
     if source.hardness == "confidence":
         note(f"{checkpoint} has no hardness branch: its maps are 1 - top probability, which is not HL")
-    training = trained(source, checkpoint)
+    training = load_trained(source, checkpoint)
     directory.mkdir(parents=True)
-    with evaluating(training):
+    with evaluation_mode(training):
         for id in tracked(dataset.splits["train"], "hardness maps"):
             _write_map(training, dataset, id, directory / f"{id}.png", skip_unreadable)
 
 
-def trained(source: Checkpoint, checkpoint: Path) -> Training:
+def load_trained(source: Checkpoint, checkpoint: Path) -> Training:
     """The checkpoint's network with its branches, on the GPU if there is one."""
-    training = attach(build_network(source.network), source.network, Recipe.from_json(source.recipe).parts())
+    training = attach_branches(build_network(source.network), source.network, Recipe.from_json(source.recipe).parts())
     training.model.load_state_dict(load_file(checkpoint / "weights.safetensors"))
     training.branches.load_state_dict(load_file(checkpoint / "training_only.safetensors"))
     return training.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -95,5 +95,5 @@ def hardness_map(training: Training, image_HWC: Pixels, label_HW: Pixels) -> Pix
 def hardness_of(outputs: dict[str, Tensor], size: tuple[int, ...]) -> Tensor:
     """Hardness 0 to 1, float32 [H, W], of the first image: the branch's, or 1 - top probability without one."""
     if "hardness" in outputs:
-        return at_size(outputs["hardness"].float(), size).sigmoid()[0, 0]
+        return resize_logits(outputs["hardness"].float(), size).sigmoid()[0, 0]
     return 1 - outputs["logits"].float().softmax(1).amax(1)[0]

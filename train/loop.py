@@ -18,30 +18,30 @@ from hardedge.errors import BadInput
 from hardedge.models import build_network
 from hardedge.models.pretrained import load_backbone
 from hardedge.train import processes
-from hardedge.train.batches.order import seed_of
-from hardedge.train.batches.samples import Sample, TrainingSamples, training_batches
-from hardedge.train.branches import Training, attach
+from hardedge.train.batches.order import mix_seed
+from hardedge.train.batches.samples import TrainingSample, TrainingSamples, training_batches
+from hardedge.train.branches import Training, attach_branches
 from hardedge.train.edge_network import load_edge_network
 from hardedge.train.evaluation import (
     average_buffers,
     device_of,
     needs_reestimation,
-    reestimated_batchnorm,
-    synchronised_batchnorm,
+    synchronise_batchnorm,
     validate,
+    with_reestimated_batchnorm,
 )
 from hardedge.train.objective import (
     Objective,
     frozen_copy,
+    gradients_unshared,
     require_compiler,
     scales_gradients,
-    unshared,
     update_average,
 )
 from hardedge.train.progress import Log, TrainingLog
 from hardedge.train.quantisation import plain_state, quantise
 from hardedge.train.recipe import Recipe
-from hardedge.train.starting import Start, load_trained
+from hardedge.train.starting import InitialWeights, load_trained
 from hardedge.train.state import Snapshot, TrainingState, detached_copy, save_state
 from hardedge.train.tracking import Followers
 
@@ -50,7 +50,7 @@ WARM_UP_FROM = 0.1
 LAST_WEIGHTS = "last.safetensors"
 
 
-def new_state(recipe: Recipe, task: Task, start: Start | None = None) -> TrainingState:
+def new_state(recipe: Recipe, task: Task, start: InitialWeights | None = None) -> TrainingState:
     """The network with its branches and optimiser before the first step, from the recipe's seed; on the GPU if any.
 
     Raises BadInput for a network that cannot be built or weights that do not fit its backbone, MissingHere where the
@@ -62,13 +62,13 @@ def new_state(recipe: Recipe, task: Task, start: Start | None = None) -> Trainin
     network = build_network(spec)
     if start and start.backbone:
         _tell(load_backbone(network, spec.name, start.backbone))
-    training = attach(network, spec, recipe.parts()).to(device)
+    training = attach_branches(network, spec, recipe.parts()).to(device)
     if start and start.checkpoint:
         _tell(load_trained(training, start.checkpoint))
     if recipe.channels_last:
         training.to(memory_format=torch.channels_last)
-    if recipe.sync_batchnorm and device.type == "cuda" and processes.count() > 1:
-        synchronised_batchnorm(training)
+    if recipe.sync_batchnorm and device.type == "cuda" and processes.process_count() > 1:
+        synchronise_batchnorm(training)
     if recipe.compile:
         require_compiler(device)
     tools = _tools(recipe, task, device)
@@ -83,11 +83,11 @@ def new_state(recipe: Recipe, task: Task, start: Start | None = None) -> Trainin
 
 
 def _tell(message: str) -> None:
-    if processes.is_first():
+    if processes.is_rank_zero():
         note(message)
 
 
-def quantised(state: TrainingState, recipe: Recipe, samples: TrainingSamples) -> TrainingState:
+def quantise_state(state: TrainingState, recipe: Recipe, samples: TrainingSamples) -> TrainingState:
     """The state with its network in the recipe's `qat`, if it has one; ranges from the first batches."""
     if recipe.qat:
         quantise(state.training.model, (batch.image for batch in statistics_batches(state.training, recipe, samples)))
@@ -111,13 +111,13 @@ def _optimiser(recipe: Recipe, training: Training) -> Optimizer:
     return AdamW(training.parameters(), rate, (momentum, 0.999), weight_decay=decay, fused=recipe.fused)
 
 
-def fit(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Path, followers: Followers) -> None:
+def run_steps(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Path, followers: Followers) -> None:
     """Trains from the state's step to the recipe's last; each evaluation stores the state, so a kill loses little."""
     device = device_of(state.training)
     before = state.seconds
     started = time.perf_counter()
     first = state.step
-    with TrainingLog(out, followers, first=first, steps=recipe.steps) if processes.is_first() else Log() as log:
+    with TrainingLog(out, followers, first=first, steps=recipe.steps) if processes.is_rank_zero() else Log() as log:
         for batch in training_batches(samples, recipe, device, first=first, last=recipe.steps):
             terms = training_step(state, recipe, batch)
             log.step(state.step, terms, learning_rate(recipe, state.step - 1))
@@ -125,10 +125,10 @@ def fit(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Pat
             if state.step % recipe.evaluate_every == 0 or state.step == recipe.steps:
                 log.evaluation(state.step, evaluate(state, recipe, samples, out), terms)
                 state.seconds = before + time.perf_counter() - started
-                processes.by_first(lambda: save_state(out, state))
+                processes.on_rank_zero(lambda: save_state(out, state))
 
 
-def _count_unreadable(state: TrainingState, batch: Sample, log: Log) -> None:
+def _count_unreadable(state: TrainingState, batch: TrainingSample, log: Log) -> None:
     if not batch.unreadable:
         return
     images = dict(batch.unreadable)
@@ -149,7 +149,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return rate * (WARM_UP_FROM + (1 - WARM_UP_FROM) * step / recipe.warm_up)
 
 
-def training_step(state: TrainingState, recipe: Recipe, batch: Sample) -> dict[str, float]:
+def training_step(state: TrainingState, recipe: Recipe, batch: TrainingSample) -> dict[str, float]:
     """One step of the optimiser with this process's share of the step's batch; the loss and its unweighted terms.
 
     These are means over the processes and the parts of the batch, by name. Raises BadInput when they are not finite.
@@ -167,22 +167,22 @@ def training_step(state: TrainingState, recipe: Recipe, batch: Sample) -> dict[s
     return terms
 
 
-def _gradients(state: TrainingState, recipe: Recipe, batch: Sample) -> dict[str, float]:
+def _gradients(state: TrainingState, recipe: Recipe, batch: TrainingSample) -> dict[str, float]:
     """Adds up the gradients of the batch's parts, one forward and backward each; the mean of their terms by name."""
     parts = batch.parts(recipe.accumulate)
     values = []
     for place, part in enumerate(parts):
-        torch.manual_seed(_dropout_seed(recipe, state.step, processes.rank() * len(parts) + place))
+        torch.manual_seed(_dropout_seed(recipe, state.step, processes.process_rank() * len(parts) + place))
         if place < len(parts) - 1:
-            with unshared(state.objective):
+            with gradients_unshared(state.objective):
                 values.append(_backward(state, recipe, part))
         else:
             values.append(_backward(state, recipe, part))
-    mean = processes.averaged(torch.stack([torch.stack(list(each.values())) for each in values]).mean(0))
+    mean = processes.mean_over_processes(torch.stack([torch.stack(list(each.values())) for each in values]).mean(0))
     return dict(zip(values[0], mean.tolist(), strict=True))
 
 
-def _backward(state: TrainingState, recipe: Recipe, part: Sample) -> dict[str, Tensor]:
+def _backward(state: TrainingState, recipe: Recipe, part: TrainingSample) -> dict[str, Tensor]:
     total, terms = state.objective(part, state.step / recipe.steps)
     state.scaler.scale(total / recipe.accumulate).backward()
     return {name: value.detach().double() for name, value in {"loss": total, **terms}.items()}
@@ -190,16 +190,16 @@ def _backward(state: TrainingState, recipe: Recipe, part: Sample) -> dict[str, T
 
 def _dropout_seed(recipe: Recipe, step: int, share: int) -> int:
     """Another one for each share of the batch; the first is that of the whole batch in one process."""
-    return seed_of(recipe.seed, "step", step, *((share,) if share else ()))
+    return mix_seed(recipe.seed, "step", step, *((share,) if share else ()))
 
 
 def _require_finite(told: Mapping[str, float], state: TrainingState, ids: Sequence[str] = ()) -> None:
     if all(math.isfinite(value) for value in told.values()):
         return
     values = ", ".join(f"{name} {value:.4g}" for name, value in told.items())
-    everyones = [id for each in processes.told(tuple(ids)) for id in each]
+    everyones = [id for each in processes.gather(tuple(ids)) for id in each]
     images = f" on the images {', '.join(everyones)}" if everyones else ""
-    processes.raise_any(
+    processes.raise_on_all(
         BadInput(
             f"step {state.step}: the loss is not finite ({values}){images}. The last stored state is kept. "
             "Train again with a lower learning_rate."
@@ -214,15 +214,15 @@ def _not_finite(training: Training) -> dict[str, float]:
 def evaluate(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out: Path) -> SegmentationScore:
     """Validates the network as it would ship, writes it to last.safetensors, keeps it in the state if it is best."""
     average_buffers(state.training)
-    training = shipped(state)
+    training = shipped_weights(state)
     _require_finite(_not_finite(training), state)
     with shipping_statistics(training, recipe, samples):
         score = validate(training.model, samples.dataset)
-        processes.by_first(lambda: _keep(state, recipe, training, score, out))
+        processes.on_rank_zero(lambda: _keep(state, recipe, training, score, out))
     return score
 
 
-def shipped(state: TrainingState) -> Training:
+def shipped_weights(state: TrainingState) -> Training:
     """What would ship now: the average of the weights, with the network's own buffers, where the state has one."""
     if state.average is None:
         return state.training
@@ -253,11 +253,11 @@ def shipping_statistics(training: Training, recipe: Recipe, samples: TrainingSam
         yield
         return
     torch.manual_seed(recipe.seed)  # dropout
-    with reestimated_batchnorm(training, statistics_batches(training, recipe, samples)):
+    with with_reestimated_batchnorm(training, statistics_batches(training, recipe, samples)):
         yield
 
 
-def statistics_batches(training: Training, recipe: Recipe, samples: TrainingSamples) -> Iterator[Sample]:
+def statistics_batches(training: Training, recipe: Recipe, samples: TrainingSamples) -> Iterator[TrainingSample]:
     """This process's share of the first batches, in the parts that training takes them in."""
     for batch in training_batches(samples, recipe, device_of(training), first=0, last=STATISTICS_BATCHES):
         yield from batch.parts(recipe.accumulate)

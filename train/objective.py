@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from hardedge.errors import MissingHere
+from hardedge.errors import Unavailable
 from hardedge.train import processes
-from hardedge.train.batches.samples import Sample, denormalised
+from hardedge.train.batches.samples import TrainingSample, denormalise_pixels
 from hardedge.train.branches import Training
-from hardedge.train.evaluation import at_size, device_of
+from hardedge.train.evaluation import device_of, resize_logits
 from hardedge.train.losses import CrossEntropy
 from hardedge.train.recipe import Recipe
 
@@ -37,14 +37,14 @@ class Objective(nn.Module):
         self.recipe = recipe
         self.tools = tools
 
-    def forward(self, batch: Sample, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: TrainingSample, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         image_BCHW = batch.image
         if self.recipe.channels_last:
             image_BCHW = image_BCHW.contiguous(memory_format=torch.channels_last)
         with mixed_precision(self.recipe, image_BCHW.device):
             outputs = self.network(image_BCHW)
         if "image" in self.recipe.loss.needs:
-            outputs["image"] = denormalised(batch.image)
+            outputs["image"] = denormalise_pixels(batch.image)
         return step_loss(self.recipe, {**outputs, **batch.beside, **self.tools}, batch.target, progress=progress)
 
 
@@ -57,7 +57,7 @@ def step_loss(
         return total, terms
     sync = any(getattr(term.loss, "sync", False) for term in recipe.loss.terms)
     entropies = [
-        CrossEntropy(sync=sync)(at_size(logits_BChw, target_BHW.shape[-2:]), target_BHW)
+        CrossEntropy(sync=sync)(resize_logits(logits_BChw, target_BHW.shape[-2:]), target_BHW)
         for logits_BChw in outputs["auxiliary"]
     ]
     auxiliary = torch.stack(entropies).sum()
@@ -79,17 +79,17 @@ def scales_gradients(recipe: Recipe, device: torch.device) -> bool:
 def require_compiler(device: torch.device) -> None:
     """Raises MissingHere where what torch.compile calls is not there: a C++ compiler, for a GPU Triton."""
     if device.type == "cuda" and find_spec("triton") is None:
-        raise MissingHere("compile: torch.compile needs triton. Add it with: pip install triton, or set compile=false.")
+        raise Unavailable("compile: torch.compile needs triton. Add it with: pip install triton, or set compile=false.")
     compiler = os.environ.get("CXX", "g++")
     if device.type == "cpu" and shutil.which(compiler) is None:
-        raise MissingHere(
+        raise Unavailable(
             f"compile: torch.compile needs {compiler}, which is not there. Install it, or set compile=false."
         )
 
 
-def shared(objective: nn.Module, training: Training, recipe: Recipe) -> nn.Module:
+def share_gradients(objective: nn.Module, training: Training, recipe: Recipe) -> nn.Module:
     """The objective with its gradients averaged over the processes that train together, if there are several."""
-    if processes.count() == 1:
+    if processes.process_count() == 1:
         return objective
     late = any(term.start > 0 for term in recipe.loss.terms)
     return DistributedDataParallel(
@@ -120,7 +120,7 @@ def unused_parameters(training: Training) -> list[str]:
     return [name for name, value in training.named_parameters() if value.requires_grad and id(value) not in used]
 
 
-def unshared(objective: nn.Module) -> AbstractContextManager[None]:
+def gradients_unshared(objective: nn.Module) -> AbstractContextManager[None]:
     """While the block runs gradients add up in this process alone."""
     return objective.no_sync() if isinstance(objective, DistributedDataParallel) else nullcontext()
 

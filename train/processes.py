@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, distributed
 
 from hardedge.artefact import disk_errors
-from hardedge.errors import BadInput, HardedgeError, MissingHere, ToldElsewhere
+from hardedge.errors import BadInput, HardedgeError, ReportedElsewhere, Unavailable
 
 # longer than one process may have to work while the others wait: a state to write, the maps of a training split
 TIMEOUT = timedelta(hours=6)
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """The processes that torchrun started, as one group while the block runs; one process alone is left alone.
 
     Each takes the GPU of its number on its machine, if there are any. Raises BadInput when there are fewer GPUs than
@@ -57,55 +57,58 @@ def _is_loss(error: RuntimeError) -> bool:
     return isinstance(error, kinds) or "gloo" in str(error)
 
 
-def _lost(error: RuntimeError) -> MissingHere:
+def _lost(error: RuntimeError) -> Unavailable:
     reason = str(error).splitlines()[0]
-    return MissingHere(
-        f"process {rank()} of {count()} (counted from 0) lost another process of this training ({reason}). "
+    return Unavailable(
+        f"process {process_rank()} of {process_count()} (counted from 0) lost another process of this training "
+        f"({reason}). "
         "If that one failed it says why. Start all of them again with --resume."
     )
 
 
-def count() -> int:
+def process_count() -> int:
     """How many processes train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def rank() -> int:
+def process_rank() -> int:
     """This process's number, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that writes."""
-    return rank() == 0
+    return process_rank() == 0
 
 
-def own_share(items: Sequence[T]) -> Sequence[T]:
+def shard_items(items: Sequence[T]) -> Sequence[T]:
     """Every count()-th of the items: those of all processes are each item once."""
-    return items[rank() :: count()]
+    return items[process_rank() :: process_count()]
 
 
-def told(item: T | None) -> list[T]:
+def gather(item: T | None) -> list[T]:
     """What the processes have to tell, in their order; where none has anything, one small message is all it costs."""
-    if count() == 1:
+    if process_count() == 1:
         return [] if item is None else [item]
     tellers = torch.tensor(int(item is not None))
     distributed.all_reduce(tellers)
     if not tellers:
         return []
-    items: list[T | None] = [None] * count()
+    items: list[T | None] = [None] * process_count()
     distributed.all_gather_object(items, item)
     return [each for each in items if each is not None]
 
 
-def raise_any(error: HardedgeError | None) -> None:
+def raise_on_all(error: HardedgeError | None) -> None:
     """Raises in all processes when one of them has an error: the error in the first, ToldElsewhere in the others."""
-    errors = told(error)
+    errors = gather(error)
     if errors:
-        raise errors[0] if is_first() else ToldElsewhere("the first process of this training says what is wrong")
+        raise (
+            errors[0] if is_rank_zero() else ReportedElsewhere("the first process of this training says what is wrong")
+        )
 
 
-def agreed(work: Callable[[], T]) -> T:
+def raise_together(work: Callable[[], T]) -> T:
     """What `work` gives in this process; an error of one is raised in all of them, so that none waits for it."""
     result: list[T] = []
     error = None
@@ -114,15 +117,15 @@ def agreed(work: Callable[[], T]) -> T:
             result.append(work())
     except HardedgeError as caught:
         error = caught
-    raise_any(error)
+    raise_on_all(error)
     return result[0]
 
 
-def by_first(work: Callable[[], T]) -> T:
+def on_rank_zero(work: Callable[[], T]) -> T:
     """What `work` gives in the first process, which alone does it; an error is raised in all."""
-    if count() == 1:
+    if process_count() == 1:
         return work()
-    found: list[Any] = [agreed(work if is_first() else _nothing)]
+    found: list[Any] = [raise_together(work if is_rank_zero() else _nothing)]
     distributed.broadcast_object_list(found)
     result: T = found[0]
     return result
@@ -132,13 +135,13 @@ def _nothing() -> Any:
     return None
 
 
-def summed(value: Tensor) -> Tensor:
+def sum_over_processes(value: Tensor) -> Tensor:
     """The value's sum over the processes, in place."""
-    if count() > 1:
+    if process_count() > 1:
         distributed.all_reduce(value)
     return value
 
 
-def averaged(value: Tensor) -> Tensor:
+def mean_over_processes(value: Tensor) -> Tensor:
     """The value's mean over the processes, in place."""
-    return summed(value).div_(count())
+    return sum_over_processes(value).div_(process_count())

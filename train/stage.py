@@ -21,10 +21,10 @@ from hardedge.train.batches.samples import NORMALISATION, TrainingSamples
 from hardedge.train.branches import FeatureBranch
 from hardedge.train.budget import steps_within
 from hardedge.train.hardness_maps import TRAINING_MAPS, hardness_source, write_hardness_maps, write_training_maps
-from hardedge.train.loop import fit, new_state, quantised, ships_reestimated
-from hardedge.train.objective import shared
+from hardedge.train.loop import new_state, quantise_state, run_steps, ships_reestimated
+from hardedge.train.objective import share_gradients
 from hardedge.train.recipe import Recipe, require_usable
-from hardedge.train.starting import Start, start_of
+from hardedge.train.starting import InitialWeights, initial_weights
 from hardedge.train.state import (
     Snapshot,
     Started,
@@ -35,10 +35,10 @@ from hardedge.train.state import (
     stored_state,
     write_started,
 )
-from hardedge.train.tracking import followed, require_trackers
+from hardedge.train.tracking import require_trackers, tracked_by
 
 
-@processes.joined()
+@processes.process_group()
 def train(
     recipe: Recipe,
     data: Path,
@@ -67,48 +67,50 @@ def train(
     Under torchrun its processes share each batch; the first alone writes and returns the checkpoint, the others return
     None. They may be another number on resuming.
     """
-    dataset, inputs = processes.agreed(lambda: _usable(recipe, data, budget, hardness_maps, track))
+    dataset, inputs = processes.raise_together(lambda: _usable(recipe, data, budget, hardness_maps, track))
     if not resume:
         read = [data, hardness_maps, backbone_weights, start_from]
-        processes.by_first(lambda: require_free(out, force, [path for path in read if path is not None]))
+        processes.on_rank_zero(lambda: require_free(out, force, [path for path in read if path is not None]))
     _tell(recipe)
-    weights = processes.agreed(
-        lambda: start_of(recipe, dataset.task, backbone_weights=backbone_weights, start_from=start_from)
+    weights = processes.raise_together(
+        lambda: initial_weights(recipe, dataset.task, backbone_weights=backbone_weights, start_from=start_from)
     )
     inputs |= weights.digests
     with disk_errors():
-        state = processes.agreed(lambda: _built(recipe, dataset, weights))
+        state = processes.raise_together(lambda: _built(recipe, dataset, weights))
 
         def begin() -> tuple[Started, bytes | None]:
             if resume:
-                return resumable(recipe, dataset, inputs, out), stored_state(out)
-            return start(recipe, dataset, inputs, out, hardness_maps=hardness_maps, budget=budget, force=force), None
+                return load_resumable(recipe, dataset, inputs, out), stored_state(out)
+            return start_training(
+                recipe, dataset, inputs, out, hardness_maps=hardness_maps, budget=budget, force=force
+            ), None
 
-        started, stored = processes.by_first(begin)
+        started, stored = processes.on_rank_zero(begin)
         recipe = replace(recipe, steps=started.steps)
         if stored is not None:
-            processes.agreed(lambda: load_state(out, stored, state))
-        state.objective = shared(state.objective, state.training, recipe)
+            processes.raise_together(lambda: load_state(out, stored, state))
+        state.objective = share_gradients(state.objective, state.training, recipe)
         maps = out / TRAINING_MAPS if hardness_maps else None
         config = recipe.to_json() | {"data": dataset.name, "data_digest": started.data_digest, "inputs": inputs}
-        with followed(track, out, config) as followers:
-            fit(state, recipe, TrainingSamples(dataset, recipe, maps), out, followers)
-            if not processes.is_first():
+        with tracked_by(track, out, config) as followers:
+            run_steps(state, recipe, TrainingSamples(dataset, recipe, maps), out, followers)
+            if not processes.is_rank_zero():
                 return None
-            made = finish(state, recipe, dataset, inputs, out)
+            made = finish_training(state, recipe, dataset, inputs, out)
             followers.finished(made)
             return made
 
 
-def _built(recipe: Recipe, dataset: Dataset, weights: Start) -> TrainingState:
-    return quantised(new_state(recipe, dataset.task, weights), recipe, TrainingSamples(dataset, recipe))
+def _built(recipe: Recipe, dataset: Dataset, weights: InitialWeights) -> TrainingState:
+    return quantise_state(new_state(recipe, dataset.task, weights), recipe, TrainingSamples(dataset, recipe))
 
 
 def _usable(
     recipe: Recipe, data: Path, budget: float | None, hardness_maps: Path | None, track: Sequence[str]
 ) -> tuple[Dataset, dict[str, str]]:
     require_trackers(track)
-    count = processes.count()
+    count = processes.process_count()
     require_usable(recipe, hardness_maps=hardness_maps is not None, processes=count)
     if budget is not None and count > 1:
         raise BadInput(f"--budget counts the steps of one process, and these are {count}. Set steps instead.")
@@ -125,7 +127,7 @@ def input_digests(recipe: Recipe, hardness_maps: Path | None) -> dict[str, str]:
     return digests
 
 
-def start(
+def start_training(
     recipe: Recipe,
     dataset: Dataset,
     inputs: dict[str, str],
@@ -150,7 +152,7 @@ def start(
     return started
 
 
-def resumable(recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path) -> Started:
+def load_resumable(recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path) -> Started:
     """The record of the training to go on with; raises BadInput when there is none, or it is finished, or differs."""
     if (out / Checkpoint.FILE).is_file():
         raise BadInput(f"{out} is finished: nothing to resume. Use it, or train anew with --force or another --out.")
@@ -160,11 +162,11 @@ def resumable(recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Pat
 
 
 def _tell(recipe: Recipe) -> None:
-    if not processes.is_first():
+    if not processes.is_rank_zero():
         return
     if not torch.cuda.is_available():
         note(f"no CUDA device: training on the CPU, in {'bfloat16 and ' if recipe.bfloat16 else ''}float32")
-    if processes.count() > 1:
+    if processes.process_count() > 1:
         note(_shares(recipe))
     for warning in recipe.loss.warnings():
         note(warning)
@@ -173,14 +175,16 @@ def _tell(recipe: Recipe) -> None:
 
 
 def _shares(recipe: Recipe) -> str:
-    count = processes.count()
+    count = processes.process_count()
     text = f"{count} processes, {recipe.batch // count} of the {recipe.batch} images of a step each"
     if recipe.sync_batchnorm and not torch.cuda.is_available():
         text += "; torch synchronises BatchNorm on GPUs alone: each process normalises by its own images"
     return text
 
 
-def finish(state: TrainingState, recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path) -> Checkpoint:
+def finish_training(
+    state: TrainingState, recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path
+) -> Checkpoint:
     """Writes the kept weights, the hardness maps, and at the end the manifest."""
     kept = state.best
     assert kept is not None, "the last step is always evaluated"

@@ -13,7 +13,7 @@ from hardedge.train.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """The weights that a training starts with, at most one of two; `digests` say which, by name."""
 
     backbone: BackboneWeights | None = None
@@ -28,7 +28,9 @@ class Start:
         return {"start_from": self.digest} if self.checkpoint is not None else {}
 
 
-def start_of(recipe: Recipe, task: Task, *, backbone_weights: Path | None, start_from: Path | None) -> Start:
+def initial_weights(
+    recipe: Recipe, task: Task, *, backbone_weights: Path | None, start_from: Path | None
+) -> InitialWeights:
     """The file's weights, or the checkpoint's, or ImageNet's where the recipe is `pretrained`, or none.
 
     Raises BadInput when several are given, for a file without a state_dict, a checkpoint that is not sound or has
@@ -40,10 +42,10 @@ def start_of(recipe: Recipe, task: Task, *, backbone_weights: Path | None, start
     if recipe.qat and start_from is None:
         raise BadInput("--qat fine-tunes: give the trained checkpoint as --start-from, and a low learning_rate.")
     if start_from is not None:
-        return Start(checkpoint=start_from, digest=_fitting(start_from, recipe, task).digest)
+        return InitialWeights(checkpoint=start_from, digest=_fitting(start_from, recipe, task).digest)
     if backbone_weights is not None:
-        return Start(backbone=weights_from_file(backbone_weights))
-    return Start(backbone=pretrained_weights(recipe.network)) if recipe.pretrained else Start()
+        return InitialWeights(backbone=weights_from_file(backbone_weights))
+    return InitialWeights(backbone=pretrained_weights(recipe.network)) if recipe.pretrained else InitialWeights()
 
 
 def _fitting(checkpoint: Path, recipe: Recipe, task: Task) -> Checkpoint:

@@ -18,7 +18,7 @@ from hardedge.errors import BadInput, listed
 from hardedge.models import build_network
 from hardedge.models.pretrained import weights_from_file
 from hardedge.train.batches.samples import NORMALISATION
-from hardedge.train.branches import Training, attach
+from hardedge.train.branches import Training, attach_branches
 from hardedge.train.evaluation import validate
 from hardedge.train.hardness_maps import hardness_source, write_hardness_maps
 
@@ -67,9 +67,9 @@ def strip(
     require_free(out, force, [weights, data])
     dataset = open_dataset(data)
     source = weights_from_file(weights)
-    kept, removed = dropped(source.tensors, drop, weights)
+    kept, removed = drop_tensors(source.tensors, drop, weights)
     spec = NetworkSpec(name=network, num_classes=dataset.task.num_classes)
-    training = attach(build_network(spec), spec, ())
+    training = attach_branches(build_network(spec), spec, ())
     load_strictly(training.model, _without(kept, prefix, weights), f"{weights}, after --drop,", network)
     training.to("cuda" if torch.cuda.is_available() else "cpu")
     with disk_errors(), staged(out, force=force) as directory:
@@ -108,7 +108,7 @@ def _manifest(
     )
 
 
-def dropped(
+def drop_tensors(
     tensors: Mapping[str, Tensor], patterns: Sequence[str], source: Path
 ) -> tuple[dict[str, Tensor], tuple[Removed, ...]]:
     """The tensors whose names fit no pattern, and what each pattern took; raises BadInput for one that fits none."""
@@ -169,7 +169,7 @@ def _write(training: Training, directory: Path) -> None:
     write_atomically(directory / "training_only.safetensors", safetensors.torch.save({}))
 
 
-def described(stripped: Stripped, out: Path) -> str:
+def stripping_text(stripped: Stripped, out: Path) -> str:
     """What was removed, and what is left, as text."""
     lines = [
         f"removed {one.pattern}: {len(one.names)} tensors, {one.parameters:,} parameters, "

@@ -179,9 +179,9 @@ class Followers:
 
 
 @contextmanager
-def followed(names: Sequence[str], out: Path, config: Mapping[str, Json]) -> Iterator[Followers]:
+def tracked_by(names: Sequence[str], out: Path, config: Mapping[str, Json]) -> Iterator[Followers]:
     """The trackers of these names, begun in the first process; what was tracked before goes on under its name."""
-    if not names or not processes.is_first():
+    if not names or not processes.is_rank_zero():
         yield Followers()
         return
     path = out / TRACKED

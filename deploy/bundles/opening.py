@@ -9,7 +9,7 @@ from hardedge.deploy.bundles.signing import Trust
 from hardedge.errors import BadInput
 
 
-def opened_bundle(directory: Path, trust: Trust | None) -> tuple[Bundle, Trust | None]:
+def load_bundle(directory: Path, trust: Trust | None) -> tuple[Bundle, Trust | None]:
     """The bundle, and the trust extended to the files that it names.
 
     Raises BadInput for an altered bundle and, where somebody is trusted, one without that signature.

@@ -28,10 +28,10 @@ _NPY_HEADER = 1024  # bytes, more than numpy writes for a header
 _CURE = "Get the bundle from a place you trust, or export it again."
 
 
-def require_sound(directory: Path, bundle: Bundle) -> None:
+def check_bundle(directory: Path, bundle: Bundle) -> None:
     """Raises BadInput, all faults together, unless every name in the manifest is among its files and can be used."""
     faults = [
-        f"{name}: named in it, but not among its files" for name in named_files(bundle) if name not in bundle.files
+        f"{name}: named in it, but not among its files" for name in files_named_in(bundle) if name not in bundle.files
     ]
     if not bundle.golden:
         faults.append("golden: no golden image")
@@ -40,7 +40,7 @@ def require_sound(directory: Path, bundle: Bundle) -> None:
     if faults:
         raise listed(f"{directory / Bundle.FILE} cannot be used", faults[:20], _CURE)
     for name in (*(model.path for model in bundle.models), *([bundle.control] if bundle.control else [])):
-        require_sound_model(directory / name)
+        check_model(directory / name)
     reference_counts(directory, bundle)
 
 
@@ -49,11 +49,11 @@ def model_path(directory: Path, bundle: Bundle, precision: str) -> Path:
     name = bundle.model(precision).path
     if name not in bundle.files:
         raise BadInput(f"{directory / Bundle.FILE}, models: {name} is not among its files. Export the bundle again.")
-    require_sound_model(directory / name)
+    check_model(directory / name)
     return directory / name
 
 
-def named_files(bundle: Bundle) -> Iterator[str]:
+def files_named_in(bundle: Bundle) -> Iterator[str]:
     """Every file of the bundle that a later stage opens by a name out of the manifest."""
     yield from (model.path for model in bundle.models)
     yield from (bundle.control,) if bundle.control else ()
@@ -71,7 +71,7 @@ def read_model(path: Path) -> onnx.ModelProto:
         raise BadInput(f"{path} cannot be read as an ONNX file ({error}). Copy the bundle again.") from None
 
 
-def require_sound_model(path: Path) -> None:
+def check_model(path: Path) -> None:
     """Raises BadInput unless the file is a network of uint8 pixels to uint8 masks, its weights whole and no NaN."""
     model = read_model(path)
     if not all(isinstance(name, str) for name in _names(model)):

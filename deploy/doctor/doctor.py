@@ -12,7 +12,7 @@ from typing import Final
 from hardedge.contracts import Bundle, Contract, Engine, load
 from hardedge.deploy.doctor.machine_description import MachineDescription
 from hardedge.deploy.doctor.obstacles import (
-    Finding,
+    MachineFinding,
     capability_findings,
     cuda_findings,
     extra_findings,
@@ -39,11 +39,11 @@ class Diagnosis(Contract):
     """What was found on a machine, for an engine or for none."""
 
     engine: str | None
-    findings: tuple[Finding, ...]
+    findings: tuple[MachineFinding, ...]
     machine: MachineDescription
 
     @property
-    def obstacles(self) -> tuple[Finding, ...]:
+    def obstacles(self) -> tuple[MachineFinding, ...]:
         return tuple(finding for finding in self.findings if finding.status == "obstacle")
 
 
@@ -61,7 +61,7 @@ def diagnose(machine: MachineDescription, engine: Engine | None = None) -> Diagn
     return Diagnosis(engine=engine.target if engine else None, findings=told, machine=machine)
 
 
-def _for_engine(finding: Finding, engine: Engine | None) -> Finding:
+def _for_engine(finding: MachineFinding, engine: Engine | None) -> MachineFinding:
     """An obstacle that keeps other engines from running, not this one, is a note."""
     if engine is None or finding.status != "obstacle":
         return finding
@@ -81,7 +81,7 @@ def engine_in(directory: Path | None) -> Engine | None:
     raise BadInput(f"{directory} holds neither {Engine.FILE} nor {Bundle.FILE}. Give a bundle or an engine.")
 
 
-def described(diagnosis: Diagnosis) -> str:
+def diagnosis_text(diagnosis: Diagnosis) -> str:
     """The findings as text, obstacles last, each with its cure."""
     marks = {"ok": "ok      ", "note": "note    ", "obstacle": "OBSTACLE"}
     order = sorted(diagnosis.findings, key=lambda finding: list(marks).index(finding.status))

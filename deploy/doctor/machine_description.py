@@ -72,7 +72,7 @@ class MachineDescription(Contract):
     providers: tuple[str, ...]
 
 
-def describe(root: Path = Path("/")) -> MachineDescription:
+def describe_machine(root: Path = Path("/")) -> MachineDescription:
     """This machine; `root` is where /proc, /sys and /etc are looked for. Never raises for what a machine lacks."""
     found = query_gpus()
     imports, providers = import_all()
@@ -88,7 +88,7 @@ def describe(root: Path = Path("/")) -> MachineDescription:
         driver_fault=found.fault,
         cuda=cuda_of_the_driver() if found.driver else None,
         gpus=found.gpus,
-        packages=installed(),
+        packages=installed_versions(),
         imports=imports,
         providers=providers,
     )
@@ -167,7 +167,7 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def installed() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """The versions of the packages that matter, by distribution."""
     found = {(each.metadata["Name"] or "").replace("_", "-").lower(): each.version for each in distributions()}
     return {name: found[name] for name in sorted(found) if PACKAGES.fullmatch(name)}

@@ -28,7 +28,7 @@ Status = Literal["ok", "note", "obstacle"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding(Contract):
+class MachineFinding(Contract):
     """One thing that was looked at: an obstacle has the command that cures it; a note keeps nothing from running."""
 
     topic: str
@@ -37,41 +37,41 @@ class Finding(Contract):
     cure: str | None = None
 
 
-def gpu_findings(machine: MachineDescription, engine: Engine | None) -> list[Finding]:
+def gpu_findings(machine: MachineDescription, engine: Engine | None) -> list[MachineFinding]:
     """The GPU, its driver, and on a Jetson its JetPack."""
     needed = _needs_gpu(engine)
     if machine.l4t:
         return _jetson_findings(machine)
     if machine.gpus:
-        return [Finding(topic="gpu", status="ok", found=f"{_gpus(machine)}, driver {machine.driver}")]
+        return [MachineFinding(topic="gpu", status="ok", found=f"{_gpus(machine)}, driver {machine.driver}")]
     said = machine.driver_fault or "nvidia-smi lists no GPU"
     if "mismatch" in said:
-        return [Finding(topic="driver", status="obstacle", found=f"{said}: it was updated", cure="sudo reboot")]
+        return [MachineFinding(topic="driver", status="obstacle", found=f"{said}: it was updated", cure="sudo reboot")]
     if machine.pci and machine.container:
         found = f"an NVIDIA GPU is on the bus, but this container was not given it ({said})"
-        return [Finding(topic="driver", status="obstacle", found=found, cure="docker run --gpus all ...")]
+        return [MachineFinding(topic="driver", status="obstacle", found=found, cure="docker run --gpus all ...")]
     if machine.pci:
         found = f"an NVIDIA GPU is on the bus, but no driver answers ({said})"
-        return [Finding(topic="driver", status="obstacle", found=found, cure=_INSTALL_DRIVER)]
+        return [MachineFinding(topic="driver", status="obstacle", found=found, cure=_INSTALL_DRIVER)]
     found = "no NVIDIA GPU here: onnxruntime:cpu runs, and TensorRT-RTX builds ahead of time"
     if not needed:
-        return [Finding(topic="gpu", status="note", found=found)]
-    return [Finding(topic="gpu", status="obstacle", found=found, cure=f"{_BUILD} onnxruntime:cpu")]
+        return [MachineFinding(topic="gpu", status="note", found=found)]
+    return [MachineFinding(topic="gpu", status="obstacle", found=found, cure=f"{_BUILD} onnxruntime:cpu")]
 
 
-def _jetson_findings(machine: MachineDescription) -> list[Finding]:
+def _jetson_findings(machine: MachineDescription) -> list[MachineFinding]:
     jetpack = _jetpack(machine)
     if jetpack is None:
         found = f"Jetson Linux {machine.l4t}, which no JetPack that is known here has"
-        return [Finding(topic="jetpack", status="note", found=found)]
+        return [MachineFinding(topic="jetpack", status="note", found=found)]
     found = f"{machine.jetson or 'Jetson'}, JetPack {jetpack} (Jetson Linux {machine.l4t})"
     if jetpack == "5":
         cure = "flash JetPack 6 with NVIDIA SDK Manager: JetPack 5 has Python 3.8 and TensorRT 8"
-        return [Finding(topic="jetpack", status="obstacle", found=found, cure=cure)]
-    return [Finding(topic="jetpack", status="ok", found=found)]
+        return [MachineFinding(topic="jetpack", status="obstacle", found=found, cure=cure)]
+    return [MachineFinding(topic="jetpack", status="ok", found=found)]
 
 
-def cuda_findings(machine: MachineDescription) -> list[Finding]:
+def cuda_findings(machine: MachineDescription) -> list[MachineFinding]:
     """Whether the driver is new enough for the CUDA that the installed packages were made for."""
     if machine.driver is None:
         return []
@@ -84,7 +84,7 @@ def cuda_findings(machine: MachineDescription) -> list[Finding]:
         least = "" if machine.l4t else f": driver {DRIVER_OF_CUDA[major]} or newer"
         found = f"{has}, but {', '.join(names)} need{'s' if len(names) == 1 else ''} CUDA {major}{least}"
         cure = _cure_of_cuda(names, newest, bool(machine.l4t))
-        findings.append(Finding(topic="cuda", status="obstacle", found=found, cure=cure))
+        findings.append(MachineFinding(topic="cuda", status="obstacle", found=found, cure=cure))
     return findings
 
 
@@ -120,7 +120,7 @@ def _packages_by_cuda(machine: MachineDescription) -> dict[int, list[str]]:
     return packages
 
 
-def tensorrt_findings(machine: MachineDescription, engine: Engine | None) -> list[Finding]:
+def tensorrt_findings(machine: MachineDescription, engine: Engine | None) -> list[MachineFinding]:
     """Each TensorRT that is installed or that the engine needs: whether it loads, and its version."""
     findings = []
     for backend, module in MODULES.items():
@@ -132,7 +132,7 @@ def tensorrt_findings(machine: MachineDescription, engine: Engine | None) -> lis
         elif imported.error:
             cure = _cure_of_import(machine, module)
             found = f"{module} is installed and does not load: {imported.error}"
-            findings.append(Finding(topic=backend, status="obstacle", found=found, cure=cure))
+            findings.append(MachineFinding(topic=backend, status="obstacle", found=found, cure=cure))
         else:
             findings.append(_version_finding(machine, backend, str(imported.version), engine if needed else None))
             findings += _bindings(machine, module, needed)
@@ -143,7 +143,7 @@ def _provides(module: str, engine: Engine | None) -> bool:
     return module == "tensorrt" and engine is not None and engine.target == "onnxruntime:tensorrt"
 
 
-def _absent(machine: MachineDescription, module: str, needed: bool) -> list[Finding]:
+def _absent(machine: MachineDescription, module: str, needed: bool) -> list[MachineFinding]:
     if module == "tensorrt_rtx" and machine.l4t and not needed:
         return []
     if module == "tensorrt" and machine.l4t:
@@ -154,7 +154,9 @@ def _absent(machine: MachineDescription, module: str, needed: bool) -> list[Find
     if not needed and not (machine.gpus or machine.l4t):
         return []
     status: Status = "obstacle" if needed else "note"
-    return [Finding(topic=module.replace("_", "-"), status=status, found=f"{module} is not installed", cure=cure)]
+    return [
+        MachineFinding(topic=module.replace("_", "-"), status=status, found=f"{module} is not installed", cure=cure)
+    ]
 
 
 def _cure_of_import(machine: MachineDescription, module: str) -> str:
@@ -168,21 +170,21 @@ def _cure_of_import(machine: MachineDescription, module: str) -> str:
     return f"pip install --force-reinstall {named[module]}"
 
 
-def _version_finding(machine: MachineDescription, backend: str, version: str, engine: Engine | None) -> Finding:
+def _version_finding(machine: MachineDescription, backend: str, version: str, engine: Engine | None) -> MachineFinding:
     jetpack = _jetpack(machine)
     if backend == "tensorrt" and jetpack == "6" and _numbers(version)[0] >= 11:
         found = f"TensorRT {version} from pip, but JetPack 6 has TensorRT 10: 11 needs JetPack 7.2.2"
         cure = "pip uninstall -y tensorrt && sudo apt-get install --reinstall python3-libnvinfer"
-        return Finding(topic=backend, status="obstacle", found=found, cure=cure)
+        return MachineFinding(topic=backend, status="obstacle", found=found, cure=cure)
     if engine is None or _runs(engine, version):
-        return Finding(topic=backend, status="ok", found=f"{backend} {version}")
+        return MachineFinding(topic=backend, status="ok", found=f"{backend} {version}")
     found = (
         f"{backend} {version}, but the engine was built by {engine.builder_version}, and plans need the same version"
     )
     here = f"{_BUILD} {engine.target}"
     # a Jetson's TensorRT comes with its JetPack: the engine is what can be changed
     cure = here if machine.l4t else f"pip install {engine.builder}=={engine.builder_version}"
-    return Finding(topic=backend, status="obstacle", found=found, cure=cure)
+    return MachineFinding(topic=backend, status="obstacle", found=found, cure=cure)
 
 
 def _runs(engine: Engine, version: str) -> bool:
@@ -192,7 +194,7 @@ def _runs(engine: Engine, version: str) -> bool:
     return version == engine.builder_version or (engine.options.version_compatible and later)
 
 
-def _bindings(machine: MachineDescription, module: str, needed: bool) -> list[Finding]:
+def _bindings(machine: MachineDescription, module: str, needed: bool) -> list[MachineFinding]:
     imported = machine.imports.get("cuda.bindings.runtime")
     if imported is not None and not imported.error:
         return []
@@ -200,10 +202,10 @@ def _bindings(machine: MachineDescription, module: str, needed: bool) -> list[Fi
     found += "is not installed" if imported is None else f"does not load: {imported.error}"
     usable = needed or bool(machine.gpus or machine.l4t)
     cure = "pip install 'cuda-python<13'" if _jetpack(machine) == "6" else "pip install cuda-python"
-    return [Finding(topic="cuda-python", status="obstacle" if usable else "note", found=found, cure=cure)]
+    return [MachineFinding(topic="cuda-python", status="obstacle" if usable else "note", found=found, cure=cure)]
 
 
-def capability_findings(machine: MachineDescription, engine: Engine | None) -> list[Finding]:
+def capability_findings(machine: MachineDescription, engine: Engine | None) -> list[MachineFinding]:
     """Whether the first GPU is one that TensorRT knows, and the one that the engine was built for."""
     here = _capability(machine)
     if here is None:
@@ -211,22 +213,22 @@ def capability_findings(machine: MachineDescription, engine: Engine | None) -> l
     if _numbers(here) < _numbers(OLDEST_CAPABILITY):
         found = f"compute capability {here}; TensorRT needs {OLDEST_CAPABILITY} (Turing) or newer"
         cure = f"{_BUILD} onnxruntime:cuda"
-        return [Finding(topic="compute capability", status="obstacle", found=found, cure=cure)]
+        return [MachineFinding(topic="compute capability", status="obstacle", found=found, cure=cure)]
     wanted = parse_target(engine.target).device if engine and engine.target.startswith("tensorrt-rtx") else None
     sm = f"sm{here.replace('.', '')}"
     if wanted and wanted != sm:
         found = f"the engine was built for {wanted}, this GPU is {sm}"
         cure = f"{_BUILD} {_target_for(sm)}"
-        return [Finding(topic="compute capability", status="obstacle", found=found, cure=cure)]
-    return [Finding(topic="compute capability", status="ok", found=here), *_built_elsewhere(engine)]
+        return [MachineFinding(topic="compute capability", status="obstacle", found=found, cure=cure)]
+    return [MachineFinding(topic="compute capability", status="ok", found=here), *_built_elsewhere(engine)]
 
 
-def _built_elsewhere(engine: Engine | None) -> list[Finding]:
+def _built_elsewhere(engine: Engine | None) -> list[MachineFinding]:
     """What cannot be known of TensorRT's own plans: the target does not name the GPU, nor does the manifest."""
     if engine is None or engine.target != "tensorrt" or engine.options.hardware_compatible:
         return []
     found = "the engine does not say on which GPU it was built, and TensorRT loads it on the same capability alone"
-    return [Finding(topic="compute capability", status="note", found=found, cure=f"{_BUILD} tensorrt")]
+    return [MachineFinding(topic="compute capability", status="note", found=found, cure=f"{_BUILD} tensorrt")]
 
 
 def _target_for(sm: str) -> str:
@@ -234,33 +236,37 @@ def _target_for(sm: str) -> str:
     return f"tensorrt-rtx:{sm}" if sm in RTX_CAPABILITIES else "tensorrt"
 
 
-def onnxruntime_findings(machine: MachineDescription, engine: Engine | None) -> list[Finding]:
+def onnxruntime_findings(machine: MachineDescription, engine: Engine | None) -> list[MachineFinding]:
     """Exactly one onnxruntime, that it loads, and its CUDA provider where a GPU could be used."""
     there = sorted(name for name in machine.packages if name in ("onnxruntime", "onnxruntime-gpu"))
     right = "onnxruntime-gpu" if machine.processor in ("x86_64", "AMD64") else "onnxruntime"
     if len(there) > 1:
         cure = f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install {right}"
         found = "onnxruntime and onnxruntime-gpu are both installed, and have overwritten each other's files"
-        return [Finding(topic="onnxruntime", status="obstacle", found=found, cure=cure)]
+        return [MachineFinding(topic="onnxruntime", status="obstacle", found=found, cure=cure)]
     imported = machine.imports.get("onnxruntime")
     if imported is None or imported.error:
         said = "is not installed" if imported is None else f"does not load: {imported.error}"
         cure = f"pip install --force-reinstall {right}"
-        return [Finding(topic="onnxruntime", status="obstacle", found=f"onnxruntime {said}", cure=cure)]
+        return [MachineFinding(topic="onnxruntime", status="obstacle", found=f"onnxruntime {said}", cure=cure)]
     cuda = "CUDAExecutionProvider" in machine.providers
     found = f"onnxruntime {imported.version}: {'CPU and CUDA' if cuda else 'CPU'}"
     if engine is not None and engine.target in ("onnxruntime:cuda", "onnxruntime:tensorrt") and not cuda:
         cure = f"pip uninstall -y {' '.join(there) or 'onnxruntime'} && pip install onnxruntime-gpu"
         if _jetpack(machine) == "6":  # PyPI has no onnxruntime-gpu for its Python and CUDA; its own TensorRT is there
             cure = f"{_BUILD} tensorrt"
-        return [Finding(topic="onnxruntime", status="obstacle", found=f"{found}; the engine needs CUDA", cure=cure)]
-    return [Finding(topic="onnxruntime", status="ok", found=found)]
+        return [
+            MachineFinding(topic="onnxruntime", status="obstacle", found=f"{found}; the engine needs CUDA", cure=cure)
+        ]
+    return [MachineFinding(topic="onnxruntime", status="ok", found=found)]
 
 
-def extra_findings(machine: MachineDescription) -> list[Finding]:
+def extra_findings(machine: MachineDescription) -> list[MachineFinding]:
     """The extras that are not there, each with what it is for."""
     return [
-        Finding(topic=f"extra {extra}", status="note", found=f"not installed; it is for: {use}", cure=_pip(extra))
+        MachineFinding(
+            topic=f"extra {extra}", status="note", found=f"not installed; it is for: {use}", cure=_pip(extra)
+        )
         for package, (extra, use) in EXTRAS.items()
         if package not in machine.packages
     ]

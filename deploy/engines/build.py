@@ -12,11 +12,11 @@ from hardedge.artefact import require_free, staged
 from hardedge.console import note, waiting
 from hardedge.contracts import BuildOptions, Bundle, Engine, HealedNode, Profile, load, seal, sha256_of
 from hardedge.deploy.bundles.validity import model_path
-from hardedge.deploy.engines.heal_infinite import finite_file
-from hardedge.deploy.engines.heal_refused import compile_or_heal
+from hardedge.deploy.engines.heal_infinite import write_finite_file
+from hardedge.deploy.engines.heal_refused import compile_with_fp32_fallback
 from hardedge.deploy.onnxruntime.session import onnxruntime_version
 from hardedge.deploy.targets import Target, parse_target
-from hardedge.deploy.tensorrt.plans import Order, Plan, compile_plans
+from hardedge.deploy.tensorrt.plans import BuildRequest, BuiltPlan, compile_plans
 from hardedge.graphs.files import copy_onnx
 
 WEIGHTS = "model.onnx"  # what a stripped plan gets its weights from
@@ -28,7 +28,7 @@ def build(
     out: Path,
     *,
     precision: str = "fp32",
-    order: Order | None = None,
+    order: BuildRequest | None = None,
     force: bool = False,
 ) -> Engine:
     """Compiles a bundle's network for one target into the engine directory `out`.
@@ -44,11 +44,11 @@ def build_all(
     directories: Mapping[str, Path],
     *,
     precision: str = "fp32",
-    order: Order | None = None,
+    order: BuildRequest | None = None,
     force: bool = False,
 ) -> tuple[Engine, ...]:
     """As build, for several targets by name, each into its own directory: one start of each builder for all of them."""
-    order = order or Order()
+    order = order or BuildRequest()
     outs = {parse_target(name): out for name, out in directories.items()}
     for out in outs.values():
         require_free(out, force)
@@ -59,14 +59,14 @@ def build_all(
         return _engines(network, outs, order, force)
 
 
-def builds(
-    bundle: Path, target: str, outs: Sequence[Path], *, precision: str = "fp32", order: Order | None = None
+def repeat_build(
+    bundle: Path, target: str, outs: Sequence[Path], *, precision: str = "fp32", order: BuildRequest | None = None
 ) -> Iterator[Engine]:
     """As build, once for each directory, each when it is asked for: TensorRT's builds of one file differ.
 
     They are numbered from 0, so that a cache keeps each. The file is looked at for infinite values once.
     """
-    order = order or Order()
+    order = order or BuildRequest()
     with _network(bundle, precision, order) as network:
         for number, out in enumerate(outs):
             require_free(out, False)
@@ -85,15 +85,15 @@ class _Network:
 
 
 @contextmanager
-def _network(directory: Path, precision: str, order: Order) -> Iterator[_Network]:
+def _network(directory: Path, precision: str, order: BuildRequest) -> Iterator[_Network]:
     bundle = load(Bundle, directory)
     shipped = model_path(directory, bundle, precision)
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
-        onnx, healed = finite_file(directory, bundle, shipped, Path(folder), order)
+        onnx, healed = write_finite_file(directory, bundle, shipped, Path(folder), order)
         yield _Network(bundle, precision, onnx, healed)
 
 
-def _engines(network: _Network, outs: Mapping[Target, Path], order: Order, force: bool) -> tuple[Engine, ...]:
+def _engines(network: _Network, outs: Mapping[Target, Path], order: BuildRequest, force: bool) -> tuple[Engine, ...]:
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder, ExitStack() as stack:
         with waiting(f"building for {', '.join(map(str, outs))}") as tell:
             order = replace(order, tell=tell)
@@ -118,26 +118,26 @@ def rtx_digests(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile])
 
 
 @contextmanager
-def _rtx(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> Iterator[dict[Target, Plan]]:
+def _rtx(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> Iterator[dict[Target, BuiltPlan]]:
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         yield compile_plans("tensorrt-rtx", onnx, [parse_target(name) for name in targets], profiles, Path(folder))
 
 
 def _plans(
-    onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, order: Order
-) -> dict[Target, Plan]:
-    plans: dict[Target, Plan] = {}
+    onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, order: BuildRequest
+) -> dict[Target, BuiltPlan]:
+    plans: dict[Target, BuiltPlan] = {}
     for backend in ("tensorrt-rtx", "tensorrt"):
         wanted = [target for target in targets if target.backend == backend]
         if wanted:
-            plans |= compile_or_heal(backend, onnx, wanted, profiles, folder, order)
+            plans |= compile_with_fp32_fallback(backend, onnx, wanted, profiles, folder, order)
     for target in targets:
         if target.backend == "onnxruntime":
-            plans[target] = Plan(onnx, "onnxruntime", onnxruntime_version(), 0.0)
+            plans[target] = BuiltPlan(onnx, "onnxruntime", onnxruntime_version(), 0.0)
     return plans
 
 
-def _save(network: _Network, options: BuildOptions, target: Target, plan: Plan, directory: Path) -> Engine:
+def _save(network: _Network, options: BuildOptions, target: Target, plan: BuiltPlan, directory: Path) -> Engine:
     bundle = network.bundle
     session = target.backend == "onnxruntime"
     name = "model.onnx" if session else "model.plan"

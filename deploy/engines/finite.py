@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hardedge.contracts import HealedNode
-from hardedge.deploy.engines.smallest_pins import MOST_BUILDS, Tries, smallest
+from hardedge.deploy.engines.smallest_pins import MOST_BUILDS, Tries, find_smallest_set
 from hardedge.errors import BadInput, first_line
 from hardedge.graphs.element_types import FLOATS, element_types, producers
-from hardedge.graphs.files import copied, session_of
-from hardedge.graphs.pinning import candidates, pinned
-from hardedge.graphs.probes import PROBE, with_logits
+from hardedge.graphs.files import copy_model, open_session
+from hardedge.graphs.pinning import pin_to_fp32, pinning_candidates
+from hardedge.graphs.probes import PROBE, with_logits_output
 from hardedge.graphs.rounding import rounded_form
 
 if TYPE_CHECKING:
@@ -41,28 +41,30 @@ class NotFinite:
     suspects: frozenset[str]
 
 
-def images_to_try(images: Mapping[str, Pixels], multiply_adds: int) -> dict[str, Pixels]:
+def choose_images_to_try(images: Mapping[str, Pixels], multiply_adds: int) -> dict[str, Pixels]:
     """The first images, as many as take some seconds; one at least. `multiply_adds` are those of one image."""
     allowed = max(1, int(MULTIPLY_ADDS / max(multiply_adds, 1)))
     return dict(list(images.items())[:allowed])
 
 
-def nodes_kept_finite(model: onnx.ModelProto, images: Mapping[str, Pixels], name: str) -> tuple[HealedNode, ...]:
+def find_nodes_to_keep_finite(
+    model: onnx.ModelProto, images: Mapping[str, Pixels], name: str
+) -> tuple[HealedNode, ...]:
     """The fewest nodes to pin to FP32 so that every logit of these images is finite; none where they all are.
 
     `name` is what messages call the file. Raises BadInput with the node where no pinning helps, NotRun where
     onnxruntime does not take the network.
     """
-    found = not_finite(model, images)
+    found = find_not_finite(model, images)
     if found is None:
         return ()
-    precisions, pins, first = candidates(model), frozenset[str](), found.said
+    precisions, pins, first = pinning_candidates(model), frozenset[str](), found.said
     while found and (more := found.suspects & precisions.keys() - pins):
         pins |= more
-        found = not_finite(pinned(model, pins), images)
+        found = find_not_finite(pin_to_fp32(model, pins), images)
     if found:
         pins = frozenset(precisions)
-        found = not_finite(pinned(model, pins), images)
+        found = find_not_finite(pin_to_fp32(model, pins), images)
     if found:
         raise BadInput(
             f"{name}: {found.said}{', with every node in FP32 too' if pins else ''}. "
@@ -70,10 +72,10 @@ def nodes_kept_finite(model: onnx.ModelProto, images: Mapping[str, Pixels], name
         )
 
     def attempt(tried: frozenset[str]) -> str | None:
-        still = not_finite(pinned(model, tried), images)
+        still = find_not_finite(pin_to_fp32(model, tried), images)
         return still.said if still else None
 
-    chosen = smallest(frozenset(), pins, precisions, Tries(attempt, MOST_BUILDS))
+    chosen = find_smallest_set(frozenset(), pins, precisions, Tries(attempt, MOST_BUILDS))
     operators = {node.name: node.op_type for node in model.graph.node}
     return tuple(
         HealedNode(node=node, operator=operators[node], precision=precisions[node], why=first, cause="not finite")
@@ -82,13 +84,13 @@ def nodes_kept_finite(model: onnx.ModelProto, images: Mapping[str, Pixels], name
     )
 
 
-def not_finite(model: onnx.ModelProto, images: Mapping[str, Pixels]) -> NotFinite | None:
+def find_not_finite(model: onnx.ModelProto, images: Mapping[str, Pixels]) -> NotFinite | None:
     """Where the first image with an infinite logit, or NaN, goes wrong; None where all are finite.
 
     None as well for a network without an argmax over its classes, whose logits nobody can name. Raises NotRun.
     """
     form = rounded_form(model)
-    probe = with_logits(copied(form))
+    probe = with_logits_output(copy_model(form))
     if probe is None:
         return None
     session = _session(probe)
@@ -118,7 +120,7 @@ def _with_sums(form: onnx.ModelProto, values: list[str]) -> onnx.ModelProto:
     """The form with one more output a value: 0 where all of it is finite, else NaN."""
     from onnx import TensorProto, helper, numpy_helper
 
-    probe = copied(form)
+    probe = copy_model(form)
     probe.graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), "finite zero"))
     for number, value in enumerate(values):
         probe.graph.node.extend(
@@ -141,6 +143,6 @@ def _run(session: Any, outputs: list[str], image_HWC: Pixels) -> list[Any]:
 
 def _session(model: onnx.ModelProto) -> Any:
     try:
-        return session_of(model, fused=False)
+        return open_session(model, fused=False)
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise NotRun(first_line(error)) from None

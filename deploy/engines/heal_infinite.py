@@ -8,15 +8,15 @@ from hardedge.console import note, waiting
 from hardedge.contracts import Bundle, HealedNode
 from hardedge.deploy.bundles.contents import golden_image
 from hardedge.deploy.bundles.validity import read_model
-from hardedge.deploy.engines.finite import NotRun, images_to_try, nodes_kept_finite
-from hardedge.deploy.engines.smallest_pins import in_words
-from hardedge.deploy.tensorrt.plans import Order
+from hardedge.deploy.engines.finite import NotRun, choose_images_to_try, find_nodes_to_keep_finite
+from hardedge.deploy.engines.smallest_pins import fallback_text
+from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.errors import BadInput
-from hardedge.graphs.pinning import pinned
+from hardedge.graphs.pinning import pin_to_fp32
 
 
-def finite_file(
-    directory: Path, bundle: Bundle, onnx: Path, folder: Path, order: Order
+def write_finite_file(
+    directory: Path, bundle: Bundle, onnx: Path, folder: Path, order: BuildRequest
 ) -> tuple[Path, tuple[HealedNode, ...]]:
     """The file itself where its logits are finite on golden images, else one in `folder` with the nodes pinned.
 
@@ -25,17 +25,17 @@ def finite_file(
     model = read_model(onnx)
     images = {id: golden_image(directory, id) for id in bundle.golden}
     with waiting(f"infinite values in {onnx.name}"):
-        few = images_to_try(images, bundle.model("fp32").census.multiply_adds)
+        few = choose_images_to_try(images, bundle.model("fp32").census.multiply_adds)
         try:
-            healed = nodes_kept_finite(model, few, str(onnx))
+            healed = find_nodes_to_keep_finite(model, few, str(onnx))
         except NotRun as reason:
             note(f"{onnx.name}: infinite values were not looked for, as onnxruntime does not take it ({reason}).")
             return onnx, ()
     if not healed:
         return onnx, ()
     if not order.heal:
-        raise BadInput(f"{onnx}: {in_words(healed)}; --no-heal forbids it. Build without --no-heal, or in FP32.")
-    note(f"{onnx.name}: {in_words(healed)}")
+        raise BadInput(f"{onnx}: {fallback_text(healed)}; --no-heal forbids it. Build without --no-heal, or in FP32.")
+    note(f"{onnx.name}: {fallback_text(healed)}")
     path = folder / "finite.onnx"
-    path.write_bytes(pinned(model, {each.node for each in healed}).SerializeToString(deterministic=True))
+    path.write_bytes(pin_to_fp32(model, {each.node for each in healed}).SerializeToString(deterministic=True))
     return path, healed

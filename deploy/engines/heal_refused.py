@@ -9,51 +9,57 @@ from pathlib import Path
 from hardedge.console import note
 from hardedge.contracts import HealedNode, Profile
 from hardedge.deploy.bundles.validity import read_model
-from hardedge.deploy.engines.smallest_pins import in_words, nodes_to_pin
+from hardedge.deploy.engines.smallest_pins import fallback_text, find_nodes_to_pin
 from hardedge.deploy.targets import Target
-from hardedge.deploy.tensorrt.plans import Order, Plan, Refused, compile_plans
-from hardedge.graphs.pinning import candidates, pinned
+from hardedge.deploy.tensorrt.plans import BuildRefused, BuildRequest, BuiltPlan, compile_plans
+from hardedge.graphs.pinning import pin_to_fp32, pinning_candidates
 
 
-def compile_or_heal(
-    backend: str, onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, order: Order
-) -> dict[Target, Plan]:
+def compile_with_fp32_fallback(
+    backend: str, onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, order: BuildRequest
+) -> dict[Target, BuiltPlan]:
     """As compile_plans; a refused network of less than FP32 is healed for each target that refuses it.
 
     Raises the refusal itself where the order forbids healing, or no set of nodes in FP32 helps.
     """
     try:
         return compile_plans(backend, onnx, targets, profiles, folder, order)
-    except Refused as refusal:
+    except BuildRefused as refusal:
         if not order.heal:
             raise
         if len(targets) == 1:
             return {targets[0]: _healed(backend, onnx, targets[0], profiles, folder, order, refusal)}
-    plans: dict[Target, Plan] = {}
+    plans: dict[Target, BuiltPlan] = {}
     for target in targets:
-        plans |= compile_or_heal(backend, onnx, [target], profiles, folder, order)
+        plans |= compile_with_fp32_fallback(backend, onnx, [target], profiles, folder, order)
     return plans
 
 
 def _healed(
-    backend: str, onnx: Path, target: Target, profiles: Sequence[Profile], folder: Path, order: Order, refusal: Refused
-) -> Plan:
+    backend: str,
+    onnx: Path,
+    target: Target,
+    profiles: Sequence[Profile],
+    folder: Path,
+    order: BuildRequest,
+    refusal: BuildRefused,
+) -> BuiltPlan:
     model = read_model(onnx)
-    precisions = candidates(model)
+    precisions = pinning_candidates(model)
     path = folder / f"healed-{target.device or 'here'}.onnx"
 
-    def built(pins: frozenset[str]) -> Plan:
-        path.write_bytes(pinned(model, pins).SerializeToString())
+    def built(pins: frozenset[str]) -> BuiltPlan:
+        path.write_bytes(pin_to_fp32(model, pins).SerializeToString())
         return compile_plans(backend, path, [target], profiles, folder, order)[target]
 
     def attempt(pins: frozenset[str]) -> str | None:
         try:
             built(pins)
-        except Refused as again:
+        except BuildRefused as again:
             return str(again)
         return None
 
-    chosen = nodes_to_pin(precisions, str(refusal), attempt) if precisions else None
+    chosen = find_nodes_to_pin(precisions, str(refusal), attempt) if precisions else None
     if chosen is None:
         raise refusal
     plan = built(frozenset(chosen))
@@ -62,5 +68,5 @@ def _healed(
         HealedNode(node=name, operator=operators[name], precision=precisions[name], why=refusal.reason)
         for name in chosen
     )
-    note(f"{target}: {in_words(healed)}")
+    note(f"{target}: {fallback_text(healed)}")
     return replace(plan, healed=healed, onnx=path)

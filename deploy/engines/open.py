@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hardedge.contracts import Engine, load
 from hardedge.deploy.bundles.signing import Trust
-from hardedge.deploy.bundles.validity import require_sound_model
+from hardedge.deploy.bundles.validity import check_model
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.deploy.runner import Runner
 from hardedge.deploy.targets import parse_target
@@ -30,7 +30,7 @@ def open_runner(engine: Path, trust: Trust | None = None) -> Runner:
     target = parse_target(manifest.target)
     plan = engine / manifest.plan
     if target.backend == "onnxruntime":
-        require_sound_model(plan)
+        check_model(plan)
         return OnnxRuntimeRunner(plan, target.device or "cpu", manifest.profiles)
     _require_same_device(manifest, target.device)
     _require_same_version(manifest, MODULES[target.backend])
@@ -49,7 +49,7 @@ def _weights(engine: Path, manifest: Engine) -> bytes | None:
         raise BadInput(
             f"{engine / Engine.FILE}, weights: {manifest.weights} is not among its files. Build the engine again."
         )
-    require_sound_model(engine / manifest.weights)
+    check_model(engine / manifest.weights)
     return _vouched(engine, manifest.weights, manifest)
 
 

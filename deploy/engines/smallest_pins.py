@@ -13,7 +13,7 @@ MOST_BUILDS = 40  # of one search; what is undecided then stays in FP32
 Attempt = Callable[[frozenset[str]], str | None]
 
 
-def nodes_to_pin(precisions: Mapping[str, str], refusal: str, attempt: Attempt) -> tuple[str, ...] | None:
+def find_nodes_to_pin(precisions: Mapping[str, str], refusal: str, attempt: Attempt) -> tuple[str, ...] | None:
     """The nodes to pin so that the build succeeds, in their order; None when pinning all of them does not help.
 
     `precisions` are those of the nodes that could be pinned. Nodes that the builder names are tried first, one refusal
@@ -24,12 +24,12 @@ def nodes_to_pin(precisions: Mapping[str, str], refusal: str, attempt: Attempt) 
     pins: frozenset[str] = frozenset()
     told: str | None = refusal
     while told is not None:
-        if lacking := of_refused_type(told, precisions) - pins:
+        if lacking := nodes_of_refused_type(told, precisions) - pins:
             pins |= lacking
             told = tries(pins)
-        elif suspects := named(told, precisions) - pins:
+        elif suspects := nodes_named_in_refusal(told, precisions) - pins:
             told = tries(pins | suspects)
-            pins |= suspects if told is not None else smallest(pins, suspects, precisions, tries)
+            pins |= suspects if told is not None else find_smallest_set(pins, suspects, precisions, tries)
         else:
             break
     if told is not None:
@@ -37,23 +37,23 @@ def nodes_to_pin(precisions: Mapping[str, str], refusal: str, attempt: Attempt) 
         if pins == everything or tries(everything) is not None:
             return None
         # what was pinned in vain is searched again with the rest
-        pins = smallest(frozenset(), everything, precisions, tries)
+        pins = find_smallest_set(frozenset(), everything, precisions, tries)
     return tuple(name for name in precisions if name in pins)
 
 
-def named(told: str, precisions: Mapping[str, str]) -> frozenset[str]:
+def nodes_named_in_refusal(told: str, precisions: Mapping[str, str]) -> frozenset[str]:
     """The nodes that a refusal names."""
     words = set(re.findall(r"[\w./:-]+", told))
     return frozenset(name for name in precisions if name in words)
 
 
-def of_refused_type(told: str, precisions: Mapping[str, str]) -> frozenset[str]:
+def nodes_of_refused_type(told: str, precisions: Mapping[str, str]) -> frozenset[str]:
     """All nodes of a type that the device does not have, where the refusal says so."""
     types = " ".join(re.findall(r"HW-specific datatypes: ([\w, ]+)", told))
     return frozenset(name for name, precision in precisions.items() if precision in types)
 
 
-def smallest(
+def find_smallest_set(
     background: frozenset[str],
     suspects: Iterable[str],
     order: Iterable[str],
@@ -93,7 +93,7 @@ class Tries:
         return self.known[pins]
 
 
-def in_words(healed: Sequence[HealedNode]) -> str:
+def fallback_text(healed: Sequence[HealedNode]) -> str:
     """The healed nodes in one line, by what made them so."""
     causes = {"not finite": "as its values do not fit", "refused": "as the builder refused"}
     groups = {cause: [each for each in healed if each.cause == cause] for cause in causes}

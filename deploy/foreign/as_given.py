@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.data.dataset import Pixels
-from hardedge.deploy.foreign.forms import Form
+from hardedge.deploy.foreign.forms import ForeignForm
 from hardedge.errors import BadInput, first_line
-from hardedge.graphs.files import session_of
+from hardedge.graphs.files import open_session
 
 if TYPE_CHECKING:
     import onnx
@@ -32,13 +32,13 @@ class Result:
     resized: bool
 
 
-class AsGiven:
+class ReferenceSession:
     """The file in onnxruntime on the CPU."""
 
-    def __init__(self, model: onnx.ModelProto, form: Form, classes: int, name: str) -> None:
+    def __init__(self, model: onnx.ModelProto, form: ForeignForm, classes: int, name: str) -> None:
         self._form, self._classes, self._name = form, classes, name
         try:
-            self._session: Any = session_of(model)
+            self._session: Any = open_session(model)
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise BadInput(f"onnxruntime refused {name} ({first_line(error)}). Export it again.") from None
 
@@ -46,7 +46,7 @@ class AsGiven:
         """One image's mask and scores; raises BadInput for sizes and classes that do not fit."""
         height, width = image_HWC.shape[:2]
         try:
-            (found,) = self._session.run([self._form.output], {self._form.input: prepared(image_HWC, self._form)})
+            (found,) = self._session.run([self._form.output], {self._form.input: prepare_image(image_HWC, self._form)})
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise BadInput(
                 f"{self._name} does not run on {id}, {width}x{height} ({first_line(error)}). {self._cure()}"
@@ -66,7 +66,7 @@ class AsGiven:
             )
         resized = scores_CHW.shape[1:] != (height, width)
         if resized:
-            scores_CHW = bilinear(scores_CHW, (height, width))
+            scores_CHW = resize_bilinear(scores_CHW, (height, width))
         return Result(scores_CHW.argmax(0).astype(np.uint8), scores_CHW, resized)
 
     def _classes_of(self, found: npt.NDArray[np.integer[Any]], height: int, width: int, id: str) -> Pixels:
@@ -93,18 +93,18 @@ class AsGiven:
         return "Give the size that it takes: --input-size HEIGHTxWIDTH"
 
 
-def prepared(image_HWC: Pixels, form: Form) -> npt.NDArray[Any]:
+def prepare_image(image_HWC: Pixels, form: ForeignForm) -> npt.NDArray[Any]:
     """An image as the file takes it: uint8 [1,H,W,3] pixels, or float32 [1,3,h,w], normalised and resized."""
     if form.pixels:
         return image_HWC[None]
     planes_CHW = image_HWC.astype(np.float32).transpose(2, 0, 1)
     if form.size and form.size != planes_CHW.shape[1:]:
-        planes_CHW = bilinear(planes_CHW, form.size)
+        planes_CHW = resize_bilinear(planes_CHW, form.size)
     mean, std = (255 * np.array(values, np.float32)[:, None, None] for values in (form.mean, form.std))
     return np.asarray((planes_CHW - mean) / std, np.float32)[None]
 
 
-def bilinear(values_CHW: Scores, size: tuple[int, int]) -> Scores:
+def resize_bilinear(values_CHW: Scores, size: tuple[int, int]) -> Scores:
     """Values resized to (height, width) bilinearly with half-pixel centres, without antialiasing."""
     rows, columns = (_taps(before, after) for before, after in zip(values_CHW.shape[1:], size, strict=True))
     (top, bottom, down), (left, right, across) = rows, columns

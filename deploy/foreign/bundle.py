@@ -34,13 +34,13 @@ from hardedge.contracts.certificate import NO_CHECKPOINT
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
-from hardedge.deploy.bundles.validity import COUNTS, require_sound_model
-from hardedge.deploy.foreign.as_given import AsGiven, Result, confidence_map, largest_difference
-from hardedge.deploy.foreign.forms import Form, Given, form_of, pixels_to_mask, read_foreign
+from hardedge.deploy.bundles.validity import COUNTS, check_model
+from hardedge.deploy.foreign.as_given import ReferenceSession, Result, confidence_map, largest_difference
+from hardedge.deploy.foreign.forms import ForeignForm, OnnxInputSpec, foreign_form, foreign_pixels_to_mask, read_foreign
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.errors import BadInput
-from hardedge.graphs.files import session_of
-from hardedge.graphs.probes import PROBE, with_logits
+from hardedge.graphs.files import open_session
+from hardedge.graphs.probes import PROBE, with_logits_output
 from hardedge.metrics import confusion_counts, score_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ LEAST_AGREEMENT = 0.999  # of the golden pixels: sums in another order may turn 
 MOST_IMAGES_AT_ONCE = 4
 
 
-def bundle_of_foreign(path: Path, data: Path, out: Path, given: Given) -> Bundle:
+def bundle_of_foreign(path: Path, data: Path, out: Path, given: OnnxInputSpec) -> Bundle:
     """Writes the bundle of an ONNX file: pixels in, mask out, reference masks, a certificate that claims nothing.
 
     The reference is the file as it was given, in FP32 in onnxruntime on the CPU, over the test split. Raises BadInput
@@ -59,15 +59,15 @@ def bundle_of_foreign(path: Path, data: Path, out: Path, given: Given) -> Bundle
     """
     dataset = open_dataset(data)
     model = read_foreign(path)
-    form = form_of(model, given, dataset.task.num_classes, str(path))
-    run = AsGiven(model, form, dataset.task.num_classes, str(path))
+    form = foreign_form(model, given, dataset.task.num_classes, str(path))
+    run = ReferenceSession(model, form, dataset.task.num_classes, str(path))
     with staged(out, force=None) as directory:
         results, reference = _write_reference(run, dataset, directory)
         resized = any(result.resized for result in results.values())
         with waiting("pixels in, mask out"):
-            shipped = pixels_to_mask(model, form, resized)
+            shipped = foreign_pixels_to_mask(model, form, resized)
             write_atomically(directory / MODEL, shipped.SerializeToString(deterministic=True))
-            require_sound_model(directory / MODEL)
+            check_model(directory / MODEL)
         golden = tuple(list(results)[:GOLDEN])
         _write_golden(golden, dataset, directory)
         difference = _agreement(directory, dataset, {id: results[id] for id in golden}, str(path))
@@ -75,7 +75,7 @@ def bundle_of_foreign(path: Path, data: Path, out: Path, given: Given) -> Bundle
         return _sealed(path, directory, dataset, form, shipped, profile, reference, golden, difference)
 
 
-def _write_reference(run: AsGiven, dataset: Dataset, directory: Path) -> tuple[dict[str, Result], Reference]:
+def _write_reference(run: ReferenceSession, dataset: Dataset, directory: Path) -> tuple[dict[str, Result], Reference]:
     """Runs the file over the test split; keeps the results of the golden images, writes masks, hardness and counts."""
     task, folder = dataset.task, directory / "reference"
     (folder / "masks").mkdir(parents=True)
@@ -137,15 +137,15 @@ def _scores_apart(directory: Path, dataset: Dataset, results: dict[str, Result])
     import onnx
 
     scored = {id: result.scores_CHW for id, result in results.items() if result.scores_CHW is not None}
-    probe = with_logits(onnx.load(directory / MODEL))
+    probe = with_logits_output(onnx.load(directory / MODEL))
     if not scored or probe is None:
         return 0.0
-    session = session_of(probe)
+    session = open_session(probe)
     found = [session.run([PROBE], {"image": dataset.image(id)[None]})[0][0] for id in scored]
     return largest_difference(found, list(scored.values()))
 
 
-def _profile(dataset: Dataset, form: Form) -> Profile:
+def _profile(dataset: Dataset, form: ForeignForm) -> Profile:
     """The sizes of the test images, from the smallest to the largest; batches where the file takes any."""
     shapes = [dataset.image(id).shape[:2] for id in dataset.splits[SPLIT]]
     heights, widths = zip(*shapes, strict=True)
@@ -161,16 +161,16 @@ def _sealed(
     path: Path,
     directory: Path,
     dataset: Dataset,
-    form: Form,
+    form: ForeignForm,
     shipped: onnx.ModelProto,
     profile: Profile,
     reference: Reference,
     golden: tuple[str, ...],
     difference: float,
 ) -> Bundle:
-    from hardedge.graphs.canonical import census, onnx_digest
+    from hardedge.graphs.canonical import complexity_of, onnx_digest
 
-    digest, counted = onnx_digest(shipped), census(shipped, profile.opt)
+    digest, counted = onnx_digest(shipped), complexity_of(shipped, profile.opt)
     unknown = Check(status="not run here", detail=NO_CHECKPOINT)
     certificate = Certificate(
         level0=Level0(

@@ -24,7 +24,7 @@ Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Given:
+class OnnxInputSpec:
     """What a user says of a file: normalisation of pixels in 0..1, (height, width) that it takes, and its output."""
 
     mean: Triple | None = None
@@ -34,7 +34,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Form:
+class ForeignForm:
     """What a file takes and gives.
 
     `pixels`: uint8 [B,H,W,3], else float [B,3,H,W] normalised by mean and std; `size` (height, width) where it is not
@@ -71,7 +71,7 @@ def read_foreign(path: Path) -> onnx.ModelProto:
     return model
 
 
-def form_of(model: onnx.ModelProto, given: Given, classes: int, name: str) -> Form:
+def foreign_form(model: onnx.ModelProto, given: OnnxInputSpec, classes: int, name: str) -> ForeignForm:
     """The form of a file; raises BadInput, all faults together, for one that is not taken.
 
     `name` is what messages call the file, `classes` how many the data has.
@@ -89,7 +89,7 @@ def form_of(model: onnx.ModelProto, given: Given, classes: int, name: str) -> Fo
     source, chosen = inputs[0], next(value for value in outputs if given.output in (None, value.name))
     pixels, dims = _kind(source) == "uint8", _dims(source)
     fixed = (dims[2], dims[3]) if dims[2] and dims[3] and not pixels else None
-    return Form(
+    return ForeignForm(
         input=source.name,
         output=chosen.name,
         pixels=pixels,
@@ -108,7 +108,7 @@ def _opset_faults(model: onnx.ModelProto) -> Iterator[str]:
         yield f"opset {opset}: export it with opset {OLDEST_OPSET} or later"
 
 
-def _input_faults(inputs: list[onnx.ValueInfoProto], given: Given) -> Iterator[str]:
+def _input_faults(inputs: list[onnx.ValueInfoProto], given: OnnxInputSpec) -> Iterator[str]:
     if len(inputs) != 1:
         yield f"{len(inputs)} inputs ({', '.join(map(_described, inputs))}), expected one, the image"
         return
@@ -133,7 +133,7 @@ def _input_faults(inputs: list[onnx.ValueInfoProto], given: Given) -> Iterator[s
         yield f"input {said} has its size: leave out --input-size"
 
 
-def _output_faults(outputs: list[onnx.ValueInfoProto], given: Given, classes: int) -> Iterator[str]:
+def _output_faults(outputs: list[onnx.ValueInfoProto], given: OnnxInputSpec, classes: int) -> Iterator[str]:
     listing = ", ".join(map(_described, outputs))
     if given.output and given.output not in [value.name for value in outputs]:
         yield f"no output {given.output}: it has {listing}. Name one with --output"
@@ -158,16 +158,16 @@ def _chosen_faults(chosen: onnx.ValueInfoProto, classes: int, others: str) -> It
         yield f"output {said}: {dims[1]} classes, the data has {classes}. Give the data that it was trained for{others}"
 
 
-def pixels_to_mask(model: onnx.ModelProto, form: Form, resize: bool) -> onnx.ModelProto:
+def foreign_pixels_to_mask(model: onnx.ModelProto, form: ForeignForm, resize: bool) -> onnx.ModelProto:
     """The canonical network of a file with `image` uint8 [B,H,W,3] in and `mask` uint8 [B,H,W] out.
 
     `resize`: scores are resized to the image, bilinearly, before the argmax. The same file gives the same bytes.
     """
     from onnx import TensorProto, checker, helper, utils
 
-    from hardedge.graphs.canonical import canonical, every_node
+    from hardedge.graphs.canonical import canonical_form, every_node
 
-    cut = utils.Extractor(canonical(model)).extract_model([form.input], [form.output])
+    cut = utils.Extractor(canonical_form(model)).extract_model([form.input], [form.output])
     names = {form.input: "image" if form.pixels else "network input", form.output: "network output"}
     for node in every_node(cut.graph):
         node.input[:] = [names.get(name, name) for name in node.input]
@@ -180,7 +180,7 @@ def pixels_to_mask(model: onnx.ModelProto, form: Form, resize: bool) -> onnx.Mod
     graph = helper.make_graph(nodes, "network", [image], [mask], [*cut.graph.initializer, *around.weights])
     graph.sparse_initializer.extend(cut.graph.sparse_initializer)
     made = helper.make_model(graph, opset_imports=list(cut.opset_import), ir_version=cut.ir_version)
-    shipped = canonical(made)
+    shipped = canonical_form(made)
     checker.check_model(shipped)
     return shipped
 
@@ -188,7 +188,7 @@ def pixels_to_mask(model: onnx.ModelProto, form: Form, resize: bool) -> onnx.Mod
 class _Around:
     """The nodes in front of a network and behind it, and the constants that they read."""
 
-    def __init__(self, form: Form, resize: bool) -> None:
+    def __init__(self, form: ForeignForm, resize: bool) -> None:
         self.form, self.resize = form, resize
         self.weights: list[onnx.TensorProto] = []
 

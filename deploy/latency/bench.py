@@ -18,16 +18,16 @@ from hardedge.console import note, waiting
 from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, fitting, load, profiles_in_words
 from hardedge.data.dataset import Pixels
 from hardedge.deploy.bundles.contents import golden_image
-from hardedge.deploy.bundles.validity import require_sound
-from hardedge.deploy.engines.build import builds
+from hardedge.deploy.bundles.validity import check_bundle
+from hardedge.deploy.engines.build import repeat_build
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.memory_process import memory_of
 from hardedge.deploy.latency.paired_runs import PAIRS, TooSlow, compare_runners
-from hardedge.deploy.latency.sensors import in_words, sensor_for, watched
+from hardedge.deploy.latency.sensors import sensor_for, sensor_text, watch_sensor
 from hardedge.deploy.machine import machine
 from hardedge.deploy.runner import Parts, Runner
-from hardedge.deploy.tensorrt.plans import Order
-from hardedge.errors import BadInput, MissingHere
+from hardedge.deploy.tensorrt.plans import BuildRequest
+from hardedge.errors import BadInput, Unavailable
 
 WARM_UP_RUNS = 3
 FEWEST_RUNS = 10
@@ -35,7 +35,7 @@ BUILDS = 5  # of a TensorRT arm: its builds of one network differ
 
 
 @dataclass(frozen=True)
-class Arm:
+class BenchArm:
     """A target and a precision with its engine directories: several builds where TensorRT's vary."""
 
     target: str
@@ -52,7 +52,7 @@ class Arm:
 
 
 def bench(
-    bundle: Path, pairs: Sequence[tuple[str, str]], *, seconds: float, batch: int = 1, order: Order | None = None
+    bundle: Path, pairs: Sequence[tuple[str, str]], *, seconds: float, batch: int = 1, order: BuildRequest | None = None
 ) -> Bench:
     """Builds an engine for each target and precision, times each, and compares every other with the first.
 
@@ -61,7 +61,7 @@ def bench(
     batch that no profile of the bundle holds.
     """
     source = load(Bundle, bundle)
-    require_sound(bundle, source)
+    check_bundle(bundle, source)
     images_BHWC = np.repeat(golden_image(bundle, source.golden[0])[None], batch, axis=0)
     _, height, width, _ = images_BHWC.shape
     if fitting(source.profiles, (batch, height, width)) is None:
@@ -70,7 +70,7 @@ def bench(
             f"--batch {batch}: no profile holds {batch}x{height}x{width}. The bundle has: {known}. Give one of these."
         )
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
-        arms = _arms(bundle, pairs, Path(folder), order or Order())
+        arms = _arms(bundle, pairs, Path(folder), order or BuildRequest())
         runs = tuple(
             replace(_timed(arm, images_BHWC, seconds / 2 / len(arms)), miou=miou_of(source, arm.precision))
             for arm in arms
@@ -86,34 +86,34 @@ def bench(
     )
 
 
-def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, order: Order) -> list[Arm]:
-    arms: list[Arm] = []
+def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, order: BuildRequest) -> list[BenchArm]:
+    arms: list[BenchArm] = []
     missing: list[str] = []
     for target, precision in pairs:
         count = BUILDS if target == "tensorrt" else 1
         paths = [folder / f"{len(arms)}-{target.replace(':', '-')}-{precision}-{number}" for number in range(count)]
         try:
-            for _ in builds(bundle, target, paths, precision=precision, order=order):
+            for _ in repeat_build(bundle, target, paths, precision=precision, order=order):
                 pass
             open_runner(paths[0]).close()
-        except MissingHere as error:
+        except Unavailable as error:
             missing.append(f"{target} {precision}: {error}")
             continue
-        arms.append(Arm(target, precision, tuple(paths)))
+        arms.append(BenchArm(target, precision, tuple(paths)))
     if not arms:
-        raise MissingHere("nothing to time on this machine:\n" + "\n".join(f"  {reason}" for reason in missing))
+        raise Unavailable("nothing to time on this machine:\n" + "\n".join(f"  {reason}" for reason in missing))
     if missing:
         note("Not run on this machine: " + "; ".join(missing))
     return arms
 
 
-def _timed(arm: Arm, images_BHWC: Pixels, seconds: float) -> BenchRun:
+def _timed(arm: BenchArm, images_BHWC: Pixels, seconds: float) -> BenchRun:
     memory, gpu = memory_of(arm.engines[0], images_BHWC.shape)
     with waiting(f"timing {arm}", seconds), closing(arm.opener()()) as runner:
         for _ in range(WARM_UP_RUNS):
             runner.parts(images_BHWC)
         parts_N3: list[Parts] = []
-        with watched(sensor_for(arm.target)) as watch:
+        with watch_sensor(sensor_for(arm.target)) as watch:
             until = time.perf_counter() + seconds
             while len(parts_N3) < FEWEST_RUNS or time.perf_counter() < until:
                 parts_N3.append(runner.parts(images_BHWC))
@@ -123,7 +123,7 @@ def _timed(arm: Arm, images_BHWC: Pixels, seconds: float) -> BenchRun:
 
 
 def _run(
-    arm: Arm, images_BHWC: Pixels, parts_N3: npt.NDArray[np.float64], memory: int | None, gpu: int | None
+    arm: BenchArm, images_BHWC: Pixels, parts_N3: npt.NDArray[np.float64], memory: int | None, gpu: int | None
 ) -> BenchRun:
     times_N = 1000 * parts_N3.sum(1)
     copy_in, compute, copy_out = (1000 * float(np.median(part_N)) for part_N in parts_N3.T)
@@ -148,7 +148,7 @@ def _run(
     )
 
 
-def _compared(base: Arm, other: Arm, images_BHWC: Pixels, seconds: float) -> LatencyComparison | None:
+def _compared(base: BenchArm, other: BenchArm, images_BHWC: Pixels, seconds: float) -> LatencyComparison | None:
     arm = f"{other} over {base}"
     try:
         with waiting(f"comparing {arm}", seconds):
@@ -161,7 +161,7 @@ def _compared(base: Arm, other: Arm, images_BHWC: Pixels, seconds: float) -> Lat
         return None
 
 
-def described(found: Bench) -> str:
+def bench_text(found: Bench) -> str:
     """The runs as a table, then the comparisons."""
     head = ("target", "image", "p50", "p90", "p99", "images/s", "copy in", "compute", "copy out", "memory", "GPU", "J")
     rows = [head, *(_row(run) for run in found.runs)]
@@ -171,7 +171,7 @@ def described(found: Bench) -> str:
         f"{each.arm}: {each.ratio:.3f} [{each.interval.low:.3f}, {each.interval.high:.3f}], {each.status}"
         for each in found.comparisons
     ]
-    said = dict.fromkeys(f"Energy of {run.target}: {in_words(run.sensors)}" for run in found.runs if run.sensors)
+    said = dict.fromkeys(f"Energy of {run.target}: {sensor_text(run.sensors)}" for run in found.runs if run.sensors)
     units = (
         "Milliseconds; memory in MB of a process that only runs it, and of the GPU; J: joules an image, of the device."
     )

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from hardedge.contracts import Bundle, Latency, LatencyComparison, Level0, Level2, Overhead, Status
 from hardedge.data.dataset import Pixels
-from hardedge.deploy.latency.paired_runs import WARM_UP_RUNS, TooSlow, compare, compare_runners, seconds_of
-from hardedge.deploy.latency.repeated_builds import Arms
-from hardedge.deploy.latency.sensors import sensor_for, watched
+from hardedge.deploy.latency.paired_runs import WARM_UP_RUNS, TooSlow, compare_models, compare_runners, seconds_of
+from hardedge.deploy.latency.repeated_builds import RepeatedBuilds
+from hardedge.deploy.latency.sensors import sensor_for, watch_sensor
 from hardedge.deploy.runner import Runner
 
 STORED_SAMPLES = 500
@@ -21,13 +21,13 @@ IMPLIED = "implied by level 0: both arms are the same bytes"
 TOO_NOISY = "this machine is too noisy to see a branch"
 
 
-def level2(
+def certify_latency(
     directory: Path,
     bundle: Bundle,
     level0: Level0,
     image_HWC: Pixels,
     seconds: float,
-    arms: Arms | None = None,
+    arms: RepeatedBuilds | None = None,
 ) -> Level2:
     """Latency's part of the certificate: the noise floor, the positive control, and the arms where there are both.
 
@@ -47,7 +47,7 @@ def level2(
             told.append(f"the shipped network over the plain one: {shipped.status}")
         if seconds > 0 and bundle.control:
             arm = "the network with the faithful branch as an extra output"
-            control = compare(model, directory / bundle.control, image_HWC, share, arm=arm)
+            control = compare_models(model, directory / bundle.control, image_HWC, share, arm=arm)
         told.append(_control_detail(bundle, control, seconds))
     except TooSlow as error:
         told.append(f"{error}: give a longer --latency")
@@ -55,7 +55,7 @@ def level2(
     return Level2(status=status, detail="; ".join(told), noise_floor=floor, control=control, shipped=shipped)
 
 
-def _why(level0: Level0, arms: Arms | None) -> str:
+def _why(level0: Level0, arms: RepeatedBuilds | None) -> str:
     if level0.status == "identical":
         return IMPLIED
     if arms and arms.plain:
@@ -65,19 +65,21 @@ def _why(level0: Level0, arms: Arms | None) -> str:
     return "level 0 differs, and the bundle does not hold the plain network to measure (--plain FILE.onnx gives it)"
 
 
-def _noise_floor(model: Path, image_HWC: Pixels, seconds: float, arms: Arms | None) -> LatencyComparison:
+def _noise_floor(model: Path, image_HWC: Pixels, seconds: float, arms: RepeatedBuilds | None) -> LatencyComparison:
     if arms is None:
-        return compare(model, model, image_HWC, seconds, arm="the file against itself")
+        return compare_models(model, model, image_HWC, seconds, arm="the file against itself")
     arm = f"the file against itself, {arms}"
     return compare_runners(arms.first, arms.second, image_HWC[None], seconds, arm=arm, pairs=arms.builds)
 
 
-def _over_plain(arms: Arms, plain: Callable[[], Runner], image_HWC: Pixels, seconds: float) -> LatencyComparison:
+def _over_plain(
+    arms: RepeatedBuilds, plain: Callable[[], Runner], image_HWC: Pixels, seconds: float
+) -> LatencyComparison:
     arm = f"the shipped network over the plain one, {arms}"
     return compare_runners(plain, arms.first, image_HWC[None], seconds, arm=arm, pairs=arms.builds)
 
 
-def overhead(level2: Level2) -> Overhead:
+def overhead_of(level2: Level2) -> Overhead:
     """What `--max-overhead` is judged by: the shipped network's ratio, or the noise floor where it is implied."""
     floor = level2.noise_floor if level2.status == "implied" else None
     measured = level2.shipped or floor
@@ -86,13 +88,13 @@ def overhead(level2: Level2) -> Overhead:
     return Overhead(ratio=ratio, interval=interval, status=level2.status, detail=detail)
 
 
-def latency(runner: Runner, target: str, precision: str, image_HWC: Pixels, seconds: float) -> Latency:
+def measure_latency(runner: Runner, target: str, precision: str, image_HWC: Pixels, seconds: float) -> Latency:
     """Latency percentiles of a target, batch 1, copies included; at most 500 runs at even steps are stored."""
     images_BHWC = image_HWC[None]
     for _ in range(WARM_UP_RUNS):
         runner.masks(images_BHWC)
     times: list[float] = []
-    with watched(sensor_for(target)) as watch:
+    with watch_sensor(sensor_for(target)) as watch:
         end = time.perf_counter() + seconds
         while len(times) < FEWEST_RUNS or time.perf_counter() < end:
             times.append(1000 * seconds_of(runner, images_BHWC))
@@ -106,12 +108,12 @@ def latency(runner: Runner, target: str, precision: str, image_HWC: Pixels, seco
         p50=p50,
         p90=p90,
         p99=p99,
-        samples=tuple(round(value, 4) for value in stored(np.array(times))),
+        samples=tuple(round(value, 4) for value in sample_times(np.array(times))),
         sensors=watch.summary(),
     )
 
 
-def stored(times: npt.NDArray[np.float64]) -> list[float]:
+def sample_times(times: npt.NDArray[np.float64]) -> list[float]:
     """All the times, or 500 of them at even steps."""
     chosen = np.unique(np.linspace(0, len(times) - 1, min(len(times), STORED_SAMPLES)).astype(int))
     return [float(value) for value in times[chosen]]

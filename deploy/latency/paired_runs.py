@@ -15,7 +15,7 @@ from hardedge.contracts import LatencyComparison
 from hardedge.data.dataset import Pixels
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.deploy.runner import Runner
-from hardedge.statistics.equivalence import Equivalence, Times, equivalence
+from hardedge.statistics.equivalence import Equivalence, Times, compare_times
 
 PAIRS = 10
 
@@ -30,7 +30,7 @@ class TooSlow(Exception):
     """The time given does not reach for the fewest session pairs."""
 
 
-def compare(base: Path, other: Path, image_HWC: Pixels, seconds: float, *, arm: str) -> LatencyComparison:
+def compare_models(base: Path, other: Path, image_HWC: Pixels, seconds: float, *, arm: str) -> LatencyComparison:
     """The equivalence test of `other` against `base` in onnxruntime on the CPU, batch 1, within about `seconds`.
 
     Raises TooSlow when that is too short for it.
@@ -54,7 +54,7 @@ def compare_runners(
     `pairs` sessions an arm: as many as it has builds where these vary, so that every pair is of builds of its own.
     """
     measured = paired_times(open_base, open_other, images_BHWC, seconds, pairs)
-    result = equivalence(measured)
+    result = compare_times(measured)
     height, width = images_BHWC.shape[1:3]
     return LatencyComparison(
         arm=arm,

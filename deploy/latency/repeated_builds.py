@@ -10,12 +10,12 @@ from pathlib import Path
 
 from hardedge.console import note
 from hardedge.contracts import Bundle, load, seal
-from hardedge.deploy.bundles.validity import read_model, require_sound_model
+from hardedge.deploy.bundles.validity import check_model, read_model
 from hardedge.deploy.engines import build as engines
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.runner import Runner
-from hardedge.deploy.tensorrt.plans import Order
-from hardedge.errors import MissingHere
+from hardedge.deploy.tensorrt.plans import BuildRequest
+from hardedge.errors import Unavailable
 from hardedge.graphs.files import copy_onnx
 
 FEWEST_BUILDS = 5  # of an arm: the units that the interval is bootstrapped over
@@ -24,7 +24,7 @@ Open = Callable[[], Runner]
 
 
 @dataclass(frozen=True)
-class Arms:
+class RepeatedBuilds:
     """The shipped network twice (`first`, `second`: what builds alone do), and the plain one where there is its file.
 
     Each opens one of its builds after another.
@@ -40,9 +40,9 @@ class Arms:
         return f"{self.builds} builds an arm for {self.target}"
 
 
-def built_arms(
-    bundle: Path, plain: Path | None, targets: Sequence[str], builds: int, folder: Path, order: Order
-) -> Arms | None:
+def build_repeatedly(
+    bundle: Path, plain: Path | None, targets: Sequence[str], builds: int, folder: Path, order: BuildRequest
+) -> RepeatedBuilds | None:
     """Builds the arms for the first target that runs here, FP32; None, and a note, where none does.
 
     `plain` is the plain network's ONNX file, pixels in and mask out; the builds are left in `folder`. Raises BadInput
@@ -53,17 +53,17 @@ def built_arms(
         try:
             shipped = _built(bundle, target, 2 * builds, folder / "shipped", order)
             compared = _built(others, target, builds, folder / "other", order) if others else None
-        except MissingHere as error:
+        except Unavailable as error:
             note(f"{builds} builds an arm are not compared for {target}: {error}")
             continue
         first, second = _turns(shipped[:builds]), _turns(shipped[builds:])
-        return Arms(target, builds, first, second, _turns(compared) if compared else None)
+        return RepeatedBuilds(target, builds, first, second, _turns(compared) if compared else None)
     return None
 
 
-def _built(bundle: Path, target: str, count: int, folder: Path, order: Order) -> list[Path]:
+def _built(bundle: Path, target: str, count: int, folder: Path, order: BuildRequest) -> list[Path]:
     paths = [folder / target.replace(":", "-") / str(number) for number in range(count)]
-    made = engines.builds(bundle, target, paths, order=order)
+    made = engines.repeat_build(bundle, target, paths, order=order)
     next(made)
     open_runner(paths[0]).close()  # what does not run here is not built again and again
     for _ in made:
@@ -78,14 +78,14 @@ def _turns(paths: Sequence[Path]) -> Open:
 
 def _with_model(directory: Path, onnx: Path, out: Path) -> Path:
     """What building needs of a bundle, with another FP32 file."""
-    from hardedge.graphs.canonical import census, onnx_digest
+    from hardedge.graphs.canonical import complexity_of, onnx_digest
 
-    require_sound_model(onnx)
+    check_model(onnx)
     bundle, model = load(Bundle, directory), read_model(onnx)
     out.mkdir(parents=True)
     copy_onnx(onnx, out / "model.onnx")
     shutil.copytree(directory / "golden", out / "golden")
-    counted = census(model, bundle.profile.opt)
+    counted = complexity_of(model, bundle.profile.opt)
     file = replace(bundle.model("fp32"), path="model.onnx", onnx_digest=onnx_digest(model), census=counted)
     seal(out, replace(bundle, models=(file,), control=None))
     return out

@@ -169,7 +169,7 @@ class Watch:
 
 
 @contextmanager
-def watched(sensor: Sensor | str, interval: float = INTERVAL) -> Iterator[Watch]:
+def watch_sensor(sensor: Sensor | str, interval: float = INTERVAL) -> Iterator[Watch]:
     """Reads a sensor again and again beside what runs in the block, and before and after it in any case."""
     if isinstance(sensor, str):
         yield Watch(sensor)
@@ -190,7 +190,7 @@ def watched(sensor: Sensor | str, interval: float = INTERVAL) -> Iterator[Watch]
         watch.readings.append(sensor.read())
 
 
-def in_words(found: Sensors) -> str:
+def sensor_text(found: Sensors) -> str:
     """What the sensors said, in one line."""
     parts = [
         f"{found.power:.1f} W" if found.power is not None else None,

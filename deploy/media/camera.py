@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from hardedge.deploy.media.video import Frame, pyav
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 SILENCE: Final = 10.0  # seconds without a frame after which a camera is gone
 CLOCK: Final = Fraction(1, 90_000)  # what times are counted in
@@ -32,7 +32,7 @@ class Camera:
         return re.sub(r"//[^/@]*@", "//...@", self.file)  # no password in a message
 
 
-def camera_of(name: str) -> Camera:
+def parse_camera(name: str) -> Camera:
     """The camera that a number (0 is /dev/video0), a device or a URL names; raises BadInput for anything else."""
     if re.fullmatch(r"\d{1,3}", name):
         return Camera(f"/dev/video{int(name)}", _DEVICE)
@@ -90,7 +90,7 @@ class Live:
         pixels_HWC = decoded.to_ndarray(format="rgb24")
         if pixels_HWC.shape[:2] != self.size:
             height, width = pixels_HWC.shape[:2]
-            raise MissingHere(f"{self.camera} changed its size to {height}x{width}. Start again.")
+            raise Unavailable(f"{self.camera} changed its size to {height}x{width}. Start again.")
         return Frame(self._taken - 1, pixels_HWC, round((moment - self._first) / CLOCK), CLOCK, decoded.rotation)
 
     def _next(self, stop: threading.Event) -> tuple[float, Any] | None:
@@ -103,9 +103,9 @@ class Live:
                     self._taken += 1
                     return newest
                 if self._ended is not None:
-                    raise MissingHere(f"{self.camera} is gone ({self._ended}). Connect it again and start anew.")
+                    raise Unavailable(f"{self.camera} is gone ({self._ended}). Connect it again and start anew.")
                 if time.monotonic() - silent_from > SILENCE:
-                    raise MissingHere(f"{self.camera} has sent no frame for {SILENCE:g} s. Look at it and start anew.")
+                    raise Unavailable(f"{self.camera} has sent no frame for {SILENCE:g} s. Look at it and start anew.")
                 self._change.wait(0.1)  # not longer: a signal only sets `stop`
         return None
 
@@ -146,12 +146,12 @@ def _opened(camera: Camera) -> Any:
     av = pyav()
     known = {part for name in av.formats_available for part in name.split(",")}
     if camera.format and camera.format not in known:
-        raise MissingHere(f"{camera}: this PyAV reads no devices ({camera.format}). Give the URL of a stream.")
+        raise Unavailable(f"{camera}: this PyAV reads no devices ({camera.format}). Give the URL of a stream.")
     try:
         options = _TCP if camera.file.startswith("rtsp:") else {}
         container = av.open(camera.file, format=camera.format, options=options, timeout=SILENCE)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise MissingHere(f"{camera} cannot be opened ({_reason(error)}). {_cure(camera, error)}") from None
+        raise Unavailable(f"{camera} cannot be opened ({_reason(error)}). {_cure(camera, error)}") from None
     if not container.streams.video:
         container.close()
         raise BadInput(f"{camera} sends no video. Give a camera's own stream.")

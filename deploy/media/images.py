@@ -29,7 +29,7 @@ SHOWN: Final = 20
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ImageInputs:
     """What is to be segmented: image files, and videos after a look at their heads."""
 
     images: list[Path]
@@ -41,7 +41,7 @@ class Inputs:
         return len(self.images) + sum(video.expected for video in self.videos)
 
 
-def usable_inputs(inputs: Sequence[Path], profiles: tuple[Profile, ...]) -> Inputs:
+def usable_inputs(inputs: Sequence[Path], profiles: tuple[Profile, ...]) -> ImageInputs:
     """The images and videos of files and folders, after a look at each one's head.
 
     Raises BadInput with all faults: what is missing, empty, of one name, of another depth, or of a size that no profile
@@ -55,8 +55,8 @@ def usable_inputs(inputs: Sequence[Path], profiles: tuple[Profile, ...]) -> Inpu
     faults += [fault for video in videos if (fault := size_fault(video, profiles))]
     faults += image_faults(images, profiles)
     if faults:
-        raise listed("the images cannot be used", shown(faults), "Convert or resize them, or leave them out.")
-    return Inputs(images, videos)
+        raise listed("the images cannot be used", first_faults(faults), "Convert or resize them, or leave them out.")
+    return ImageInputs(images, videos)
 
 
 def input_paths(inputs: Sequence[Path]) -> list[Path]:
@@ -70,7 +70,9 @@ def input_paths(inputs: Sequence[Path]) -> list[Path]:
         paths += found
     faults += shared_names(paths)
     if faults:
-        raise listed("the images cannot be used", shown(faults), "Correct the paths; masks bear their images' names.")
+        raise listed(
+            "the images cannot be used", first_faults(faults), "Correct the paths; masks bear their images' names."
+        )
     return paths
 
 
@@ -82,7 +84,7 @@ def shared_names(paths: Sequence[Path]) -> list[str]:
     return [f"{', '.join(same)}: all named {name}" for name, same in by_name.items() if len(same) > 1]
 
 
-def shown(faults: list[str]) -> list[str]:
+def first_faults(faults: list[str]) -> list[str]:
     """The first faults, and how many more there are: a folder of thousands may be wrong as a whole."""
     more = len(faults) - SHOWN
     return [*faults[:SHOWN], f"and {more} more"] if more > 0 else faults
@@ -93,7 +95,7 @@ def image_faults(paths: Sequence[Path], profiles: tuple[Profile, ...]) -> list[s
     faults, rotated = [], []
     for path in paths:
         try:
-            with opened(path) as image:
+            with open_image(path) as image:
                 faults += [f"{path}: {fault}" for fault in header_faults(image, profiles)]
                 rotated += [path.name] if is_rotated(image) else []
         except BadInput as error:
@@ -137,14 +139,14 @@ def is_rotated(image: Image) -> bool:
 
 def stored_pixels(path: Path) -> Pixels:
     """An image as uint8 [H, W, 3] RGB, unrotated; raises BadInput when it cannot be decoded to its end."""
-    with opened(path) as image:
+    with open_image(path) as image:
         try:
             return np.asarray(image.convert("RGB"))
         except (OSError, SyntaxError, ValueError) as error:
             raise BadInput(f"{path} cannot be decoded ({error}). Replace it, or leave it out.") from None
 
 
-def opened(path: Path) -> Image:
+def open_image(path: Path) -> Image:
     """An image file of which the header was read; raises BadInput."""
     from PIL import Image, UnidentifiedImageError
 

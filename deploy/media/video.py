@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hardedge.artefact import write_whole
 from hardedge.contracts import Profile, Task, fitting, profiles_in_words
 from hardedge.data.palette import overlay, palette_image
-from hardedge.errors import MissingHere, missing_extra
+from hardedge.errors import Unavailable, missing_extra
 
 Pixels = npt.NDArray[np.uint8]
 VideoOutput = Literal["overlay", "masks", "both"]
@@ -116,7 +116,7 @@ def size_fault(video: Video, profiles: tuple[Profile, ...]) -> str | None:
     return f"{video.path}: 1x{height}x{width}, but the bundle's profiles hold: {profiles_in_words(profiles)}"
 
 
-def made_of(name: str, out: Path, output: VideoOutput) -> list[Path]:
+def files_written(name: str, out: Path, output: VideoOutput) -> list[Path]:
     """What a VideoWriter leaves in `out`."""
     overlays = [out / "overlays" / f"{name}.mp4"] if output != "masks" else []
     return overlays + ([out / "masks" / name] if output != "overlay" else [])
@@ -205,7 +205,7 @@ class OverlayVideo:
     def _open(self, shape: Sequence[int], base: Fraction) -> None:
         av = pyav()
         if _CODEC not in av.codecs_available:
-            raise MissingHere(f"this PyAV has no {_CODEC}. Replace it: pip install --force-reinstall av")
+            raise Unavailable(f"this PyAV has no {_CODEC}. Replace it: pip install --force-reinstall av")
         # through a file of Python's: a full disk is an OSError with its name, not a flag that nobody reads
         self._file = self._path.open("wb")
         self._container = av.open(self._file, "w", format="mp4", options=_CONTAINER)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hardedge.graphs.files import copied
+from hardedge.graphs.files import copy_model
 
 if TYPE_CHECKING:
     import onnx
@@ -27,7 +27,7 @@ def with_channels_last_answer(model: onnx.ModelProto) -> onnx.ModelProto:
     found = _resize_of_the_answer(model.graph)
     if found is None:
         return model
-    model = copied(model)
+    model = copy_model(model)
     nodes = list(model.graph.node)
     nodes[found : found + 1] = _channels_last(model.graph, nodes[found])
     del model.graph.node[:]

@@ -13,7 +13,7 @@ from hardedge.contracts import Profile
 from hardedge.data.dataset import Pixels
 from hardedge.deploy.onnxruntime.session import onnxruntime_session
 from hardedge.deploy.runner import WITHIN_PROFILE, Parts, shape_text
-from hardedge.errors import BadInput, HardedgeError, MissingHere, first_line
+from hardedge.errors import BadInput, HardedgeError, Unavailable, first_line
 
 # what onnxruntime writes of a lost device and of memory that is short: no fault of the images
 _DEVICE = ("CUDA", "CUDNN", "CUBLAS", "Failed to allocate memory", "bad_alloc", "BFCArena")
@@ -67,5 +67,5 @@ class OnnxRuntimeRunner:
 
 def _not_run(images_BHWC: Pixels, reason: str) -> HardedgeError:
     if any(sign in reason for sign in _DEVICE):
-        return MissingHere(f"the device failed ({reason}). Check it with hardedge doctor, free memory, run it again.")
+        return Unavailable(f"the device failed ({reason}). Check it with hardedge doctor, free memory, run it again.")
     return BadInput(f"images of {shape_text(images_BHWC)} do not run ({reason}). {WITHIN_PROFILE}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from hardedge.contracts import Profile, hull
 from hardedge.deploy.onnxruntime.channels_last import with_channels_last_answer
-from hardedge.errors import BadInput, HardedgeError, MissingHere, first_line
+from hardedge.errors import BadInput, HardedgeError, Unavailable, first_line
 from hardedge.graphs.files import is_large, read_onnx
 
 _CUDA = "CUDAExecutionProvider"
@@ -28,10 +28,10 @@ def onnxruntime_session(onnx: Path, device: str, profiles: Sequence[Profile] = (
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingHere(f"onnxruntime cannot be used ({error}). Add it with: pip install hardedge") from None
+        raise Unavailable(f"onnxruntime cannot be used ({error}). Add it with: pip install hardedge") from None
     provider = _PROVIDERS[device]
     if provider not in onnxruntime.get_available_providers():
-        raise MissingHere(
+        raise Unavailable(
             f"onnxruntime {onnxruntime.__version__} has no {provider}. Install onnxruntime-gpu, or use onnxruntime:cpu."
         )
     onnxruntime.set_default_logger_severity(4)  # what fails is raised
@@ -47,7 +47,7 @@ def onnxruntime_session(onnx: Path, device: str, profiles: Sequence[Profile] = (
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise _not_loaded(onnx, device, error) from None
     if session.get_providers()[0] != provider:
-        raise MissingHere(
+        raise Unavailable(
             f"onnxruntime fell back from {provider} to {session.get_providers()[0]}: no usable GPU. "
             "Check nvidia-smi and the CUDA libraries, or use onnxruntime:cpu."
         )
@@ -77,7 +77,7 @@ def _not_loaded(onnx: Path, device: str, error: Exception) -> HardedgeError:
     reason = first_line(error)
     if device != "cpu":
         provider = _PROVIDERS[device]
-        return MissingHere(
+        return Unavailable(
             f"onnxruntime cannot use {provider} here ({reason}). See hardedge doctor, or use onnxruntime:cpu."
         )
     return BadInput(f"onnxruntime refused {onnx} ({reason}). Export it again.")
@@ -90,4 +90,4 @@ def onnxruntime_version() -> str:
             return version(package)
         except PackageNotFoundError:
             continue
-    raise MissingHere("onnxruntime is not installed. Add it with: pip install hardedge")
+    raise Unavailable("onnxruntime is not installed. Add it with: pip install hardedge")

@@ -11,19 +11,19 @@ from hardedge.contracts import Bundle, ClassParity, Parity, Task
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.deploy.bundles.contents import golden_image, stored_hardness, stored_mask
 from hardedge.deploy.bundles.validity import reference_counts
-from hardedge.deploy.parity.hardness_deciles import LEVELS, deciles, hardness_counts
-from hardedge.deploy.parity.stable_pixels import Mask, StableMaps, counted
+from hardedge.deploy.parity.hardness_deciles import LEVELS, hardness_counts, split_into_deciles
+from hardedge.deploy.parity.stable_pixels import Mask, StableMaps, count_stable_pixels
 from hardedge.deploy.runner import Runner
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 from hardedge.metrics import Counts, confusion_counts, iou_per_class
-from hardedge.statistics.bootstrap import FEWEST_IMAGES, Difference, difference
+from hardedge.statistics.bootstrap import FEWEST_IMAGES, MiouDifference, miou_difference
 
 MARGINS = {"fp32": 0.1, "fp16": 0.1, "bf16": 0.1, "int8": 0.5, "fp8": 0.5, "mixed": 0.5}
 BAND = 3  # px on each side of a label edge
 GOLDEN_AGREEMENT = 0.999
 
 
-def compare(
+def compare_with_reference(
     directory: Path,
     bundle: Bundle,
     data: Dataset,
@@ -42,7 +42,7 @@ def compare(
     for image in tracked(bundle.reference.images, f"parity of {target}"):
         try:
             tally.add(directory, data, runner, image.id, stable.of(image.id) if stable else None)
-        except (MissingHere, MemoryError) as error:
+        except (Unavailable, MemoryError) as error:
             if not tally.counts:
                 raise
             lost = f"broken off after {len(tally.counts)} of {len(bundle.reference.images)} images: {error}"
@@ -51,11 +51,11 @@ def compare(
     if lost is None:
         try:
             golden = golden_agreement(directory, bundle, runner)
-        except (MissingHere, MemoryError) as error:
+        except (Unavailable, MemoryError) as error:
             lost = f"broken off at the golden images: {error}"
     target_NCC = np.stack(tally.counts)
     reference_NCC = reference_counts(directory, bundle)[: len(target_NCC)]
-    found = difference(reference_NCC, target_NCC, MARGINS[precision])
+    found = miou_difference(reference_NCC, target_NCC, MARGINS[precision])
     shares = _shares(np.sum(tally.agreements, axis=0))
     parity = Parity(
         target=target,
@@ -72,8 +72,8 @@ def compare(
         boundary_agreement=1.0 if shares[-1] is None else shares[-1],
         golden_agreement=golden,
         per_class=_per_class(bundle, reference_NCC, target_NCC, found, shares),
-        deciles=deciles(tally.by_hardness),
-        stable=counted(tally.stable, stable.logit_error) if stable and tally.stable else None,
+        deciles=split_into_deciles(tally.by_hardness),
+        stable=count_stable_pixels(tally.stable, stable.logit_error) if stable and tally.stable else None,
     )
     return parity, target_NCC
 
@@ -91,7 +91,7 @@ class _Tally:
     def add(self, directory: Path, data: Dataset, runner: Runner, id: str, stable_HW: Mask | None) -> None:
         classes, ignored = self.task.num_classes, self.task.ignore_index
         image_HWC, label_HW = data.pair(id)
-        mask_HW = mask_of(runner, image_HWC, id, classes)
+        mask_HW = run_mask(runner, image_HWC, id, classes)
         reference_HW = stored_mask(directory / "reference" / "masks" / f"{id}.png", mask_HW, classes)
         self.counts.append(confusion_counts(mask_HW, label_HW, classes, ignored))
         self.agreements.append(agreement(mask_HW, reference_HW, label_HW, classes, ignored))
@@ -102,7 +102,7 @@ class _Tally:
             self.stable.append((stable_HW, mask_HW == reference_HW))
 
 
-def mask_of(runner: Runner, image_HWC: Pixels, id: str, num_classes: int) -> Pixels:
+def run_mask(runner: Runner, image_HWC: Pixels, id: str, num_classes: int) -> Pixels:
     """One image's mask uint8 [H, W]; raises BadInput when it has another size, or values that are no class."""
     mask_HW: Pixels = runner.masks(image_HWC[None])[0]
     if mask_HW.shape != image_HWC.shape[:2]:
@@ -150,7 +150,7 @@ def golden_agreement(directory: Path, bundle: Bundle, runner: Runner) -> float:
     """The share of pixels that the golden images' masks have in common with the stored ones, 0..1."""
     equal = pixels = 0
     for id in tracked(bundle.golden, "golden images"):
-        mask_HW = mask_of(runner, golden_image(directory, id), id, bundle.task.num_classes)
+        mask_HW = run_mask(runner, golden_image(directory, id), id, bundle.task.num_classes)
         stored_HW = stored_mask(directory / "golden" / "masks" / f"{id}.png", mask_HW, bundle.task.num_classes)
         equal += int(np.count_nonzero(mask_HW == stored_HW))
         pixels += stored_HW.size
@@ -162,7 +162,7 @@ def _shares(counts: npt.NDArray[np.int64]) -> list[float | None]:
 
 
 def _per_class(
-    bundle: Bundle, reference_NCC: Counts, target_NCC: Counts, found: Difference, shares: list[float | None]
+    bundle: Bundle, reference_NCC: Counts, target_NCC: Counts, found: MiouDifference, shares: list[float | None]
 ) -> tuple[ClassParity, ...]:
     reference_C, target_C = (100 * iou_per_class(counts.sum(0)) for counts in (reference_NCC, target_NCC))
     return tuple(
@@ -177,7 +177,7 @@ def _per_class(
     )
 
 
-def _detail(found: Difference, margin: float, images: int) -> str:
+def _detail(found: MiouDifference, margin: float, images: int) -> str:
     if found.interval.low == found.interval.high == 0:
         return "the same score on every image"
     undecided = f"these images do not tell whether the drop is more than {margin} points"
@@ -189,14 +189,14 @@ def _detail(found: Difference, margin: float, images: int) -> str:
     return answers[found.status]
 
 
-def _advice(found: Difference, margin: float, images: int) -> str:
+def _advice(found: MiouDifference, margin: float, images: int) -> str:
     needed = images_to_decide(found, margin, images)
     if needed is None:
         return ": it lies on that margin, so no number of images would"
     return f"; about {needed} like them would"
 
 
-def images_to_decide(found: Difference, margin: float, images: int) -> int | None:
+def images_to_decide(found: MiouDifference, margin: float, images: int) -> int | None:
     """Images at which the interval, shrinking with their root, would clear the margin; None on the margin itself."""
     distance = found.difference + margin
     if abs(distance) < margin / 100:

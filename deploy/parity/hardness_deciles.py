@@ -19,7 +19,7 @@ def hardness_counts(
     return np.stack([np.bincount(hardness_HW[labelled_HW & each_HW], minlength=LEVELS) for each_HW in counted])
 
 
-def deciles(counts_4V: npt.NDArray[np.int64]) -> tuple[HardnessDecile, ...]:
+def split_into_deciles(counts_4V: npt.NDArray[np.int64]) -> tuple[HardnessDecile, ...]:
     """The counts in ten parts of as equal size as whole levels allow, the easiest first; empty parts are left out.
 
     A level goes whole to the tenth that holds its middle pixel.

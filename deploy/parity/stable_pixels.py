@@ -19,8 +19,8 @@ from hardedge.contracts import Bundle, StablePixels
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.deploy.bundles.validity import read_model
 from hardedge.errors import BadInput
-from hardedge.graphs.files import session_of
-from hardedge.graphs.probes import PROBE, with_logits
+from hardedge.graphs.files import open_session
+from hardedge.graphs.probes import PROBE, with_logits_output
 
 if TYPE_CHECKING:
     pass
@@ -58,7 +58,7 @@ def stable_maps(directory: Path, bundle: Bundle, data: Dataset, precisions: set[
         return {}
     maps: dict[str, dict[str, tuple[tuple[int, ...], npt.NDArray[np.uint8]]]] = {name: {} for name in errors}
     for id in tracked(compared_ids(bundle), "margins of the reference"):
-        margin_HW = margins(session, data.image(id))
+        margin_HW = margins_of(session, data.image(id))
         for name, error in errors.items():
             stable_HW = margin_HW > 2 * error
             maps[name][id] = stable_HW.shape, np.packbits(stable_HW)
@@ -81,7 +81,7 @@ def compared_ids(bundle: Bundle) -> tuple[str, ...]:
     return tuple(ids[place * len(ids) // count] for place in range(count))
 
 
-def counted(parts: list[tuple[Mask, Mask]], logit_error: float) -> StablePixels:
+def count_stable_pixels(parts: list[tuple[Mask, Mask]], logit_error: float) -> StablePixels:
     """The share of stable pixels, and how many changed; parts are (stable, masks equal), bool [H, W], an image each."""
     pixels = sum(stable_HW.size for stable_HW, _ in parts)
     stable = sum(int(np.count_nonzero(stable_HW)) for stable_HW, _ in parts)
@@ -97,7 +97,7 @@ def counted(parts: list[tuple[Mask, Mask]], logit_error: float) -> StablePixels:
     )
 
 
-def margins(session: Any, image_HWC: Pixels) -> npt.NDArray[np.float32]:
+def margins_of(session: Any, image_HWC: Pixels) -> npt.NDArray[np.float32]:
     """Best minus second-best logit of each pixel, float32 [H, W]."""
     (logits_BCHW,) = session.run([PROBE], {"image": image_HWC[None]})
     # class after class: seven times faster than np.partition along the first axis
@@ -110,10 +110,10 @@ def margins(session: Any, image_HWC: Pixels) -> npt.NDArray[np.float32]:
 
 
 def _logits_session(path: Path) -> Any | None:
-    probe = with_logits(read_model(path))
+    probe = with_logits_output(read_model(path))
     if probe is None:
         return None
     try:
-        return session_of(probe)
+        return open_session(probe)
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise BadInput(f"onnxruntime refused {path} with its logits as an output ({error}). Export it again.") from None

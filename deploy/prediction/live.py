@@ -15,12 +15,12 @@ from typing import Final
 from hardedge.artefact import require_free
 from hardedge.console import note, tracked
 from hardedge.contracts import Contract, Profile, fitting, profiles_in_words
-from hardedge.deploy.bundles.opening import opened_bundle
+from hardedge.deploy.bundles.opening import load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.media.camera import Camera, Live
-from hardedge.deploy.media.video import VideoOutput, VideoWriter, made_of
-from hardedge.deploy.prediction.predict import kept, masked, opened_segmenter
-from hardedge.deploy.prediction.threads import written
+from hardedge.deploy.media.video import VideoOutput, VideoWriter, files_written
+from hardedge.deploy.prediction.predict import open_segmenter, staged_and_kept, with_masks
+from hardedge.deploy.prediction.threads import write_behind
 from hardedge.errors import BadInput
 
 NAME: Final = "camera"  # of the files that are written
@@ -58,17 +58,17 @@ def predict_camera(
     whose size no profile of the bundle holds. Whatever ends the work, what was finished until then is in `out`.
     """
     require_free(out, force, [bundle, *([engine] if engine else [])])
-    source, trust = opened_bundle(bundle, trust)
+    source, trust = load_bundle(bundle, trust)
     with (
         closing(Live(camera)) as live,
-        closing(opened_segmenter(bundle, source, engine, target, trust)) as segmenter,
+        closing(open_segmenter(bundle, source, engine, target, trust)) as segmenter,
     ):
         _require_size(live, source.profiles)
         began, done = time.perf_counter(), 0
-        with kept(out, force) as partial, until_interrupted() as stop:
+        with staged_and_kept(out, force) as partial, until_interrupted() as stop:
             with closing(VideoWriter(NAME, live.rate, source.task, partial, video)) as writer:
-                results = masked(segmenter, islice(live.frames(stop), frames))
-                for _ in tracked(written(results, lambda result: writer.write(*result), 1), "segmenting", frames):
+                results = with_masks(segmenter, islice(live.frames(stop), frames))
+                for _ in tracked(write_behind(results, lambda result: writer.write(*result), 1), "segmenting", frames):
                     done += 1
             if not done:
                 raise KeyboardInterrupt  # before the first frame
@@ -77,7 +77,7 @@ def predict_camera(
         f"{done} frames in {seconds:.1f} s: {done / seconds:.1f} a second; "
         f"{live.dropped} left out to stay in step, {live.damaged} damaged"
     )
-    made = tuple(str(path) for path in made_of(NAME, out, video))
+    made = tuple(str(path) for path in files_written(NAME, out, video))
     return Recording(made=made, frames=done, dropped=live.dropped, damaged=live.damaged, seconds=seconds)
 
 

@@ -15,15 +15,15 @@ from hardedge.artefact import require_free
 from hardedge.console import note, tracked
 from hardedge.contracts import Contract, read_json, to_json, write_atomically
 from hardedge.data.dataset import IMAGE_SUFFIXES
-from hardedge.deploy.bundles.opening import engine_of, opened_bundle
+from hardedge.deploy.bundles.opening import engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
-from hardedge.deploy.media.images import shown
+from hardedge.deploy.media.images import first_faults
 from hardedge.deploy.media.video import VIDEO_SUFFIXES
-from hardedge.deploy.prediction.predict import unreadable
+from hardedge.deploy.prediction.predict import unreadable_error
 from hardedge.deploy.prediction.ray_cluster import cluster, require_ray, require_reachable
 from hardedge.deploy.prediction.ray_worker import Labeller, Work, mask_path
 from hardedge.deploy.targets import parse_target
-from hardedge.errors import BadInput, HardedgeError, MissingHere, first_line, listed
+from hardedge.errors import BadInput, HardedgeError, Unavailable, first_line, listed
 
 RECORD: Final = "predicted.json"
 UNREADABLE: Final = "unreadable.txt"
@@ -72,7 +72,7 @@ def predict_on_ray(
     `force`); MissingHere without Ray, a cluster there, or a GPU in it that the target needs.
     """
     require_ray()
-    source, trust = opened_bundle(bundle, trust)
+    source, trust = load_bundle(bundle, trust)
     built = engine_of(bundle, source, engine, trust) if engine else None
     record = Predicted(
         bundle=source.digest,
@@ -80,7 +80,7 @@ def predict_on_ray(
         target=built.target if built else str(parse_target(target or "onnxruntime:cpu")),
     )
     work = Work(bundle.resolve(), engine.resolve() if engine else None, target, trust, (out / "masks").resolve())
-    paths = listed_images(inputs)
+    paths = list_images(inputs)
     goes_on = _goes_on(out, record, force, [bundle, *inputs, *([engine] if engine else [])])
     todo = [path for path in paths if not (goes_on and mask_path(work.masks, path).exists())]
     if todo:
@@ -98,7 +98,7 @@ def predict_on_ray(
     return Labelled(masks=str(out / "masks"), made=made, there=there, unreadable=len(faults))
 
 
-def listed_images(inputs: Iterable[Path]) -> list[str]:
+def list_images(inputs: Iterable[Path]) -> list[str]:
     """The absolute paths of files, and of folders' images, each name once; nothing is opened.
 
     Raises BadInput with what is missing, empty, of one name, or a video.
@@ -116,7 +116,9 @@ def listed_images(inputs: Iterable[Path]) -> list[str]:
             elif paths.setdefault(name, path) != path:
                 faults.append(f"{paths[name]}, {path}: both named {name}")
     if faults:
-        raise listed("the images cannot be used", shown(faults), "Correct the paths; masks bear their images' names.")
+        raise listed(
+            "the images cannot be used", first_faults(faults), "Correct the paths; masks bear their images' names."
+        )
     return list(paths.values())
 
 
@@ -180,7 +182,9 @@ def _tell(out: Path, faults: list[str], whole: int) -> None:
     (out / UNREADABLE).unlink(missing_ok=True)
     if faults:
         write_atomically(out / UNREADABLE, "".join(f"{fault}\n" for fault in sorted(faults)).encode())
-        raise unreadable(sorted(faults), f"all {len(faults)} are in {out / UNREADABLE}, the other {whole} in {out}")
+        raise unreadable_error(
+            sorted(faults), f"all {len(faults)} are in {out / UNREADABLE}, the other {whole} in {out}"
+        )
 
 
 def _run(work: Work, paths: list[str], address: str, *, gpu: bool) -> Iterator[Mapping[str, Any]]:
@@ -189,7 +193,7 @@ def _run(work: Work, paths: list[str], address: str, *, gpu: bool) -> Iterator[M
         resource = "GPU" if gpu else "CPU"
         workers = int(ray.cluster_resources().get(resource, 0))
         if not workers:
-            raise MissingHere(f"Ray's cluster {address} has no {resource}. Give a --target that runs there.")
+            raise Unavailable(f"Ray's cluster {address} has no {resource}. Give a --target that runs there.")
         together = max(1, min(MOST_TOGETHER, len(paths) // (4 * workers)))
         tasks = [json.dumps(paths[start : start + together]) for start in range(0, len(paths), together)]
         made = ray.data.from_items(tasks, override_num_blocks=len(tasks)).map_batches(
@@ -214,4 +218,4 @@ def _ended(error: BaseException) -> HardedgeError | OSError:
         if isinstance(cause, HardedgeError | OSError) and type(cause).__module__ != "ray.exceptions":
             return cause
         cause = getattr(cause, "cause", None) or cause.__cause__
-    return MissingHere(f"Ray gave up ({first_line(error)}). The masks made so far are kept: run it again to go on.")
+    return Unavailable(f"Ray gave up ({first_line(error)}). The masks made so far are kept: run it again to go on.")

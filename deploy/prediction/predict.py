@@ -18,12 +18,12 @@ from hardedge.artefact import require_free, staged, write_whole
 from hardedge.console import note, tracked
 from hardedge.contracts import Bundle, Task
 from hardedge.data.palette import overlay
-from hardedge.deploy.bundles.opening import engine_of, opened_bundle
+from hardedge.deploy.bundles.opening import engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.machine import usable_cores
-from hardedge.deploy.media.images import Inputs, shown, stored_pixels, usable_inputs
-from hardedge.deploy.media.video import Video, VideoOutput, VideoWriter, made_of, mask_png
-from hardedge.deploy.prediction.threads import pulled_ahead, read_ahead, written
+from hardedge.deploy.media.images import ImageInputs, first_faults, stored_pixels, usable_inputs
+from hardedge.deploy.media.video import Video, VideoOutput, VideoWriter, files_written, mask_png
+from hardedge.deploy.prediction.threads import prefetch, prefetch_in_one_thread, write_behind
 from hardedge.deploy.segmenter import Segmenter, of_bundle, of_engine
 from hardedge.errors import BadInput, listed
 
@@ -50,7 +50,7 @@ class Picture:
 
 
 @dataclass
-class Job:
+class PredictJob:
     """One run: what segments, where to, and what could not be read so far."""
 
     segmenter: Segmenter
@@ -84,24 +84,27 @@ def predict(
     BadInput. Whatever ends the work, what was finished until then is in `out`.
     """
     require_free(out, force, [bundle, *inputs, *([engine] if engine else [])])
-    source, trust = opened_bundle(bundle, trust)
+    source, trust = load_bundle(bundle, trust)
     found = usable_inputs(inputs, source.profiles)
     done = 0
-    with closing(opened_segmenter(bundle, source, engine, target, trust)) as segmenter, kept(out, force) as partial:
-        job = Job(segmenter, source.task, partial, video)
+    with (
+        closing(open_segmenter(bundle, source, engine, target, trust)) as segmenter,
+        staged_and_kept(out, force) as partial,
+    ):
+        job = PredictJob(segmenter, source.task, partial, video)
         began = time.perf_counter()
-        for _ in tracked(all_segmented(job, found), "segmenting", found.expected or None):
+        for _ in tracked(segment_all(job, found), "segmenting", found.expected or None):
             done += 1
         if job.faults and not done:
-            raise unreadable(job.faults, "nothing was written")
+            raise unreadable_error(job.faults, "nothing was written")
         seconds = time.perf_counter() - began
     note(f"{done} images in {seconds:.1f} s: {done / seconds:.1f} images/s, decoding and writing included")
     if job.faults:
-        raise unreadable(job.faults, f"the other {done} are in {out}")
+        raise unreadable_error(job.faults, f"the other {done} are in {out}")
     return _results(found, out, video)
 
 
-def opened_segmenter(
+def open_segmenter(
     bundle: Path, source: Bundle, engine: Path | None, target: str | None, trust: Trust | None, *, threads: int = 0
 ) -> Segmenter:
     """The bundle's network in onnxruntime (so many threads, 0: as many as cores), or in an engine made from it."""
@@ -112,7 +115,7 @@ def opened_segmenter(
 
 
 @contextmanager
-def kept(out: Path, force: bool) -> Iterator[Path]:
+def staged_and_kept(out: Path, force: bool) -> Iterator[Path]:
     """As staged; but what is there when the block ends badly becomes `out` too, and the person is told."""
     failure: BaseException | None = None
     with staged(out, force=force) as partial:
@@ -130,24 +133,26 @@ def kept(out: Path, force: bool) -> Iterator[Path]:
         raise failure
 
 
-def all_segmented(job: Job, inputs: Inputs) -> Iterator[object]:
+def segment_all(job: PredictJob, inputs: ImageInputs) -> Iterator[object]:
     """Everything, one after another as it is written."""
     threads = min(usable_cores(), MOST_THREADS)
     if inputs.images:
-        pictures = read_ahead(inputs.images, _read, threads)
-        yield from written(masked(job.segmenter, readable(pictures, job.faults)), image_writer(job), threads)
+        pictures = prefetch(inputs.images, _read, threads)
+        yield from write_behind(
+            with_masks(job.segmenter, skip_unreadable(pictures, job.faults)), image_writer(job), threads
+        )
     for video in inputs.videos:
         yield from _video_segmented(job, video)
 
 
-def _video_segmented(job: Job, video: Video) -> Iterator[object]:
+def _video_segmented(job: PredictJob, video: Video) -> Iterator[object]:
     with closing(VideoWriter(video.path.stem, video.rate, job.task, job.out, job.video)) as writer:
-        frames = pulled_ahead(video.frames())
-        yield from written(masked(job.segmenter, frames), lambda result: writer.write(*result), 1)
+        frames = prefetch_in_one_thread(video.frames())
+        yield from write_behind(with_masks(job.segmenter, frames), lambda result: writer.write(*result), 1)
     job.faults += [f"{video.path}, {fault}" for fault in video.faults]
 
 
-def masked(segmenter: Segmenter, pictures: Iterable[P]) -> Iterator[tuple[P, Pixels]]:
+def with_masks(segmenter: Segmenter, pictures: Iterable[P]) -> Iterator[tuple[P, Pixels]]:
     """Each picture with its mask; the network is asked for one picture more than it has given back."""
     waiting: deque[P] = deque()
 
@@ -167,7 +172,7 @@ def _read(path: Path) -> Picture | str:
         return str(error)
 
 
-def readable(pictures: Iterable[Picture | str], faults: list[str]) -> Iterator[Picture]:
+def skip_unreadable(pictures: Iterable[Picture | str], faults: list[str]) -> Iterator[Picture]:
     """The pictures; what was wrong with the others goes to `faults`."""
     for picture in pictures:
         if isinstance(picture, str):
@@ -176,7 +181,7 @@ def readable(pictures: Iterable[Picture | str], faults: list[str]) -> Iterator[P
             yield picture
 
 
-def image_writer(job: Job) -> Callable[[tuple[Picture, Pixels]], None]:
+def image_writer(job: PredictJob) -> Callable[[tuple[Picture, Pixels]], None]:
     """Writes a picture's mask and overlay into the job's folders."""
 
     def write(result: tuple[Picture, Pixels]) -> None:
@@ -196,13 +201,13 @@ def _jpeg(image_HWC: Pixels) -> bytes:
     return content.getvalue()
 
 
-def _results(inputs: Inputs, out: Path, video: VideoOutput) -> list[Path]:
+def _results(inputs: ImageInputs, out: Path, video: VideoOutput) -> list[Path]:
     made = [out / "masks" / f"{path.stem}.png" for path in inputs.images]
     for each in inputs.videos:
-        made += made_of(each.path.stem, out, video)
+        made += files_written(each.path.stem, out, video)
     return made
 
 
-def unreadable(faults: list[str], rest: str) -> BadInput:
+def unreadable_error(faults: list[str], rest: str) -> BadInput:
     """The error at the end of a run that left something out."""
-    return listed("not everything could be read", shown(faults), f"Replace these, or leave them out; {rest}.")
+    return listed("not everything could be read", first_faults(faults), f"Replace these, or leave them out; {rest}.")

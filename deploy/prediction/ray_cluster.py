@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from hardedge.console import waiting
 from hardedge.deploy.machine import usable_cores
-from hardedge.errors import MissingHere, first_line, missing_extra
+from hardedge.errors import Unavailable, first_line, missing_extra
 
 LOCAL: Final = "local"
 START: Final = "Start one with `ray start --head`, or give --ray local."
@@ -49,7 +49,7 @@ def cluster(address: str) -> Iterator[Any]:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(own if address == LOCAL else {}))
     except Exception as error:  # Ray raises many kinds, Exception itself among them
         cure = "Try again when the machine is less busy." if address == LOCAL else START
-        raise MissingHere(f"no Ray cluster at {address} ({first_line(error)}). {cure}") from error
+        raise Unavailable(f"no Ray cluster at {address} ({first_line(error)}). {cure}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
@@ -66,4 +66,4 @@ def require_reachable(address: str) -> None:
         try:
             socket.create_connection((host, int(port)), timeout=10).close()
         except (OSError, OverflowError) as error:
-            raise MissingHere(f"no Ray cluster at {address} ({first_line(error)}). {START}") from None
+            raise Unavailable(f"no Ray cluster at {address} ({first_line(error)}). {START}") from None

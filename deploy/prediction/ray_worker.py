@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from hardedge.artefact import write_whole
 from hardedge.contracts import Profile
-from hardedge.deploy.bundles.opening import opened_bundle
+from hardedge.deploy.bundles.opening import load_bundle
 from hardedge.deploy.bundles.signing import Trust
-from hardedge.deploy.media.images import header_faults, is_rotated, opened, stored_pixels
+from hardedge.deploy.media.images import header_faults, is_rotated, open_image, stored_pixels
 from hardedge.deploy.media.video import mask_png
-from hardedge.deploy.prediction.predict import Picture, Pixels, masked, opened_segmenter, readable
-from hardedge.deploy.prediction.threads import read_ahead, written
+from hardedge.deploy.prediction.predict import Picture, Pixels, open_segmenter, skip_unreadable, with_masks
+from hardedge.deploy.prediction.threads import prefetch, write_behind
 from hardedge.errors import BadInput
 
 
@@ -41,9 +41,9 @@ class Labeller:
     """One worker: a loaded network, which is given the paths of some images at a time."""
 
     def __init__(self, work: Work) -> None:
-        source, trust = opened_bundle(work.bundle, work.trust)
+        source, trust = load_bundle(work.bundle, work.trust)
         self.work, self.task, self.profiles = work, source.task, source.profiles
-        self.segmenter = opened_segmenter(work.bundle, source, work.engine, work.target, trust, threads=1)
+        self.segmenter = open_segmenter(work.bundle, source, work.engine, work.target, trust, threads=1)
 
     def __call__(self, batch: Mapping[str, npt.NDArray[Any]]) -> dict[str, list[str]]:
         """A column of one JSON text: masks made or found, images whose rotation is not applied, what is unreadable."""
@@ -51,8 +51,8 @@ class Labeller:
         left = [Path(path) for path in paths if not mask_path(self.work.masks, path).exists()]
         faults: list[str] = []
         rotated: list[Path] = []
-        pictures = readable(read_ahead(left, lambda path: _read(path, self.profiles, rotated), 1), faults)
-        for _ in written(masked(self.segmenter, pictures), self._write, 1):
+        pictures = skip_unreadable(prefetch(left, lambda path: _read(path, self.profiles, rotated), 1), faults)
+        for _ in write_behind(with_masks(self.segmenter, pictures), self._write, 1):
             pass
         made = len(paths) - len(faults)
         return {"result": [json.dumps({"made": made, "rotated": len(rotated), "faults": faults})]}
@@ -64,7 +64,7 @@ class Labeller:
 
 def _read(path: Path, profiles: tuple[Profile, ...], rotated: list[Path]) -> Picture | str:
     try:
-        with opened(path) as image:
+        with open_image(path) as image:
             faults = header_faults(image, profiles)
             rotated += [path] if is_rotated(image) else []
         return f"{path}: {'; '.join(faults)}" if faults else Picture(path, stored_pixels(path))

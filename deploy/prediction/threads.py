@@ -1,6 +1,7 @@
 """Reading, computing and writing side by side: bounded queues of threads between them.
 
-Generators that are put together: `written(compute(read_ahead(...)))`. What is computed stays in the thread that asks.
+Generators that are put together: `write_behind(compute(prefetch(...)))`.
+What is computed stays in the thread that asks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ AHEAD: Final = 4  # finished and waiting, for each thread: enough to even out sl
 _END: Final = object()
 
 
-def read_ahead(items: Iterable[A], read: Callable[[A], B], threads: int) -> Iterator[B]:
+def prefetch(items: Iterable[A], read: Callable[[A], B], threads: int) -> Iterator[B]:
     """`read` of each item, in order, up to AHEAD for each thread before it is asked for.
 
     What `read` raises is raised where its item would have come; then, and when nobody asks any more, nothing further
@@ -37,16 +38,16 @@ def read_ahead(items: Iterable[A], read: Callable[[A], B], threads: int) -> Iter
         pool.shutdown(cancel_futures=True)
 
 
-def pulled_ahead(items: Iterator[B]) -> Iterator[B]:
+def prefetch_in_one_thread(items: Iterator[B]) -> Iterator[B]:
     """The items, in order, drawn by one thread before they are asked for: for frames, which come one after another."""
-    drawn = read_ahead(itertools.repeat(items), lambda source: next(source, _END), 1)
+    drawn = prefetch(itertools.repeat(items), lambda source: next(source, _END), 1)
     try:
         yield from itertools.takewhile(lambda item: item is not _END, drawn)
     finally:
         drawn.close()  # type: ignore[attr-defined]  # a generator, whatever its type says
 
 
-def written(results: Iterable[A], write: Callable[[A], None], threads: int) -> Iterator[A]:
+def write_behind(results: Iterable[A], write: Callable[[A], None], threads: int) -> Iterator[A]:
     """Each result once it was written, in order; up to AHEAD for each thread are being written meanwhile.
 
     The first failure of `write` is raised. However it ends, what `results` had given is written first.

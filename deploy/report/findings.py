@@ -6,7 +6,7 @@ from typing import Final
 
 from hardedge.contracts import Latency, Parity, Report
 from hardedge.pages.charts import interval_text
-from hardedge.pages.markup import TONES, Markup, as_sentence, badge, joined, number, signed, tag
+from hardedge.pages.markup import TONES, Markup, as_sentence, badge, join_markup, number_text, signed_number, tag
 
 HEADLINES: Final = {
     "pass": "Every check that decides the verdict holds.",
@@ -49,15 +49,15 @@ def reference_of(report: Report) -> str:
     return "the file as it was given, in onnxruntime in FP32" if foreign else "the torch reference"
 
 
-def verdict(report: Report) -> Markup:
+def verdict_words(report: Report) -> Markup:
     """The verdict by word and colour, what it rests on, and the findings."""
     reasons = "; ".join(open_points(report))
-    words = joined([HEADLINES[report.verdict], reasons + "." if reasons else None], " ")
+    words = join_markup([HEADLINES[report.verdict], reasons + "." if reasons else None], " ")
     banner = tag("p", report.verdict.upper(), class_="word"), tag("p", words, class_="why")
     return tag(
         "section",
         tag("div", *banner, class_=f"verdict {TONES[report.verdict]}", role="status"),
-        tag("ul", *findings(report), class_="findings", aria_label="What was proven, and what was not"),
+        tag("ul", *findings_of(report), class_="findings", aria_label="What was proven, and what was not"),
         id="verdict",
         aria_label="Verdict",
     )
@@ -70,41 +70,46 @@ def open_points(report: Report) -> list[str]:
     lost = [f"broken off while it ran: {each}" for each in report.broken_off if report.verdict == "inconclusive"]
     gates = [f"gate {gate.name} ({gate.limit}): {gate.found}" for gate in report.gates if gate.status == report.verdict]
     parities = [f"mIoU on {each.target} {each.precision}" for each in report.parity if each.status == report.verdict]
-    return lost + gates + parities + (different(report) if report.verdict == "fail" else undecided(report))
+    return (
+        lost
+        + gates
+        + parities
+        + (difference_findings(report) if report.verdict == "fail" else undecided_findings(report))
+    )
 
 
-def different(report: Report) -> list[str]:
+def difference_findings(report: Report) -> list[str]:
     level0, level1 = report.certificate.level0, report.certificate.level1
     statuses = {"graphs": level0.status, "engines": level0.rtx_engines.status, "census": level1.status}
     return [f"{name} of the two arms differ" for name, status in statuses.items() if status == "different"]
 
 
-def undecided(report: Report) -> list[str]:
+def undecided_findings(report: Report) -> list[str]:
     statuses = {"identity": report.certificate.level0.status, "census": report.certificate.level1.status}
     points = [f"{name} {status}" for name, status in statuses.items() if status != "identical"]
     return points if report.parity else [*points, "masks not compared with the reference's"]
 
 
-def findings(report: Report) -> list[Markup]:
+def findings_of(report: Report) -> list[Markup]:
     level0 = report.certificate.level0
     engines = ENGINES.get(level0.rtx_engines.status, "").format(count=targets_counted(len(level0.engines)))
     rows = [
-        finding("Identity", level0.status, IDENTITY.get(level0.status), level0.detail),
-        finding("Engines", level0.rtx_engines.status, engines, level0.rtx_engines.detail),
-        *(finding("Accuracy", each.status, accuracy(each), None) for each in report.parity),
-        finding("Latency", report.overhead.status, LATENCY.get(report.overhead.status), sensitivity(report)),
+        finding_item("Identity", level0.status, IDENTITY.get(level0.status), level0.detail),
+        finding_item("Engines", level0.rtx_engines.status, engines, level0.rtx_engines.detail),
+        *(finding_item("Accuracy", each.status, accuracy(each), None) for each in report.parity),
+        finding_item("Latency", report.overhead.status, LATENCY.get(report.overhead.status), sensitivity(report)),
     ]
     if not report.parity:
-        rows.insert(2, finding("Accuracy", "not run here", NOT_COMPARED, None))
+        rows.insert(2, finding_item("Accuracy", "not run here", NOT_COMPARED, None))
     kept = "What was measured before is in the report."
-    rows += [finding("Broken off", "fail", f"{each}.", kept) for each in report.broken_off]
+    rows += [finding_item("Broken off", "fail", f"{each}.", kept) for each in report.broken_off]
     if unrun := not_run(report):
         sentence = f"Built, but not executed on this machine: {', '.join(unrun)}."
-        rows.append(finding("Targets", "not run here", sentence, None))
+        rows.append(finding_item("Targets", "not run here", sentence, None))
     return [*rows, finding_of_gates(report)]
 
 
-def finding(name: str, status: str, sentence: str | None, detail: str | None) -> Markup:
+def finding_item(name: str, status: str, sentence: str | None, detail: str | None) -> Markup:
     extra = tag("span", " ", as_sentence(detail), class_="note") if detail else None
     return tag("li", tag("b", name), badge(status), tag("p", sentence or None, extra))
 
@@ -114,20 +119,20 @@ def finding_of_gates(report: Report) -> Markup:
         return tag("li", tag("b", "Gates"), badge("none set", "none"), tag("p", "No limit was asked for."))
     statuses = [gate.status for gate in report.gates]
     worst = next(status for status in ("fail", "inconclusive", "pass") if status in statuses)
-    return finding(
+    return finding_item(
         "Gates", worst, f"{statuses.count('pass')} of {len(statuses)} limits that were asked for hold.", None
     )
 
 
 def accuracy(parity: Parity) -> str:
     start = f"On {parity.target} ({parity.precision}) "
-    low, high = signed(parity.interval.low), signed(parity.interval.high)
+    low, high = signed_number(parity.interval.low), signed_number(parity.interval.high)
     numbers = (
-        f" {number(parity.miou, 2, '%')} against {number(parity.miou_reference, 2, '%')}, difference "
-        f"{signed(parity.difference)} points, {parity.interval.confidence:g} % interval [{low}, {high}], "
+        f" {number_text(parity.miou, 2, '%')} against {number_text(parity.miou_reference, 2, '%')}, difference "
+        f"{signed_number(parity.difference)} points, {parity.interval.confidence:g} % interval [{low}, {high}], "
         f"{parity.images} images."
     )
-    return start + ACCURACY[parity.status].format(margin=number(parity.margin)) + numbers
+    return start + ACCURACY[parity.status].format(margin=number_text(parity.margin)) + numbers
 
 
 def sensitivity(report: Report) -> str | None:

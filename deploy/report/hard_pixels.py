@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardedge.contracts import HardnessDecile, Parity, Report, StablePixels
-from hardedge.pages.markup import Markup, note, number, section, share, table, tag
+from hardedge.pages.markup import Markup, html_table, note_line, number_text, percent_text, section, tag
 
 DECILES = "Labelled pixels in tenths by stored hardness, {target}"
 LEGEND = (
@@ -17,40 +17,40 @@ STABLE = (
 )
 
 
-def hard_pixels(report: Report) -> Markup:
+def hard_pixels_section(report: Report) -> Markup:
     """Deciles of hardness and stable pixels of every target that ran."""
-    shown = [part for each in report.parity for part in (deciles(each),) if part]
+    shown = [part for each in report.parity for part in (decile_table(each),) if part]
     stable = stable_table(report)
     if not shown and stable is None:
-        return section("Hard and stable pixels", note("Masks were not compared by hardness or margin."))
-    return section("Hard and stable pixels", note(LEGEND) if shown else None, *shown, stable)
+        return section("Hard and stable pixels", note_line("Masks were not compared by hardness or margin."))
+    return section("Hard and stable pixels", note_line(LEGEND) if shown else None, *shown, stable)
 
 
-def deciles(found: Parity) -> Markup | None:
+def decile_table(found: Parity) -> Markup | None:
     if not found.deciles:
         return None
-    wrong = sum(missed(each) for each in found.deciles)
+    wrong = sum(missed_share(each) for each in found.deciles)
     rows = [decile_row(each, wrong) for each in found.deciles]
     head = ("hardness", "pixels", "equal to the reference", "reference right", "target right", "share of the errors")
     caption = DECILES.format(target=f"{found.target} {found.precision}")
-    return tag("div", table(caption, head, rows, numeric=range(1, 5)), class_="classes")
+    return tag("div", html_table(caption, head, rows, numeric=range(1, 5)), class_="classes")
 
 
-def missed(found: HardnessDecile) -> float:
+def missed_share(found: HardnessDecile) -> float:
     """How many pixels of this tenth the target gets wrong."""
     return found.pixels * (1 - found.accuracy)
 
 
 def decile_row(found: HardnessDecile, wrong: float) -> tuple[str, ...]:
-    part = 100 * missed(found) / wrong if wrong else 0.0
+    part = 100 * missed_share(found) / wrong if wrong else 0.0
     bar = tag("span", tag("i", style=f"width:{part:.2f}%"), class_="gauge", aria_hidden="true")
     return (
         f"{found.low / 255:.2f} to {found.high / 255:.2f}",
-        number(found.pixels, 0),
-        share(found.agreement),
-        share(found.accuracy_reference),
-        share(found.accuracy),
-        tag("span", number(part, 1, "%"), " ", bar),
+        number_text(found.pixels, 0),
+        percent_text(found.agreement),
+        percent_text(found.accuracy_reference),
+        percent_text(found.accuracy),
+        tag("span", number_text(part, 1, "%"), " ", bar),
     )
 
 
@@ -60,7 +60,7 @@ def stable_table(report: Report) -> Markup | None:
         return None
     head = ("target", "images", "largest logit error", "stable pixels", "pixels that changed", "of them stable")
     rows = [stable_row(f"{run.target} {run.precision}", found) for run, found in runs]
-    return tag("div", table("Stable pixels", head, rows, numeric=range(1, 6)), note(STABLE))
+    return tag("div", html_table("Stable pixels", head, rows, numeric=range(1, 6)), note_line(STABLE))
 
 
 def stable_row(target: str, found: StablePixels) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ def stable_row(target: str, found: StablePixels) -> tuple[str, ...]:
         target,
         str(found.images),
         f"{found.logit_error:.2g}",
-        share(found.share),
-        number(found.changed, 0),
-        number(found.flips, 0),
+        percent_text(found.share),
+        number_text(found.changed, 0),
+        number_text(found.flips, 0),
     )

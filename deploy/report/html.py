@@ -7,15 +7,15 @@ from typing import Final
 
 from hardedge.contracts import Report
 from hardedge.deploy.report import sections as body
-from hardedge.deploy.report.certificate import certificate
-from hardedge.deploy.report.findings import verdict
-from hardedge.deploy.report.hard_pixels import hard_pixels
-from hardedge.deploy.report.pictures import Sample, pictures
-from hardedge.deploy.report.tradeoffs import tradeoffs
-from hardedge.pages.markup import Markup, anchor, facts, joined, number, tag
+from hardedge.deploy.report.certificate import certificate_section
+from hardedge.deploy.report.findings import verdict_words
+from hardedge.deploy.report.hard_pixels import hard_pixels_section
+from hardedge.deploy.report.pictures import SamplePictures, pictures_section
+from hardedge.deploy.report.tradeoffs import tradeoffs_section
+from hardedge.pages.markup import Markup, anchor, facts_list, join_markup, number_text, tag
 from hardedge.pages.page import page
 
-__all__ = ["Sample", "html"]
+__all__ = ["SamplePictures", "report_html"]
 
 PARTS: Final = (
     "Gates",
@@ -32,27 +32,27 @@ PARTS: Final = (
 )
 
 
-def html(report: Report, samples: Sequence[Sample]) -> str:
+def report_html(report: Report, samples: Sequence[SamplePictures]) -> str:
     """The page, complete in itself: no request, images, plots and script inside."""
     sections = (
-        body.gates(report),
-        certificate(report),
-        body.parity(report),
-        body.classes(report),
-        hard_pixels(report),
-        body.latency(report),
-        tradeoffs(report),
-        body.engines(report),
-        body.precision(report),
-        pictures(report, samples),
-        body.provenance(report),
+        body.gates_section(report),
+        certificate_section(report),
+        body.parity_section(report),
+        body.classes_section(report),
+        hard_pixels_section(report),
+        body.latency_section(report),
+        tradeoffs_section(report),
+        body.engines_section(report),
+        body.precision_section(report),
+        pictures_section(report, samples),
+        body.provenance_section(report),
     )
-    main = tag("main", top(report), verdict(report), key_facts(report), contents(), *sections)
+    main = tag("main", top_section(report), verdict_words(report), key_facts(report), contents_list(), *sections)
     footer = tag("footer", f"hardedge {report.hardedge} · {report.created} · the same in report.json, for machines")
     return page(f"{report.verdict.upper()}: {report.network.name} · {report.data}", main, footer)
 
 
-def top(report: Report) -> Markup:
+def top_section(report: Report) -> Markup:
     kicker = tag("p", f"hardedge report · {report.created}", class_="kicker")
     return tag("header", kicker, tag("h1", f"{report.network.name} · {report.data}"))
 
@@ -61,15 +61,15 @@ def key_facts(report: Report) -> Markup:
     """The few facts that one looks for first."""
     census = report.certificate.level1.shipped
     found = [
-        ("mIoU of the reference", number(report.metrics.miou, 2, "%")),
+        ("mIoU of the reference", number_text(report.metrics.miou, 2, "%")),
         ("classes", str(report.task.num_classes)),
         ("loss", tag("code", report.loss)),
-        ("training-only branches", joined((tag("code", name) for name in report.branches), ", ") or "none"),
-        ("parameters", number(census.parameters / 1e6, 2, "M")),
+        ("training-only branches", join_markup((tag("code", name) for name in report.branches), ", ") or "none"),
+        ("parameters", number_text(census.parameters / 1e6, 2, "M")),
     ]
-    return tag("section", tag("div", facts(found), class_="key"), aria_label="Key facts")
+    return tag("section", tag("div", facts_list(found), class_="key"), aria_label="Key facts")
 
 
-def contents() -> Markup:
+def contents_list() -> Markup:
     links = (tag("a", name, href=f"#{anchor(name)}") for name in PARTS)
     return tag("nav", *links, aria_label="Contents")

@@ -9,7 +9,7 @@ FAILED = ("different", "fail")
 UNDECIDED = ("inconclusive", "not run here")
 
 
-def junit(report: Report) -> str:
+def report_junit(report: Report) -> str:
     """One test case a check: failed, skipped where it was not decided, else passed; an undecided gate is a failure."""
     cases = [_case(*check) for check in _checks(report)]
     suite = ElementTree.Element(

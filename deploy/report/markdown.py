@@ -9,7 +9,7 @@ UNDECIDED = "❔"
 _ESCAPED = str.maketrans({"|": r"\|", "<": "&lt;", ">": "&gt;", "`": r"\`", "*": r"\*", "_": r"\_", "\n": " "})
 
 
-def markdown(report: Report) -> str:
+def report_markdown(report: Report) -> str:
     """The verdict, every check with its status, and the latencies; nothing from the data is read as markup."""
     title = f"## {_sign(report.verdict)} hardedge: {report.verdict.upper()}"
     lines = [

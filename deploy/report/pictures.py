@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hardedge.contracts import HardnessSource, Report, Task
 from hardedge.data.palette import palette_image
 from hardedge.metrics import confusion_counts, mean_iou
-from hardedge.pages.markup import Markup, class_name, facts, note, number, section, tag
+from hardedge.pages.markup import Markup, class_name, facts_list, note_line, number_text, section, tag
 from hardedge.pages.thumbnails import HARDNESS, data_uri, panel
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ VIEWS: Final = {
 
 
 @dataclass(frozen=True)
-class Sample:
+class SamplePictures:
     """One test image: picture uint8 [H, W, 3] RGB; label, prediction, the reference's mask uint8 [H, W].
 
     Hardness is uint8 [H, W] (255: hardest), stable pixels bool [H, W]; None where they were not written or computed.
@@ -49,16 +49,16 @@ class Sample:
     stable_HW: npt.NDArray[np.bool_] | None
 
 
-def pictures(report: Report, samples: Sequence[Sample]) -> Markup:
+def pictures_section(report: Report, samples: Sequence[SamplePictures]) -> Markup:
     """The section of sample images with the legend of the class colours."""
     if not samples:
-        return section("Pictures", note("No image was chosen for this report."))
+        return section("Pictures", note_line("No image was chosen for this report."))
     shown = (sample_panels(sample, report.task, report.hardness) for sample in samples)
     ramp = ramp_legend(report.hardness) if report.hardness != "none" else None
-    return section("Pictures", legend(report.task), ramp, views(samples), *shown)
+    return section("Pictures", class_legend(report.task), ramp, view_switches(samples), *shown)
 
 
-def views(samples: Sequence[Sample]) -> Markup:
+def view_switches(samples: Sequence[SamplePictures]) -> Markup:
     """What is shown of every image: all panels side by side, or one layer over the picture."""
     there = {
         "hardness": any(sample.hardness_HW is not None for sample in samples),
@@ -73,7 +73,7 @@ def views(samples: Sequence[Sample]) -> Markup:
     return tag("fieldset", tag("legend", "Show"), *choices, class_="views")
 
 
-def legend(task: Task) -> Markup:
+def class_legend(task: Task) -> Markup:
     """Every class with its colour, and what wrong and unlabelled pixels look like."""
     entries = [tag("li", class_name(info, index)) for index, info in enumerate(task.classes)]
     other = [("unlabelled", (0, 0, 0)), ("wrong (error map)", WRONG)]
@@ -87,7 +87,7 @@ def ramp_legend(source: HardnessSource) -> Markup:
     return tag("p", f"Hardness ({HARDNESS[source]}): 0, easy", ramp, "1, hard", class_="note")
 
 
-def sample_panels(sample: Sample, task: Task, source: HardnessSource) -> Markup:
+def sample_panels(sample: SamplePictures, task: Task, source: HardnessSource) -> Markup:
     """One image's panels and its numbers."""
     from PIL.Image import fromarray
 
@@ -100,13 +100,13 @@ def sample_panels(sample: Sample, task: Task, source: HardnessSource) -> Markup:
         panel("errors", f"Wrong pixels of {sample.id}, in red", fromarray(error_map(sample, task)), "errors"),
         hardness_panel(sample, source),
         stable_panel(sample),
-        facts(sample_facts(sample, task)),
+        facts_list(sample_facts(sample, task)),
     ]
     shown = tag("div", *panels, class_="panels", data_masks=masks_uri(sample))
     return tag("div", tag("h3", sample.id), shown, class_="sample")
 
 
-def masks_uri(sample: Sample) -> str:
+def masks_uri(sample: SamplePictures) -> str:
     """Label and prediction for the page's script: a PNG with one in red and the other in green."""
     from PIL.Image import fromarray
 
@@ -114,17 +114,17 @@ def masks_uri(sample: Sample) -> str:
     return data_uri(fromarray(masks_HW3), exact=True)
 
 
-def hardness_panel(sample: Sample, source: HardnessSource) -> Markup:
+def hardness_panel(sample: SamplePictures, source: HardnessSource) -> Markup:
     from PIL.Image import fromarray
 
     if sample.hardness_HW is None:
-        absent = note("No hardness map was written for this image.")
+        absent = note_line("No hardness map was written for this image.")
         return tag("figure", absent, tag("figcaption", "hardness"), data_panel="hardness")
     alt = f"Hardness map of {sample.id}: {HARDNESS[source]}"
     return panel("hardness", alt, fromarray(ramp_colors()[sample.hardness_HW]), "hardness")
 
 
-def stable_panel(sample: Sample) -> Markup | None:
+def stable_panel(sample: SamplePictures) -> Markup | None:
     from PIL.Image import fromarray
 
     if sample.stable_HW is None:
@@ -141,7 +141,7 @@ def stable_map(stable_HW: npt.NDArray[np.bool_], prediction_HW: Pixels, referenc
     return map_HWC
 
 
-def error_map(sample: Sample, task: Task) -> Pixels:
+def error_map(sample: SamplePictures, task: Task) -> Pixels:
     """The picture in pale grey, wrong pixels in red, unlabelled pixels black, uint8 [H, W, 3]."""
     grey_HW = sample.image_HWC.mean(axis=-1) * 0.4 + 140
     errors_HWC = np.repeat(grey_HW.astype(np.uint8)[..., None], 3, axis=-1)
@@ -157,20 +157,24 @@ def ramp_colors() -> Pixels:
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
-def sample_facts(sample: Sample, task: Task) -> list[tuple[str, str]]:
+def sample_facts(sample: SamplePictures, task: Task) -> list[tuple[str, str]]:
     """What the panels show, in numbers."""
     counts = confusion_counts(sample.prediction_HW, sample.truth_HW, task.num_classes, task.ignore_index)
     labelled_HW = sample.truth_HW != task.ignore_index
     wrong_HW = labelled_HW & (sample.truth_HW != sample.prediction_HW)
     height, width = sample.truth_HW.shape
     found = [
-        ("mIoU of this image", number(100 * mean_iou(counts), 1, "%")),
-        ("wrong pixels", number(100 * float(wrong_HW.sum() / max(1, labelled_HW.sum())), 2, "%")),
-        ("unlabelled", number(100 * float(1 - labelled_HW.mean()), 2, "%")),
+        ("mIoU of this image", number_text(100 * mean_iou(counts), 1, "%")),
+        ("wrong pixels", number_text(100 * float(wrong_HW.sum() / max(1, labelled_HW.sum())), 2, "%")),
+        ("unlabelled", number_text(100 * float(1 - labelled_HW.mean()), 2, "%")),
         ("size", f"{width} × {height}"),
     ]
     caught = errors_in_hardest_tenth(sample.hardness_HW, labelled_HW, wrong_HW)
-    return found if caught is None else [*found, ("errors in the hardest 10 % of pixels", number(100 * caught, 1, "%"))]
+    return (
+        found
+        if caught is None
+        else [*found, ("errors in the hardest 10 % of pixels", number_text(100 * caught, 1, "%"))]
+    )
 
 
 def errors_in_hardest_tenth(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hardedge.contracts import LatencyComparison, Parity, PrecisionAudit, Report
-from hardedge.deploy.engines.smallest_pins import in_words
+from hardedge.deploy.engines.smallest_pins import fallback_text
 
 VERDICTS = {
     "pass": "PASS: everything that was asked for holds.",
@@ -12,7 +12,7 @@ VERDICTS = {
 }
 
 
-def summary(report: Report, out: Path) -> str:
+def summary_text(report: Report, out: Path) -> str:
     """The verdict first, then what it rests on, then where the report is."""
     certificate = report.certificate
     engines = [f"{engine.target} {engine.precision}" for engine in report.engines]
@@ -33,7 +33,7 @@ def summary(report: Report, out: Path) -> str:
             for run in report.latency
         ),
         f"  engines      {', '.join(engines)}",
-        *(f"  healed       {each.target}: {in_words(each.healed)}" for each in report.engines if each.healed),
+        *(f"  healed       {each.target}: {fallback_text(each.healed)}" for each in report.engines if each.healed),
         *(f"  computes in  {_audit(audit)}" for audit in report.audits if audit.precision != "fp32"),
         *(f"  broken off   {lost}" for lost in report.broken_off),
         *(f"  gate         {gate.name} {gate.limit}: {gate.status} ({gate.found})" for gate in report.gates),

@@ -9,7 +9,7 @@ from typing import Final
 
 from hardedge.contracts import BenchRun, Report
 from hardedge.pages.charts import tick_values
-from hardedge.pages.markup import Markup, badge, note, number, section, size_of, sorted_by, table, tag
+from hardedge.pages.markup import Markup, badge, html_table, note_line, number_text, section, size_text, sorted_by, tag
 
 HEIGHT, TOP, BOTTOM = 310, 64, 46  # px
 LEFT, RIGHT = 8.0, 97.0  # percent of the width
@@ -37,9 +37,9 @@ class Point:
         return all(a <= b for a, b in zip(mine, theirs, strict=True)) and mine != theirs
 
 
-def tradeoffs(report: Report) -> Markup:
+def tradeoffs_section(report: Report) -> Markup:
     """The engines that ran on the test images and were timed."""
-    return section(TITLE, *drawn(points_of_report(report)))
+    return section(TITLE, *points_to_draw(points_of_report(report)))
 
 
 def points_of_report(report: Report) -> list[Point]:
@@ -63,24 +63,28 @@ def points_of_bench(runs: Sequence[BenchRun]) -> list[Point]:
     ]
 
 
-def drawn(points: Sequence[Point]) -> list[Markup]:
+def points_to_draw(points: Sequence[Point]) -> list[Markup]:
     """The plot and its table; a sentence where there is nothing to compare."""
     if len(points) < 2:
-        return [note(FEW)]
+        return [note_line(FEW)]
     best = front(points)
     rows = [
         (
             point.name,
             badge("not beaten", "good") if point in best else badge("beaten", "none"),
-            number(point.miou, 2, "%"),
-            number(point.latency, 2, "ms"),
-            sorted_by(point.bytes, size_of(point.bytes)),
+            number_text(point.miou, 2, "%"),
+            number_text(point.latency, 2, "ms"),
+            sorted_by(point.bytes, size_text(point.bytes)),
         )
         for point in sorted(points, key=lambda point: point.latency)
     ]
     head = ("engine", "by the others", "mIoU", "p50", "size")
-    figure = tag("figure", tag("figcaption", "mIoU in percent against the median latency"), plot(points))
-    return [figure, note(LEGEND), table("The engines of the plot", head, rows, numeric=(2, 3, 4), sortable=True)]
+    figure = tag("figure", tag("figcaption", "mIoU in percent against the median latency"), tradeoff_plot(points))
+    return [
+        figure,
+        note_line(LEGEND),
+        html_table("The engines of the plot", head, rows, numeric=(2, 3, 4), sortable=True),
+    ]
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -89,7 +93,7 @@ def front(points: Sequence[Point]) -> list[Point]:
     return sorted(kept, key=lambda point: (point.latency, -point.miou))
 
 
-def plot(points: Sequence[Point]) -> Markup:
+def tradeoff_plot(points: Sequence[Point]) -> Markup:
     """mIoU upwards, p50 to the right, the area of a dot for bytes; its label says all of it in words."""
     axes = Axes.around(points)
     best = front(points)
@@ -98,7 +102,8 @@ def plot(points: Sequence[Point]) -> Markup:
     places = heights_of_names([axes.y(point.miou) for point in points])
     dots = [axes.dot(point, point in best, largest, place) for point, place in zip(points, places, strict=True)]
     said = "; ".join(
-        f"{point.name}: {number(point.miou, 2)} % mIoU, {number(point.latency, 2)} ms, {size_of(point.bytes)}"
+        f"{point.name}: {number_text(point.miou, 2)} % mIoU, {number_text(point.latency, 2)} ms, "
+        f"{size_text(point.bytes)}"
         for point in points
     )
     label = f"mIoU against latency. {said}. Not beaten: {', '.join(point.name for point in best)}."
@@ -163,10 +168,10 @@ class Axes:
         x = f"{place:.2f}%"
         # names of slow engines end at their dots: to the right they would leave the plot
         side = {"text_anchor": "end" if place > 60 else "start"}
-        words = f"{point.name} · {size_of(point.bytes)}"
+        words = f"{point.name} · {size_text(point.bytes)}"
         return tag(
             "g",
-            tag("title", f"{words}, {number(point.miou, 2, '%')}, {number(point.latency, 2, 'ms')}"),
+            tag("title", f"{words}, {number_text(point.miou, 2, '%')}, {number_text(point.latency, 2, 'ms')}"),
             tag("circle", cx=x, cy=f"{self.y(point.miou):.1f}", r=f"{radius:.1f}", class_="dot" if best else "beaten"),
             tag("text", words, x=x, y=f"{name_at:.1f}", **side),
         )

@@ -44,7 +44,7 @@ class Run:
     counts: ImageCounts
 
 
-def compare(a: Path, b: Path, *, shared: bool = False) -> Comparison:
+def compare_reports(a: Path, b: Path, *, shared: bool = False) -> Comparison:
     """Compares two reports on the test images that both share.
 
     Each is a report's directory, or one that has it in `report/` (what deploy and run write). Raises BadInput for

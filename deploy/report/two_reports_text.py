@@ -11,7 +11,7 @@ HEAD = ("", "A", "B", "B - A", "95 % interval", "p", "B is")
 WORDS = {"undecided": "undecided", "equal": "equal", "better": "BETTER", "worse": "WORSE"}
 
 
-def described(found: Comparison) -> str:
+def comparison_report_text(found: Comparison) -> str:
     """What was compared, a table for each engine, what is real, and latencies with their caveat."""
     left_out = f", {found.left_out} that are not the same left out" if found.left_out else ""
     lines = [
@@ -22,13 +22,13 @@ def described(found: Comparison) -> str:
         *(f"not compared: {each}" for each in found.unpaired),
         *_latencies(found),
         "",
-        real_in_words(found),
-        how_in_words(found),
+        real_differences_text(found),
+        reports_method_text(found),
     ]
     return "\n".join(lines)
 
 
-def real_in_words(found: Comparison) -> str:
+def real_differences_text(found: Comparison) -> str:
     """The differences that are real, a line for each engine."""
     parts = []
     for each in found.engines:
@@ -38,11 +38,11 @@ def real_in_words(found: Comparison) -> str:
             for status in ("better", "worse")
             if any(row.status == status for row in real)
         )
-        parts.append(f"{arms_in_words(each)}: B is {told}." if told else f"{arms_in_words(each)}: no real difference.")
+        parts.append(f"{arms_text(each)}: B is {told}." if told else f"{arms_text(each)}: no real difference.")
     return "\n".join(parts)
 
 
-def how_in_words(found: Comparison) -> str:
+def reports_method_text(found: Comparison) -> str:
     """What stands behind the word real."""
     tested = ", ".join(str(each.tested) for each in found.engines)
     return (
@@ -52,7 +52,7 @@ def how_in_words(found: Comparison) -> str:
     )
 
 
-def arms_in_words(each: EngineDifference) -> str:
+def arms_text(each: EngineDifference) -> str:
     """The engine, or both where they are not the same."""
     return each.a if each.a == each.b else f"{each.a} (A) and {each.b} (B)"
 
@@ -67,9 +67,9 @@ def _tables(found: Comparison) -> Iterator[str]:
     widths = [max(len(cells[column]) for cells in every) for column in range(len(HEAD))]
     first = found.engines[0]
     for each, group in rows:
-        yield f"{arms_in_words(each)}, {each.images} images"
+        yield f"{arms_text(each)}, {each.images} images"
         if each is not first and (each.miou, each.per_class) == (first.miou, first.per_class):
-            yield f"  the same numbers as of the {arms_in_words(first)}"
+            yield f"  the same numbers as of the {arms_text(first)}"
         else:
             yield from (_line(cells, widths) for cells in (HEAD, *group))
         yield ""
@@ -91,12 +91,12 @@ def _cells(row: ScoreDifference) -> tuple[str, ...]:
         f"{row.b:.2f}",
         f"{row.difference:+.2f}",
         span,
-        p_in_words(row.p),
+        p_value_text(row.p),
         WORDS[row.status],
     )
 
 
-def p_in_words(p: float | None) -> str:
+def p_value_text(p: float | None) -> str:
     """A p-value of three digits, never rounded to 0; a dash where nothing was tested."""
     return "-" if p is None else "<0.001" if p < 0.0005 else f"{p:.3f}"
 

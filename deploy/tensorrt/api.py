@@ -48,7 +48,7 @@ def installed_version(builder: str) -> str:
     return str(tensorrt_module(builder).__version__)
 
 
-def aim(config: trt.IBuilderConfig, builder: str, device: str) -> None:
+def set_target_device(config: trt.IBuilderConfig, builder: str, device: str) -> None:
     """Builds for a device by name (sm86), which only TensorRT-RTX can; `here` is the device of this machine."""
     if device == "here":
         return
@@ -57,7 +57,7 @@ def aim(config: trt.IBuilderConfig, builder: str, device: str) -> None:
     config.set_compute_capability(getattr(trt.ComputeCapability, device.upper()), 0)
 
 
-def configure(config: trt.IBuilderConfig, builder: str, options: BuildOptions) -> None:
+def configure_builder(config: trt.IBuilderConfig, builder: str, options: BuildOptions) -> None:
     """Sets what the options ask for; of the rest the builder's defaults stay."""
     trt = tensorrt_module(builder)
     if options.optimization_level is not None:
@@ -109,7 +109,7 @@ def report_progress(config: trt.IBuilderConfig, builder: str, tell: Callable[[fl
     config.progress_monitor = Monitor()
 
 
-def refitted(engine: trt.ICudaEngine, builder: str, logger: object, onnx: bytes) -> trt.ICudaEngine:
+def refit_engine(engine: trt.ICudaEngine, builder: str, logger: object, onnx: bytes) -> trt.ICudaEngine:
     """An engine without weights, given those of the ONNX file that it was built from; ValueError where they do not fit.
 
     It needs the device, as the engine does.
@@ -139,7 +139,7 @@ def runtime_for(builder: str, logger: object, options: BuildOptions) -> trt.Runt
     return runtime
 
 
-def unsupported(builder: str, options: BuildOptions) -> list[str]:
+def unsupported_options(builder: str, options: BuildOptions) -> list[str]:
     """The options that a builder takes and ignores, or refuses, in words."""
     if builder != "tensorrt_rtx":
         return []
@@ -177,7 +177,7 @@ def error_logger(builder: str, errors: list[str]) -> object:
     return Errors()
 
 
-def loaded(runtime: trt.Runtime, plan: bytes) -> trt.ICudaEngine:
+def load_engine(runtime: trt.Runtime, plan: bytes) -> trt.ICudaEngine:
     """A plan as an engine; RuntimeError where TensorRT refuses it, which executes the plan's code."""
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
@@ -185,7 +185,7 @@ def loaded(runtime: trt.Runtime, plan: bytes) -> trt.ICudaEngine:
     return engine
 
 
-def tensors_of(engine: trt.ICudaEngine, builder: str) -> dict[str, tuple[bool, str]]:
+def engine_tensors(engine: trt.ICudaEngine, builder: str) -> dict[str, tuple[bool, str]]:
     """Each tensor that goes in or comes out: whether it goes in, and its type by name (UINT8)."""
     trt = tensorrt_module(builder)
     names = [engine.get_tensor_name(place) for place in range(engine.num_io_tensors)]
@@ -224,18 +224,18 @@ def set_shape(context: trt.IExecutionContext, shape: tuple[int, ...], profile: i
         raise RuntimeError(f"TensorRT lacks {', '.join(missing)}")
 
 
-def outputs_at(context: trt.IExecutionContext, names: list[str]) -> dict[str, tuple[tuple[int, ...], int]]:
+def output_shapes(context: trt.IExecutionContext, names: list[str]) -> dict[str, tuple[tuple[int, ...], int]]:
     """The shape of each output at the shape that was set, and the bytes that TensorRT asks for it."""
     return {name: (tuple(context.get_tensor_shape(name)), context.get_max_output_size(name)) for name in names}
 
 
-def bind(context: trt.IExecutionContext, name: str, address: int) -> None:
+def bind_tensor(context: trt.IExecutionContext, name: str, address: int) -> None:
     """Tells a context where a tensor lies on the device."""
     if not context.set_tensor_address(name, address):
         raise RuntimeError(f"TensorRT refuses the address of {name}")
 
 
-def enqueue(context: trt.IExecutionContext, stream: int) -> None:
+def enqueue_run(context: trt.IExecutionContext, stream: int) -> None:
     """Puts the engine on a stream; RuntimeError if TensorRT refuses."""
     if not context.execute_async_v3(stream):
         raise RuntimeError("TensorRT refuses to run")

@@ -15,7 +15,7 @@ from hardedge.contracts import BuildOptions, Profile, sha256_of, write_atomicall
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BuildKey:
     """Everything that a plan follows from: the ONNX file by digest, builder, device, sizes, options, and which build.
 
     `device` is a name that tells devices apart (sm86, or this machine's GPU); `build` counts builds of the same arm,
@@ -58,7 +58,7 @@ class BuildCache:
 
     root: Path
 
-    def find(self, recipe: Recipe) -> KeptPlan | None:
+    def find(self, recipe: BuildKey) -> KeptPlan | None:
         """The plan that was kept for this recipe; None where there is none, or where it is not what was kept."""
         plan, told = self._paths(recipe)
         try:
@@ -69,7 +69,7 @@ class BuildCache:
             return None
         return None
 
-    def keep(self, recipe: Recipe, plan: Path, seconds: float) -> None:
+    def keep(self, recipe: BuildKey, plan: Path, seconds: float) -> None:
         """Copies a plan into the cache; where it cannot be written, a note says so: the build itself is not lost."""
         kept, told = self._paths(recipe)
         try:
@@ -80,13 +80,13 @@ class BuildCache:
             kept.unlink(missing_ok=True)
             note(f"{self.root} cannot be written ({error.strerror}): this build is not kept. Free some space there.")
 
-    def lend_timings(self, recipe: Recipe, path: Path) -> None:
+    def lend_timings(self, recipe: BuildKey, path: Path) -> None:
         """Copies the timings that fit, if any, to a path where a builder may change them."""
         kept = self._timings(recipe)
         if kept.is_file():
             shutil.copyfile(kept, path)
 
-    def keep_timings(self, recipe: Recipe, path: Path) -> None:
+    def keep_timings(self, recipe: BuildKey, path: Path) -> None:
         """Keeps the timings that a builder left at a path, if it left any."""
         if path.is_file():
             kept = self._timings(recipe)
@@ -96,11 +96,11 @@ class BuildCache:
             except OSError as error:
                 note(f"{self.root} cannot be written ({error.strerror}): TensorRT's timings are not kept.")
 
-    def _paths(self, recipe: Recipe) -> tuple[Path, Path]:
+    def _paths(self, recipe: BuildKey) -> tuple[Path, Path]:
         folder = self.root / "plans"
         return folder / f"{recipe.key()}.plan", folder / f"{recipe.key()}.json"
 
-    def _timings(self, recipe: Recipe) -> Path:
+    def _timings(self, recipe: BuildKey) -> Path:
         return self.root / "timing" / f"{recipe.timing_key()}.cache"
 
 

@@ -22,7 +22,13 @@ def main(job: dict[str, Any]) -> None:
     from polygraphy.logger import G_LOGGER
 
     from hardedge.contracts import BuildOptions
-    from hardedge.deploy.tensorrt.api import aim, configure, installed_version, lacking_core, report_progress
+    from hardedge.deploy.tensorrt.api import (
+        configure_builder,
+        installed_version,
+        lacking_core,
+        report_progress,
+        set_target_device,
+    )
 
     # errors only: they reach the user through the parent's message
     G_LOGGER.module_severity = G_LOGGER.ERROR
@@ -35,8 +41,8 @@ def main(job: dict[str, Any]) -> None:
         def post(builder: Any, _network: Any, config: Any, device: str = device) -> None:
             if fault := lacking_core(builder, options):
                 sys.exit(f"{LACKING}{fault}")
-            aim(config, job["builder"], device)
-            configure(config, job["builder"], options)
+            set_target_device(config, job["builder"], device)
+            configure_builder(config, job["builder"], options)
             report_progress(config, job["builder"], lambda share: _tell(device, share))
 
         loaded = timings if timings and Path(timings).is_file() else None

@@ -28,7 +28,7 @@ def cuda_runtime() -> Any:
     return runtime
 
 
-def checked(runtime: Any, answer: Sequence[Any]) -> Any:
+def check_cuda(runtime: Any, answer: Sequence[Any]) -> Any:
     """The value of a call's answer (error, value ...); raises CudaError with CUDA's own words."""
     error, *values = answer
     if int(error) != 0:
@@ -49,10 +49,10 @@ class Memory:
         if size <= self.size:
             return
         self.free()
-        self.device = checked(self._runtime, self._runtime.cudaMalloc(size))
+        self.device = check_cuda(self._runtime, self._runtime.cudaMalloc(size))
         if self._pinned:
             flags = self._runtime.cudaHostAllocDefault
-            self._host = checked(self._runtime, self._runtime.cudaHostAlloc(size, flags))
+            self._host = check_cuda(self._runtime, self._runtime.cudaHostAlloc(size, flags))
         self.size = size
 
     def host(self, shape: tuple[int, ...]) -> Pixels:
@@ -66,9 +66,9 @@ class Memory:
 
     def free(self) -> None:
         if self.device:
-            checked(self._runtime, self._runtime.cudaFree(self.device))
+            check_cuda(self._runtime, self._runtime.cudaFree(self.device))
         if self._host:
-            checked(self._runtime, self._runtime.cudaFreeHost(self._host))
+            check_cuda(self._runtime, self._runtime.cudaFreeHost(self._host))
         self.size = self.device = self._host = 0
 
 
@@ -77,7 +77,7 @@ class Stream:
 
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
-        self._stream = checked(runtime, runtime.cudaStreamCreateWithFlags(runtime.cudaStreamNonBlocking))
+        self._stream = check_cuda(runtime, runtime.cudaStreamCreateWithFlags(runtime.cudaStreamNonBlocking))
 
     @property
     def handle(self) -> int:
@@ -92,27 +92,27 @@ class Stream:
         self._copy(memory.host_address, memory.device, size, self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost)
 
     def _copy(self, to: int, source: int, size: int, kind: Any) -> None:
-        checked(self._runtime, self._runtime.cudaMemcpyAsync(to, source, size, kind, self._stream))
+        check_cuda(self._runtime, self._runtime.cudaMemcpyAsync(to, source, size, kind, self._stream))
 
     def wait(self) -> None:
         """Returns when all that was put on the stream is done; raises CudaError when any of it failed."""
-        checked(self._runtime, self._runtime.cudaStreamSynchronize(self._stream))
+        check_cuda(self._runtime, self._runtime.cudaStreamSynchronize(self._stream))
 
     def captured(self, run: Callable[[], None]) -> Graph | None:
         """What `run` puts on the stream as a graph, without running it; None where it cannot be captured."""
         # of this thread alone: decoding threads may call CUDA meanwhile
         mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        checked(self._runtime, self._runtime.cudaStreamBeginCapture(self._stream, mode))
+        check_cuda(self._runtime, self._runtime.cudaStreamBeginCapture(self._stream, mode))
         try:
             run()
         except RuntimeError:
             # the stream must leave the capture, or nothing runs on it any more
             with contextlib.suppress(CudaError):
-                checked(self._runtime, self._runtime.cudaStreamEndCapture(self._stream))
+                check_cuda(self._runtime, self._runtime.cudaStreamEndCapture(self._stream))
             self._runtime.cudaGetLastError()
             return None
         try:
-            graph = checked(self._runtime, self._runtime.cudaStreamEndCapture(self._stream))
+            graph = check_cuda(self._runtime, self._runtime.cudaStreamEndCapture(self._stream))
             return Graph(self._runtime, graph)
         except CudaError:
             self._runtime.cudaGetLastError()
@@ -120,10 +120,10 @@ class Stream:
 
     def launch(self, graph: Graph) -> None:
         """Puts a captured graph on the stream."""
-        checked(self._runtime, self._runtime.cudaGraphLaunch(graph.executable, self._stream))
+        check_cuda(self._runtime, self._runtime.cudaGraphLaunch(graph.executable, self._stream))
 
     def close(self) -> None:
-        checked(self._runtime, self._runtime.cudaStreamDestroy(self._stream))
+        check_cuda(self._runtime, self._runtime.cudaStreamDestroy(self._stream))
 
 
 class Graph:
@@ -132,9 +132,9 @@ class Graph:
     def __init__(self, runtime: Any, graph: Any) -> None:
         self._runtime = runtime
         try:
-            self.executable = checked(runtime, runtime.cudaGraphInstantiate(graph, 0))
+            self.executable = check_cuda(runtime, runtime.cudaGraphInstantiate(graph, 0))
         finally:
-            checked(runtime, runtime.cudaGraphDestroy(graph))
+            check_cuda(runtime, runtime.cudaGraphDestroy(graph))
 
     def close(self) -> None:
-        checked(self._runtime, self._runtime.cudaGraphExecDestroy(self.executable))
+        check_cuda(self._runtime, self._runtime.cudaGraphExecDestroy(self.executable))

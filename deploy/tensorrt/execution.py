@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Profile, fitting, profiles_in_words
-from hardedge.deploy.tensorrt.api import bind, enqueue, new_context, outputs_at, profiles_of, set_shape, tensors_of
+from hardedge.deploy.tensorrt.api import (
+    bind_tensor,
+    engine_tensors,
+    enqueue_run,
+    new_context,
+    output_shapes,
+    profiles_of,
+    set_shape,
+)
 from hardedge.deploy.tensorrt.cuda import Graph, Memory, Stream, cuda_runtime
 from hardedge.errors import BadInput
 
@@ -29,7 +37,7 @@ class Execution:
     def __init__(self, engine: Any, builder: str) -> None:
         self._engine: Any = engine
         self._cuda = cuda_runtime()
-        tensors = tensors_of(engine, builder)
+        tensors = engine_tensors(engine, builder)
         if tensors.get("image") != (True, "UINT8") or tensors.get("mask") != (False, "UINT8"):
             found = {name: kind for name, (_, kind) in tensors.items()}
             raise BadInput(f"the engine has {found}, expected image and mask, both UINT8. Build it again.")
@@ -168,14 +176,14 @@ class Slot:
         # nothing of them holds if this fails halfway
         before, self._shape, self._place, self._runs = self._place, (), None, 0
         set_shape(self._context, shape, place if place != before else None, self._stream.handle)
-        outputs = outputs_at(self._context, [name for name in self._memory if name != "image"])
+        outputs = output_shapes(self._context, [name for name in self._memory if name != "image"])
         sizes = {"image": int(np.prod(shape))} | {name: size for name, (_, size) in outputs.items()}
         self._mask = outputs["mask"][0]
         if self._mask != shape[:3]:
             raise BadInput(f"the engine gives a mask of {self._mask} for images of {shape}. Build it again.")
         for name, memory in self._memory.items():
             memory.reserve(sizes[name])
-            bind(self._context, name, memory.device)
+            bind_tensor(self._context, name, memory.device)
         self._shape, self._place = shape, place
 
     def _compute(self) -> None:
@@ -184,11 +192,11 @@ class Slot:
         The first run of a size does what TensorRT puts off until then and a capture must not hold.
         """
         if self._runs == 1 and self._capturable:
-            self.graph = self._stream.captured(lambda: enqueue(self._context, self._stream.handle))
+            self.graph = self._stream.captured(lambda: enqueue_run(self._context, self._stream.handle))
             self._capturable = self.graph is not None
         self._runs += 1
         if self.graph is None:
-            enqueue(self._context, self._stream.handle)
+            enqueue_run(self._context, self._stream.handle)
         else:
             self._stream.launch(self.graph)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from hardedge.contracts import BuildOptions, HealedNode, Profile, sha256_of
 from hardedge.deploy.machine import gpu_name
 from hardedge.deploy.targets import Target
-from hardedge.deploy.tensorrt.api import MODULES, unsupported
-from hardedge.deploy.tensorrt.build_cache import BuildCache, Recipe
+from hardedge.deploy.tensorrt.api import MODULES, unsupported_options
+from hardedge.deploy.tensorrt.build_cache import BuildCache, BuildKey
 from hardedge.deploy.tensorrt.builder import LACKING, Ended, Tell, run_builder
-from hardedge.errors import BadInput, HardedgeError, MissingHere, listed, missing_extra
+from hardedge.errors import BadInput, HardedgeError, Unavailable, listed, missing_extra
 
 _ERROR_LINE = re.compile(r"\[[E!]\] (.+)")
 MOST_TOLD = 240  # characters of a reason: some list a layer's weights
@@ -23,7 +23,7 @@ _HARMLESS = "CUDA driver version is insufficient"
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuiltPlan:
     """A compiled network on disk: its builder, the builder's version, the seconds it took, and nodes left in FP32.
 
     `onnx` is the file that it was made from, where that is not the one that was given.
@@ -37,7 +37,7 @@ class Plan:
     onnx: Path | None = None
 
 
-class Refused(BadInput):
+class BuildRefused(BadInput):
     """A builder's refusal of a network; `reason` is the line of its words that says most."""
 
     def __init__(self, message: str, errors: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ class Refused(BadInput):
 
 
 @dataclass(frozen=True)
-class Order:
+class BuildRequest:
     """How plans are to be built: the options, where builds are kept (None: nowhere), and which of several builds.
 
     `heal` allows nodes in FP32 where the builder refuses them in less; `tell` shows what a build is at.
@@ -68,18 +68,18 @@ def compile_plans(
     targets: Sequence[Target],
     profiles: Sequence[Profile],
     folder: Path,
-    order: Order | None = None,
-) -> dict[Target, Plan]:
+    order: BuildRequest | None = None,
+) -> dict[Target, BuiltPlan]:
     """Compiles an ONNX file for targets of one backend into `folder`, in one builder process.
 
     A plan has every profile, in their order. What the order's cache holds is taken from there. Raises BadInput with
     the builder's errors when it refuses the network and for options that it does not have, MissingHere when it is not
     installed or finds no GPU where it needs one.
     """
-    order = order or Order()
+    order = order or BuildRequest()
     builder = MODULES[backend]
     _require_builder(builder)
-    faults = unsupported(builder, order.options)
+    faults = unsupported_options(builder, order.options)
     if faults:
         raise listed(f"{builder} cannot build with these options", faults, "Leave them out for this target.")
     if order.cache is None:
@@ -87,7 +87,7 @@ def compile_plans(
     recipes = {target: _recipe(builder, onnx, target, profiles, order) for target in targets}
     kept = {target: found for target in targets if (found := order.cache.find(recipes[target]))}
     plans = {
-        target: Plan(found.path, builder, recipes[target].builder_version, found.seconds)
+        target: BuiltPlan(found.path, builder, recipes[target].builder_version, found.seconds)
         for target, found in kept.items()
     }
     missing = [target for target in targets if target not in kept]
@@ -105,8 +105,8 @@ def compile_plans(
     return plans
 
 
-def _recipe(builder: str, onnx: Path, target: Target, profiles: Sequence[Profile], order: Order) -> Recipe:
-    return Recipe(
+def _recipe(builder: str, onnx: Path, target: Target, profiles: Sequence[Profile], order: BuildRequest) -> BuildKey:
+    return BuildKey(
         onnx_sha256=sha256_of(onnx),
         builder=builder,
         builder_version=version(builder),
@@ -123,9 +123,9 @@ def _built(
     targets: Sequence[Target],
     profiles: Sequence[Profile],
     folder: Path,
-    order: Order,
+    order: BuildRequest,
     timings: Path | None,
-) -> dict[Target, Plan]:
+) -> dict[Target, BuiltPlan]:
     devices = {target: target.device or "here" for target in targets}
     job = {
         "builder": builder,
@@ -141,7 +141,7 @@ def _built(
         raise _refusal(builder, onnx, done)
     made = json.loads(done.output.splitlines()[-1])
     return {
-        target: Plan(folder / f"{device}.plan", builder, made["version"], made["seconds"][device])
+        target: BuiltPlan(folder / f"{device}.plan", builder, made["version"], made["seconds"][device])
         for target, device in devices.items()
     }
 
@@ -151,7 +151,7 @@ def _require_builder(builder: str) -> None:
         return
     if builder == "tensorrt_rtx":
         raise missing_extra("tensorrt_rtx", "export")
-    raise MissingHere(
+    raise Unavailable(
         "tensorrt is not installed. Add it with: pip install 'hardedge[tensorrt]' (its libraries come from NVIDIA's "
         "own index, and it builds only on the GPU that the engine is for). Without a GPU: --target tensorrt-rtx:sm86"
     )
@@ -164,19 +164,19 @@ def _refusal(builder: str, onnx: Path, done: Ended) -> HardedgeError:
     reasons = "\n".join(f"  {line}" for line in errors)
     lacking = done.errors.rpartition(LACKING)
     if lacking[1]:
-        return MissingHere(f"{lacking[2].strip()}. Build without --dla, or on a device that has it.")
+        return Unavailable(f"{lacking[2].strip()}. Build without --dla, or on a device that has it.")
     if done.out_of_memory:
-        return MissingHere(
+        return Unavailable(
             f"{builder} ran out of memory while it built {onnx}:\n{reasons}\n"
             "Free memory, or give it less to do: --workspace MIB, --optimization-level 0, a smaller profile. "
             "A cache (--cache) keeps what was built before."
         )
     if builder == "tensorrt" and any("CUDA" in line for line in errors):
-        return MissingHere(
+        return Unavailable(
             f"{builder} cannot build here:\n{reasons}\n"
             "Run it on the machine that has the GPU, or build ahead of time with --target tensorrt-rtx:sm86."
         )
-    return Refused(
+    return BuildRefused(
         f"{builder} refused {onnx}:\n{reasons}\n"
         "Change what the network does there and export it again, or leave this target out.",
         errors,

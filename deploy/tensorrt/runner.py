@@ -17,12 +17,12 @@ from hardedge.deploy.tensorrt.api import (
     error_logger,
     installed_version,
     layers_of,
-    loaded,
-    refitted,
+    load_engine,
+    refit_engine,
     runtime_for,
 )
 from hardedge.deploy.tensorrt.execution import Execution
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 # of TensorRT's bindings, of CUDA, of a plan's libraries; not ours, which are told as they are
 TENSORRT_FAILURES = (RuntimeError, OSError, ValueError, TypeError)
@@ -41,9 +41,9 @@ class TensorRTRunner:
         self._errors: list[str] = []
         with self._told(f"{name} does not load on this machine", "Build it here, with this machine's TensorRT."):
             logger = error_logger(self._builder, self._errors)
-            self._engine: Any = loaded(runtime_for(self._builder, logger, options), plan)
+            self._engine: Any = load_engine(runtime_for(self._builder, logger, options), plan)
             if weights is not None:
-                self._engine = refitted(self._engine, self._builder, logger, weights)
+                self._engine = refit_engine(self._engine, self._builder, logger, weights)
             self._execution = Execution(self._engine, self._builder)
 
     def layers(self) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ class TensorRTRunner:
             yield
         except TENSORRT_FAILURES as error:
             reasons = "; ".join(dict.fromkeys((*self._errors, str(error))))
-            raise MissingHere(f"{problem} ({reasons}). {cure}") from error
+            raise Unavailable(f"{problem} ({reasons}). {cure}") from error
 
 
 class _CallersError(Exception):
@@ -100,7 +100,7 @@ def _require_same_device(engine: Engine, capability: str | None) -> None:
     here = compute_capability()
     if here != capability:
         found = f"this machine's GPU is {here}" if here else "no NVIDIA GPU answers here"
-        raise MissingHere(f"{engine.target} was built ahead of time for {capability}; {found}. Verify it there.")
+        raise Unavailable(f"{engine.target} was built ahead of time for {capability}; {found}. Verify it there.")
 
 
 def _require_same_version(engine: Engine, builder: str) -> None:
@@ -111,11 +111,11 @@ def _require_same_version(engine: Engine, builder: str) -> None:
         here = installed_version(builder)
     except (ImportError, OSError) as error:
         wanted = f"{engine.builder}=={engine.builder_version}"
-        raise MissingHere(f"{engine.target} needs {wanted} ({error}). Add it with: pip install {wanted}") from None
+        raise Unavailable(f"{engine.target} needs {wanted} ({error}). Add it with: pip install {wanted}") from None
     made_by = _release(engine.builder_version)
     later = _release(here)[:1] == made_by[:1] and _release(here) >= made_by
     if here != engine.builder_version and not (engine.options.version_compatible and later):
-        raise MissingHere(
+        raise Unavailable(
             f"{engine.target} was built by {engine.builder} {engine.builder_version}, here is {here}, and plans "
             "need the same version. Build it again here."
         )
@@ -129,6 +129,6 @@ def _require_alone(builder: str) -> None:
     """Two libraries of the same classes in one process were tried nowhere."""
     others = [name for name in MODULES.values() if name != builder and name in sys.modules]
     if others:
-        raise MissingHere(
+        raise Unavailable(
             "TensorRT and TensorRT-RTX engines cannot run in one process. Verify them with one command each."
         )

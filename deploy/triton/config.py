@@ -70,7 +70,7 @@ class WarmUp:
     file: str | None
 
 
-def tensors_of(path: Path) -> Tensors:
+def triton_tensors(path: Path) -> Tensors:
     """The tensors of an ONNX file; raises BadInput for a type that Triton has no name for here."""
     graph = onnx.load(path, load_external_data=False).graph
     return Tensors(tuple(map(_tensor, graph.input)), tuple(map(_tensor, graph.output)))
@@ -172,14 +172,14 @@ def _add_warm_up(config: Any, image: TritonTensor, warm_up: WarmUp) -> None:
         given.zero_data = True
 
 
-def as_text(config: Any) -> str:
+def config_text(config: Any) -> str:
     """The configuration as config.pbtxt has it."""
     from google.protobuf import text_format  # type: ignore[import-untyped]
 
     return str(text_format.MessageToString(config))
 
 
-def parsed(text: str) -> Any:
+def parse_config(text: str) -> Any:
     """A configuration as Triton reads it; raises protobuf's ParseError."""
     from google.protobuf import text_format
 
@@ -191,12 +191,12 @@ def read_config(path: Path) -> Any:
     from google.protobuf import text_format
 
     try:
-        return parsed(path.read_text(encoding="utf-8"))
+        return parse_config(path.read_text(encoding="utf-8"))
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is no configuration of Triton ({error}). Correct it, or give another --name.") from None
 
 
-def differences(config: Any, platform: str, tensors: Tensors, largest: int) -> list[str]:
+def config_differences(config: Any, platform: str, tensors: Tensors, largest: int) -> list[str]:
     """Where a configuration does not say what the file is, in words: none where Triton would load it as it is."""
     found = [
         f"{what} {theirs}, expected {ours}"

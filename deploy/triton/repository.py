@@ -23,7 +23,7 @@ from hardedge.contracts import (
     seal,
     write_atomically,
 )
-from hardedge.deploy.bundles.opening import engine_of, opened_bundle
+from hardedge.deploy.bundles.opening import engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.bundles.validity import model_path
 from hardedge.deploy.precisions import cannot_hold
@@ -34,16 +34,16 @@ from hardedge.deploy.triton.config import (
     Platform,
     Serving,
     Tensors,
-    as_text,
+    config_differences,
     config_of,
-    differences,
+    config_text,
     max_batch_size,
-    parsed,
+    parse_config,
     read_config,
     require_triton,
-    tensors_of,
+    triton_tensors,
 )
-from hardedge.deploy.triton.warm_up import Images, remove_others, requests_of, write_requests
+from hardedge.deploy.triton.warm_up import Images, remove_others, warm_up_requests, write_requests
 from hardedge.errors import BadInput, listed
 from hardedge.graphs.files import copy_onnx
 
@@ -52,7 +52,7 @@ FILES: Final[dict[Platform, str]] = {"onnxruntime_onnx": "model.onnx", "tensorrt
 
 
 @dataclass(frozen=True)
-class Source:
+class TritonSource:
     """What Triton shall run: a file, the ONNX file that has its tensors, and what it was built for."""
 
     bundle: Bundle
@@ -92,17 +92,17 @@ def write_model(
         raise BadInput(f"--out {repository} is in {inside[0]}, which is read. Give a place beside it.")
     serving = serving or Serving()
     source = _source(bundle, precision, engine, trust)
-    tensors = tensors_of(source.onnx)
+    tensors = triton_tensors(source.onnx)
     model = repository / name
     _require_place(model, version, source, tensors, serving, force)
-    requests = requests_of(bundle, source.bundle, tensors, warm_up)
+    requests = warm_up_requests(bundle, source.bundle, tensors, warm_up)
     warm_ups = [request.warm_up for request in requests]
     config = config_of(name, source.platform, tensors, source.bundle.profiles, source.options, serving, warm_ups)
     with _opened(model) as directory:
         with staged(directory / str(version), force=force) as place:
-            served = _write_version(place, source, name, version, as_text(config))
+            served = _write_version(place, source, name, version, config_text(config))
         write_requests(directory, requests)
-        write_atomically(directory / CONFIG, as_text(config).encode())
+        write_atomically(directory / CONFIG, config_text(config).encode())
         remove_others(directory, requests)
     return served
 
@@ -114,8 +114,8 @@ def _require_names(name: str, version: int) -> None:
         raise BadInput(f"--version {version}: Triton counts versions from 1 to {LAST_VERSION}.")
 
 
-def _source(directory: Path, precision: str, engine: Path | None, trust: Trust | None) -> Source:
-    bundle, trust = opened_bundle(directory, trust)
+def _source(directory: Path, precision: str, engine: Path | None, trust: Trust | None) -> TritonSource:
+    bundle, trust = load_bundle(directory, trust)
     if engine is not None:
         return _engine_source(directory, bundle, engine, trust)
     if precision == TENSOR:
@@ -124,17 +124,17 @@ def _source(directory: Path, precision: str, engine: Path | None, trust: Trust |
     if reason:
         raise BadInput(f"--precision {precision}: {reason}. Build an engine of it and give that: --engine DIRECTORY.")
     path = model_path(directory, bundle, precision)
-    return Source(bundle, path, path, "onnxruntime_onnx", precision, BuildOptions())
+    return TritonSource(bundle, path, path, "onnxruntime_onnx", precision, BuildOptions())
 
 
-def _tensor_source(directory: Path, bundle: Bundle) -> Source:
+def _tensor_source(directory: Path, bundle: Bundle) -> TritonSource:
     if bundle.tensor is None or bundle.tensor.path not in bundle.files:
         raise BadInput(f"{directory} has no model.tensor.onnx. hardedge export --frontend tensor writes it.")
     path = directory / bundle.tensor.path
-    return Source(bundle, path, path, "onnxruntime_onnx", TENSOR, BuildOptions())
+    return TritonSource(bundle, path, path, "onnxruntime_onnx", TENSOR, BuildOptions())
 
 
-def _engine_source(directory: Path, bundle: Bundle, path: Path, trust: Trust | None) -> Source:
+def _engine_source(directory: Path, bundle: Bundle, path: Path, trust: Trust | None) -> TritonSource:
     engine = engine_of(directory, bundle, path, trust)
     backend = parse_target(engine.target).backend
     if backend == "tensorrt-rtx":
@@ -152,10 +152,12 @@ def _engine_source(directory: Path, bundle: Bundle, path: Path, trust: Trust | N
         note("A version-compatible plan: start Triton with --backend-config=tensorrt,version-compatible=true")
     onnx = model_path(directory, bundle, engine.precision)
     platform: Platform = "tensorrt_plan" if backend == "tensorrt" else "onnxruntime_onnx"
-    return Source(bundle, path / engine.plan, onnx, platform, engine.precision, engine.options)
+    return TritonSource(bundle, path / engine.plan, onnx, platform, engine.precision, engine.options)
 
 
-def _require_place(model: Path, version: int, source: Source, tensors: Tensors, serving: Serving, force: bool) -> None:
+def _require_place(
+    model: Path, version: int, source: TritonSource, tensors: Tensors, serving: Serving, force: bool
+) -> None:
     """Raises BadInput where the version, or what the model's other versions are, is in the way."""
     if not model.exists():
         require_free(model, None)  # its parents too
@@ -166,7 +168,7 @@ def _require_place(model: Path, version: int, source: Source, tensors: Tensors, 
     others = [number for number in _versions(model) if number != version]
     if not others:
         return
-    faults = differences(
+    faults = config_differences(
         read_config(model / CONFIG), source.platform, tensors, max_batch_size(tensors, source.bundle.profiles)
     )
     if serving.versions > 1:
@@ -182,7 +184,7 @@ def _versions(model: Path) -> list[int]:
     return sorted(int(path.name) for path in model.iterdir() if path.is_dir() and re.fullmatch(r"[1-9]\d*", path.name))
 
 
-def _other_sizes(model: Path, others: Sequence[int], source: Source) -> list[str]:
+def _other_sizes(model: Path, others: Sequence[int], source: TritonSource) -> list[str]:
     """The versions that a warm-up request of this one's sizes may not fit."""
     there = [number for number in others if (model / str(number) / ServedModel.FILE).is_file()]
     served = {number: load(ServedModel, model / str(number)) for number in there}
@@ -204,14 +206,14 @@ def _opened(model: Path) -> Iterator[Path]:
             yield directory
 
 
-def _write_version(place: Path, source: Source, name: str, version: int, config: str) -> ServedModel:
+def _write_version(place: Path, source: TritonSource, name: str, version: int, config: str) -> ServedModel:
     """The version's file and manifest, once the configuration was read back and said what that file is."""
     path = place / FILES[source.platform]
     copied = copy_onnx if source.platform == "onnxruntime_onnx" else shutil.copyfile
     copied(source.file, path)
-    tensors = tensors_of(path if source.platform == "onnxruntime_onnx" else source.onnx)
+    tensors = triton_tensors(path if source.platform == "onnxruntime_onnx" else source.onnx)
     largest = max_batch_size(tensors, source.bundle.profiles)
-    faults = differences(parsed(config), source.platform, tensors, largest)
+    faults = config_differences(parse_config(config), source.platform, tensors, largest)
     assert not faults, faults
     served = ServedModel(
         schema_id=ServedModel.SCHEMA,

@@ -29,7 +29,7 @@ class Request:
     content: bytes = b""
 
 
-def requests_of(directory: Path, bundle: Bundle, tensors: Tensors, images: Images) -> list[Request]:
+def warm_up_requests(directory: Path, bundle: Bundle, tensors: Tensors, images: Images) -> list[Request]:
     """A request for each profile: a golden image that it holds, or zeros of its typical size."""
     if images == "none":
         return []
@@ -44,7 +44,7 @@ def requests_of(directory: Path, bundle: Bundle, tensors: Tensors, images: Image
             shape = (batch, CHANNELS, *size) if tensor else (batch, *size, CHANNELS)
             requests.append(Request(WarmUp(profile.name, shape, None)))
             continue
-        pixels = normalised(image_HWC, bundle.normalisation) if tensor else image_HWC
+        pixels = normalise_image(image_HWC, bundle.normalisation) if tensor else image_HWC
         batched = np.repeat(pixels[None], batch, axis=0)
         content = batched.tobytes()
         # named by what is in it: the file that an older configuration names stays as it is
@@ -70,7 +70,7 @@ def _holds(profile: Profile, image_HWC: Pixels) -> bool:
     return profile.holds((profile.opt[0], height, width))
 
 
-def normalised(image_HWC: Pixels, normalisation: Normalisation) -> npt.NDArray[np.float32]:
+def normalise_image(image_HWC: Pixels, normalisation: Normalisation) -> npt.NDArray[np.float32]:
     """What the tensor frontend takes: float32 [3, H, W]."""
     mean, std = np.array(normalisation.mean, np.float32), np.array(normalisation.std, np.float32)
     scaled_HWC = (image_HWC.astype(np.float32) / np.float32(255) - mean) / std

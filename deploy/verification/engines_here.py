@@ -10,12 +10,12 @@ from pathlib import Path
 
 from hardedge.artefact import require_free
 from hardedge.console import note
-from hardedge.deploy.bundles.opening import opened_bundle
+from hardedge.deploy.bundles.opening import load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.precisions import cannot_hold
-from hardedge.errors import MissingHere
+from hardedge.errors import Unavailable
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def engines_or_own(
         yield engines, trust
         return
     require_free(out, force, [bundle])
-    source, trust = opened_bundle(bundle, trust)
+    source, trust = load_bundle(bundle, trust)
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         paths = []
         pairs = [(target, model.precision) for target in targets_here() for model in source.models]
@@ -39,7 +39,7 @@ def engines_or_own(
             path = Path(folder) / f"{target.replace(':', '-')}-{precision}"
             try:
                 engine = build(bundle, target, path, precision=precision)
-            except MissingHere as error:
+            except Unavailable as error:
                 note(f"Not built here: {target} {precision}. {error}")
                 continue
             paths.append(path)

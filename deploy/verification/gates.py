@@ -29,7 +29,7 @@ class Gates:
 
     def __post_init__(self) -> None:
         if self.require_precision is not None:
-            required_share(self.require_precision)
+            parse_required_share(self.require_precision)
 
     def over(self, other: "Gates") -> "Gates":
         """These limits, and the other's where there is none here."""
@@ -70,7 +70,7 @@ _KNOWN = {
 
 def _reads(text: str) -> bool:
     try:
-        required_share(text)
+        parse_required_share(text)
     except BadInput:
         return False
     return True
@@ -89,7 +89,7 @@ def _fault(name: str, value: object) -> str | None:
     return None if fits else f"{name}: expected {_KNOWN[name]}, got {value!r}"
 
 
-def judge(
+def judge_gates(
     gates: Gates,
     certificate: Certificate,
     parity: Sequence[Parity],
@@ -109,7 +109,7 @@ def judge(
     return tuple(judged)
 
 
-def required_share(text: str) -> tuple[str, float]:
+def parse_required_share(text: str) -> tuple[str, float]:
     """The precision and its least share of `int8>=0.9`; raises BadInput for any other form."""
     match = re.fullmatch(r"(fp32|fp16|bf16|int8|fp8)\s*>=\s*(0(?:\.\d+)?|1(?:\.0+)?)", text.strip())
     if not match:
@@ -119,7 +119,7 @@ def required_share(text: str) -> tuple[str, float]:
 
 def precision_gates(text: str, audits: Sequence[PrecisionAudit]) -> list[Gate]:
     """One gate for each engine that was asked for in this precision: its share of the multiply-adds."""
-    precision, least = required_share(text)
+    precision, least = parse_required_share(text)
     asked = [audit for audit in audits if audit.precision in (precision, "mixed")]
     if not asked:
         found = f"no {precision} engine was audited"
@@ -178,7 +178,7 @@ def identity_gate(require: Require, certificate: Certificate) -> Gate:
     return Gate(name="--require", limit=require, found=f"{found} ({detail})", status=status)
 
 
-def verdict(
+def overall_verdict(
     certificate: Certificate, parity: Sequence[Parity], gates: Sequence[Gate], broken_off: Sequence[str] = ()
 ) -> Verdict:
     """`fail` when a gate or a parity fails or levels 0 or 1 differ, `inconclusive` when one was not decided.

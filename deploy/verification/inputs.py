@@ -8,15 +8,15 @@ from hardedge.contracts import Bundle, Engine
 from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.bundles.contents import require_same_data
-from hardedge.deploy.bundles.opening import engine_of, opened_bundle
+from hardedge.deploy.bundles.opening import engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
-from hardedge.deploy.bundles.validity import read_model, require_sound
+from hardedge.deploy.bundles.validity import check_bundle, read_model
 from hardedge.errors import BadInput
-from hardedge.graphs.pinning import pinned
+from hardedge.graphs.pinning import pin_to_fp32
 
 
 @dataclass(frozen=True)
-class Inputs:
+class VerifyInputs:
     """A bundle, its engines, and the data set or none: all of them checked."""
 
     directory: Path
@@ -26,15 +26,15 @@ class Inputs:
     trust: Trust | None
 
 
-def checked_inputs(directory: Path, engines: Sequence[Path], data: Path | None, trust: Trust | None) -> Inputs:
+def open_inputs(directory: Path, engines: Sequence[Path], data: Path | None, trust: Trust | None) -> VerifyInputs:
     """Opens all of them; raises BadInput for what is altered, of another bundle, or not signed by whom is trusted."""
-    bundle, trust = opened_bundle(directory, trust)
-    require_sound(directory, bundle)
+    bundle, trust = load_bundle(directory, trust)
+    check_bundle(directory, bundle)
     dataset = open_dataset(data) if data else None
     if dataset:
         require_same_data(bundle, dataset)
     found = {path: _engine_of(directory, bundle, path, trust) for path in engines}
-    return Inputs(directory, bundle, found, dataset, trust)
+    return VerifyInputs(directory, bundle, found, dataset, trust)
 
 
 def _engine_of(source: Path, bundle: Bundle, directory: Path, trust: Trust | None) -> Engine:
@@ -53,5 +53,5 @@ def _of_bundle(source: Path, bundle: Bundle, directory: Path, engine: Engine) ->
         return engine.files[engine.plan] == bundle.files[name]
     from hardedge.graphs.canonical import onnx_digest
 
-    expected = pinned(read_model(source / name), {each.node for each in engine.healed})
+    expected = pin_to_fp32(read_model(source / name), {each.node for each in engine.healed})
     return onnx_digest(read_model(directory / engine.plan)) == onnx_digest(expected)

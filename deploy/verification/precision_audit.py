@@ -34,7 +34,7 @@ _ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 
 def audit_onnx(model: onnx.ModelProto, size: tuple[int, int, int], engine: Engine) -> PrecisionAudit:
     """What the typed ONNX file says, multiply-adds for (batch, height, width); BadInput when it does not run."""
-    types, made_by = element_types(named(model)), producers(model)
+    types, made_by = element_types(with_node_names(model)), producers(model)
     nodes = {node.name: precision_of(node, types, made_by) or OTHER for node in model.graph.node}
     return PrecisionAudit(
         target=engine.target,
@@ -110,7 +110,7 @@ def _multiply_adds(model: onnx.ModelProto, size: tuple[int, int, int], precision
     return dict(total)
 
 
-def named(model: onnx.ModelProto) -> onnx.ModelProto:
+def with_node_names(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model itself, its nodes without a name named by their number."""
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"node {number}"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-def recertified(directory: Path, bundle: Bundle) -> Certificate:
+def recertify(directory: Path, bundle: Bundle) -> Certificate:
     """The bundle's certificate with levels 0 and 1 of the shipped file computed anew; level 2 as it was.
 
     A file whose digest is not the certified plain network's is `different`, whatever its manifest says.
@@ -45,10 +45,10 @@ def _different(issued: Level0, shipped: str, detail: str) -> Level0:
 
 
 def _level1(issued: Level1, model: "onnx.ModelProto", bundle: Bundle) -> Level1:
-    from hardedge.graphs.canonical import census
+    from hardedge.graphs.canonical import complexity_of
 
     try:
-        shipped = census(model, bundle.profile.opt)
+        shipped = complexity_of(model, bundle.profile.opt)
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise BadInput(f"the bundle's ONNX file does not run ({error}). Export it again.") from None
     if issued.plain is None:

@@ -13,19 +13,19 @@ from hardedge.data.dataset import Dataset, read_mask
 from hardedge.deploy.bundles.contents import golden_image, stored_hardness
 from hardedge.deploy.bundles.validity import read_model
 from hardedge.deploy.engines.open import open_runner
-from hardedge.deploy.latency.overhead import latency
+from hardedge.deploy.latency.overhead import measure_latency
 from hardedge.deploy.parity import compare as parities
 from hardedge.deploy.parity.stable_pixels import StableMaps, stable_maps
 from hardedge.deploy.runner import Runner
 from hardedge.deploy.tensorrt.runner import TensorRTRunner
-from hardedge.deploy.verification.inputs import Inputs
+from hardedge.deploy.verification.inputs import VerifyInputs
 from hardedge.deploy.verification.precision_audit import audit_layers, audit_onnx
-from hardedge.errors import MissingHere
-from hardedge.graphs.pinning import pinned
+from hardedge.errors import Unavailable
+from hardedge.graphs.pinning import pin_to_fp32
 from hardedge.metrics import Counts, hit_labelled_predicted
 
 if TYPE_CHECKING:
-    from hardedge.deploy.report.html import Sample
+    pass
 
 Measured = TypeVar("Measured")
 
@@ -42,12 +42,12 @@ class Runs:
     latency: tuple[Latency, ...]
     audits: tuple[PrecisionAudit, ...]
     replayed: tuple[Gate, ...]
-    samples: "tuple[Sample, ...]"
+    samples: "tuple[SamplePictures, ...]"
     broken_off: tuple[str, ...] = ()
     counts: tuple[Counts, ...] = ()
 
 
-def run_all(inputs: Inputs, seconds: float) -> Runs:
+def run_all(inputs: VerifyInputs, seconds: float) -> Runs:
     """Runs every engine that can run here, on the data set or else the golden images; `seconds` are for latency."""
     with ExitStack() as stack:
         runners = _runners(stack, inputs)
@@ -75,26 +75,28 @@ def _each(
     for engine, runner in list(runners):
         try:
             found.append(measure(engine, runner))
-        except (MissingHere, MemoryError) as error:
+        except (Unavailable, MemoryError) as error:
             runners.remove((engine, runner))
             lost.append(f"{engine.target} {engine.precision}: {error or 'out of memory'}")
             note(f"Broken off: {lost[-1]}")
     return found
 
 
-def _compare(inputs: Inputs, engine: Engine, runner: Runner, stable: Mapping[str, StableMaps]) -> tuple[Parity, Counts]:
+def _compare(
+    inputs: VerifyInputs, engine: Engine, runner: Runner, stable: Mapping[str, StableMaps]
+) -> tuple[Parity, Counts]:
     assert inputs.data is not None
     maps = stable.get(engine.precision)
     job = (inputs.directory, inputs.bundle, inputs.data, runner, engine.target, engine.precision)
-    return parities.compare(*job, maps)
+    return parities.compare_with_reference(*job, maps)
 
 
 def _first_samples(
-    inputs: Inputs,
+    inputs: VerifyInputs,
     runners: list[tuple[Engine, Runner]],
     compared: list[tuple[Parity, Counts]],
     stable: Mapping[str, StableMaps],
-) -> "tuple[Sample, ...]":
+) -> "tuple[SamplePictures, ...]":
     """Images under the first engine that ran to its end."""
     for (engine, runner), (found, counts_NCC) in zip(runners, compared, strict=True):
         if inputs.data and found.golden_agreement is not None:
@@ -102,12 +104,12 @@ def _first_samples(
     return ()
 
 
-def _runners(stack: ExitStack, inputs: Inputs) -> list[tuple[Engine, Runner]]:
+def _runners(stack: ExitStack, inputs: VerifyInputs) -> list[tuple[Engine, Runner]]:
     runners, missing = [], []
     for directory, engine in inputs.engines.items():
         try:
             runner = open_runner(directory, inputs.trust)
-        except MissingHere as error:
+        except Unavailable as error:
             missing.append((engine.target, str(error)))
             continue
         stack.callback(runner.close)
@@ -117,25 +119,25 @@ def _runners(stack: ExitStack, inputs: Inputs) -> list[tuple[Engine, Runner]]:
     return runners
 
 
-def _latency(inputs: Inputs, engine: Engine, runner: Runner, seconds: float) -> Latency:
+def _latency(inputs: VerifyInputs, engine: Engine, runner: Runner, seconds: float) -> Latency:
     image_HWC = golden_image(inputs.directory, inputs.bundle.golden[0])
     with waiting(f"latency of {engine.target} {engine.precision}", seconds):
-        return latency(runner, engine.target, engine.precision, image_HWC, seconds)
+        return measure_latency(runner, engine.target, engine.precision, image_HWC, seconds)
 
 
-def _audits(inputs: Inputs, runners: Mapping[str, Runner]) -> tuple[PrecisionAudit, ...]:
+def _audits(inputs: VerifyInputs, runners: Mapping[str, Runner]) -> tuple[PrecisionAudit, ...]:
     """Each engine's precision: from its layers where it runs in TensorRT here, else from its ONNX file."""
     audits, size = [], inputs.bundle.profile.opt
     for engine in inputs.engines.values():
         file = read_model(inputs.directory / inputs.bundle.model(engine.precision).path)
-        model = pinned(file, {healed.node for healed in engine.healed}) if engine.healed else file
+        model = pin_to_fp32(file, {healed.node for healed in engine.healed}) if engine.healed else file
         runner = runners.get(engine.digest)
         layers = runner.layers() if isinstance(runner, TensorRTRunner) else []
         audits.append(audit_layers(layers, model, size, engine) if layers else audit_onnx(model, size, engine))
     return tuple(audits)
 
 
-def _replay(inputs: Inputs, engine: Engine, runner: Runner) -> Gate:
+def _replay(inputs: VerifyInputs, engine: Engine, runner: Runner) -> Gate:
     share = parities.golden_agreement(inputs.directory, inputs.bundle, runner)
     return Gate(
         name="golden images",
@@ -146,19 +148,19 @@ def _replay(inputs: Inputs, engine: Engine, runner: Runner) -> Gate:
 
 
 def _samples(
-    inputs: Inputs, data: Dataset, runner: Runner, counts_NCC: Counts, stable: StableMaps | None
-) -> "tuple[Sample, ...]":
-    from hardedge.deploy.report.html import Sample
+    inputs: VerifyInputs, data: Dataset, runner: Runner, counts_NCC: Counts, stable: StableMaps | None
+) -> "tuple[SamplePictures, ...]":
+    from hardedge.deploy.report.pictures import SamplePictures
 
     samples = []
     for index in telling_images(counts_NCC):
         id = inputs.bundle.reference.images[index].id
         image_HWC, truth_HW = data.pair(id)
-        prediction_HW = parities.mask_of(runner, image_HWC, id, inputs.bundle.task.num_classes)
+        prediction_HW = parities.run_mask(runner, image_HWC, id, inputs.bundle.task.num_classes)
         hardness_HW = stored_hardness(inputs.directory, id, truth_HW)
         reference_HW = read_mask(inputs.directory / "reference" / "masks" / f"{id}.png")
         stable_HW = stable.of(id) if stable else None
-        samples.append(Sample(id, image_HWC, truth_HW, prediction_HW, hardness_HW, reference_HW, stable_HW))
+        samples.append(SamplePictures(id, image_HWC, truth_HW, prediction_HW, hardness_HW, reference_HW, stable_HW))
     return tuple(samples)
 
 

@@ -13,21 +13,21 @@ from hardedge.contracts import Certificate, Engine, EngineSummary, Report, seal,
 from hardedge.deploy.bundles.contents import golden_image
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.bundles.validity import reference_counts
-from hardedge.deploy.latency.overhead import level2, overhead
-from hardedge.deploy.latency.repeated_builds import Arms
+from hardedge.deploy.latency.overhead import certify_latency, overhead_of
+from hardedge.deploy.latency.repeated_builds import RepeatedBuilds
 from hardedge.deploy.machine import machine
 from hardedge.deploy.parity.image_counts import ImageCounts, write_counts
-from hardedge.deploy.report.junit import junit
-from hardedge.deploy.report.markdown import markdown
-from hardedge.deploy.verification.gates import Gates, judge, verdict
-from hardedge.deploy.verification.inputs import Inputs, checked_inputs
-from hardedge.deploy.verification.recertify import recertified
+from hardedge.deploy.report.junit import report_junit
+from hardedge.deploy.report.markdown import report_markdown
+from hardedge.deploy.verification.gates import Gates, judge_gates, overall_verdict
+from hardedge.deploy.verification.inputs import VerifyInputs, open_inputs
+from hardedge.deploy.verification.recertify import recertify
 from hardedge.deploy.verification.runs import Runs, run_all
-from hardedge.errors import MissingHere
+from hardedge.errors import Unavailable
 from hardedge.metrics import hit_labelled_predicted
 
 if TYPE_CHECKING:
-    from hardedge.deploy.report.html import Sample
+    pass
 
 LATENCY_SHARE = 0.2  # of the latency seconds for the engines, the rest for level 2
 
@@ -41,7 +41,7 @@ def verify(
     gates: Gates,
     latency_seconds: float = 30.0,
     trust: Trust | None = None,
-    arms: Arms | None = None,
+    arms: RepeatedBuilds | None = None,
     force: bool = False,
 ) -> Report:
     """Checks a bundle and its engines on this machine and writes the report to `out`.
@@ -51,16 +51,16 @@ def verify(
     BadInput for altered or unrelated inputs.
     """
     require_free(out, force, [bundle, *engines, *([data] if data else [])])
-    inputs = checked_inputs(bundle, engines, data, trust)
+    inputs = open_inputs(bundle, engines, data, trust)
     with waiting("certificate"):
-        certificate = recertified(bundle, inputs.bundle)
+        certificate = recertify(bundle, inputs.bundle)
     runs = run_all(inputs, LATENCY_SHARE * latency_seconds)
     seconds = (1 - LATENCY_SHARE) * latency_seconds
     with waiting("latency: noise floor and positive control", seconds):
         image_HWC = golden_image(bundle, inputs.bundle.golden[0])
         try:
-            measured = level2(bundle, inputs.bundle, certificate.level0, image_HWC, seconds, arms)
-        except (MissingHere, MemoryError) as error:
+            measured = certify_latency(bundle, inputs.bundle, certificate.level0, image_HWC, seconds, arms)
+        except (Unavailable, MemoryError) as error:
             measured = replace(certificate.level2, status="not run here", detail=f"broken off: {error}")
             runs = replace(runs, broken_off=(*runs.broken_off, f"latency test: {error}"))
     report = _report(inputs, replace(certificate, level2=measured), runs, gates)
@@ -69,16 +69,16 @@ def verify(
     return _write(report, runs.samples, counts, out, force)
 
 
-def _report(inputs: Inputs, certificate: Certificate, runs: Runs, gates: Gates) -> Report:
+def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: Gates) -> Report:
     bundle = inputs.bundle
-    cost = overhead(certificate.level2)
-    judged = (*judge(gates, certificate, runs.parity, cost, runs.audits), *runs.replayed)
+    cost = overhead_of(certificate.level2)
+    judged = (*judge_gates(gates, certificate, runs.parity, cost, runs.audits), *runs.replayed)
     return Report(
         schema_id=Report.SCHEMA,
         hardedge=hardedge.__version__,
         made_from=bundle.digest,
         files={},
-        verdict=verdict(certificate, runs.parity, judged, runs.broken_off),
+        verdict=overall_verdict(certificate, runs.parity, judged, runs.broken_off),
         task=bundle.task,
         network=bundle.network,
         loss=bundle.loss,
@@ -112,12 +112,12 @@ def _summary(directory: Path, engine: Engine) -> EngineSummary:
     )
 
 
-def _write(report: Report, samples: "Sequence[Sample]", counts: ImageCounts, out: Path, force: bool) -> Report:
-    from hardedge.deploy.report.html import html
+def _write(report: Report, samples: "Sequence[SamplePictures]", counts: ImageCounts, out: Path, force: bool) -> Report:
+    from hardedge.deploy.report.html import report_html
 
     with staged(out, force=force) as partial:
-        write_atomically(partial / "report.html", html(report, samples).encode())
-        write_atomically(partial / "junit.xml", junit(report).encode())
-        write_atomically(partial / "summary.md", markdown(report).encode())
+        write_atomically(partial / "report.html", report_html(report, samples).encode())
+        write_atomically(partial / "junit.xml", report_junit(report).encode())
+        write_atomically(partial / "summary.md", report_markdown(report).encode())
         write_counts(counts, partial)
         return seal(partial, report)

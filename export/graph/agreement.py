@@ -15,8 +15,8 @@ from hardedge.data.dataset import Pixels
 from hardedge.errors import BadInput, first_line, listed
 from hardedge.export.graph.first_difference import first_difference
 from hardedge.export.graph.form import Form
-from hardedge.export.graph.pixels_to_mask import PixelsToMask, margin_of, mask_of
-from hardedge.graphs.files import copied, session_of
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, margin_of, top_class
+from hardedge.graphs.files import copy_model, open_session
 
 # of the largest logit: float32 sums in another order differ by 1e-6 to 1e-5 of it, in a random ResNet-101 by 3e-4
 RELATIVE_TOLERANCE = 5e-4
@@ -55,7 +55,7 @@ def require_agreement(
     more output. Raises BadInput when the network does not take a size of the profiles, and naming every input with a
     pixel that differs though its margin is above the tolerance, and the first node that does not give torch's values.
     """
-    sessions = _Sessions(session_of(model), session_of(with_logits(model)))
+    sessions = _Sessions(open_session(model), open_session(with_torch_logits(model)))
     inputs = _inputs(images, form)
     found = {name: _compare(sessions, network, name, images_BHWC) for name, images_BHWC in inputs.items()}
     endless = [f"{name}: logits that are not finite" for name, one in found.items() if not np.isfinite(one.difference)]
@@ -86,10 +86,10 @@ def require_agreement(
 NO_NODE = "no node differs from the graph that torch traced: its forward does something else while it is traced"
 
 
-def with_logits(model: onnx.ModelProto) -> onnx.ModelProto:
+def with_torch_logits(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the model with the input of the last argmax as one more float output, `logits`, if it has none."""
     argmax = [node for node in model.graph.node if node.op_type == "ArgMax"][-1]
-    probe = copied(model)
+    probe = copy_model(model)
     if not any(value.name == "logits" for value in model.graph.output):
         probe.graph.node.append(helper.make_node("Cast", [argmax.input[0]], ["logits"], to=TensorProto.FLOAT))
         probe.graph.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, None))
@@ -123,7 +123,7 @@ def _tiled(image_HWC: Pixels, size: tuple[int, int, int]) -> Pixels:
 def _compare(sessions: _Sessions, network: PixelsToMask, name: str, images_BHWC: Pixels) -> _Found:
     images_BHWC = np.array(images_BHWC, order="C")  # torch takes writable arrays only
     logits_BCHW = torch_logits(network, name, images_BHWC)
-    margin_BHW, mask_BHW = margin_of(logits_BCHW).numpy(), mask_of(logits_BCHW).numpy()
+    margin_BHW, mask_BHW = margin_of(logits_BCHW).numpy(), top_class(logits_BCHW).numpy()
     outputs = [output.name for output in sessions.shipped.get_outputs()]
     shipped = dict(zip(outputs, _run(sessions.shipped, outputs, name, images_BHWC), strict=True))
     (shipped_BCHW,) = sessions.logits.run(["logits"], {"image": images_BHWC})

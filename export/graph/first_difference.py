@@ -12,9 +12,9 @@ from onnx import TensorProto, helper
 
 from hardedge.data.dataset import Pixels
 from hardedge.export.graph.form import Form
-from hardedge.export.graph.pixels_to_mask import PixelsToMask, quietly, shipped, traced
-from hardedge.graphs.canonical import canonical
-from hardedge.graphs.files import copied, session_of
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, exporter_silenced, shipped_module, trace_program
+from hardedge.graphs.canonical import canonical_form
+from hardedge.graphs.files import copy_model, open_session
 
 # of the largest value that the node gives: float32 sums in another order differ by 3e-4 at most
 TOLERANCE = 2e-3
@@ -41,8 +41,8 @@ def first_difference(model: onnx.ModelProto, network: PixelsToMask, form: Form, 
 
     The network is traced again, for torch's graph with its names: values of one name are compared.
     """
-    with quietly(), torch.inference_mode():
-        program = traced(shipped(network, form.outputs), form.hull(), form.outputs, form.opset)
+    with exporter_silenced(), torch.inference_mode():
+        program = trace_program(shipped_module(network, form.outputs), form.hull(), form.outputs, form.opset)
         assert program.exported_program is not None
         recorder = _Recorder(program.exported_program.module())
         recorder.run(torch.from_numpy(images_BHWC.copy()))
@@ -61,19 +61,19 @@ def _pairs(
 ) -> Iterator[tuple[onnx.NodeProto, onnx.NodeProto]]:
     """Each node of the model with the exporter's own, where torch's graph has a value of its output's name."""
     inlined = onnx.inliner.inline_local_functions(raw) if raw.functions else raw
-    same = [node.op_type for node in canonical(raw).graph.node] == [node.op_type for node in model.graph.node]
+    same = [node.op_type for node in canonical_form(raw).graph.node] == [node.op_type for node in model.graph.node]
     for node, theirs in zip(model.graph.node, inlined.graph.node, strict=False):
         if same and theirs.output[0] in known:
             yield node, theirs
 
 
 def _outputs(model: onnx.ModelProto, names: list[str], images_BHWC: Pixels) -> list[Values]:
-    probe = copied(model)
+    probe = copy_model(model)
     there = {value.name for value in model.graph.output}
     probe.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names if name not in there
     )
-    found: list[Values] = session_of(probe).run(names, {"image": images_BHWC}) if names else []
+    found: list[Values] = open_session(probe).run(names, {"image": images_BHWC}) if names else []
     return found
 
 

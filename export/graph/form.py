@@ -31,7 +31,7 @@ class Form(Contract):
         return hull(self.profiles)
 
 
-def form_of(
+def parse_form(
     sizes: Sequence[str], profiles: Sequence[str], network_size: str | None, outputs: Sequence[str], opset: int
 ) -> Form:
     """The form that the options name; raises BadInput for one that cannot be read or used."""
@@ -44,7 +44,7 @@ def form_of(
         raise BadInput(f"--opset {opset}: hardedge writes {OPSETS.start} to {OPSETS.stop - 1}. Give one of these.")
     return Form(
         profiles=wanted,
-        network_size=size_of(network_size, "--network-size") if network_size else None,
+        network_size=parse_size(network_size, "--network-size") if network_size else None,
         outputs=("mask", *(name for name in OUTPUTS if name in outputs)),
         opset=opset,
     )
@@ -52,7 +52,7 @@ def form_of(
 
 def fixed_size(text: str) -> Profile:
     """The profile of one size, `512x1024`: height and width; batches of 1 to 4."""
-    height, width = size_of(text, "--size")
+    height, width = parse_size(text, "--size")
     size = (1, height, width)
     return _profile(f"--size {text}", text, size, size, (FIXED_BATCH, height, width))
 
@@ -69,7 +69,7 @@ def named_profile(text: str) -> Profile:
     return _profile(f"--profile {text}", parts[1], (a, b, c), (d, e, f), (g, h, i))
 
 
-def size_of(text: str, option: str) -> tuple[int, int]:
+def parse_size(text: str, option: str) -> tuple[int, int]:
     """`512x1024`, a height and a width of at least 32; raises BadInput with the option's name."""
     parts = re.fullmatch(r"(\d+)x(\d+)", text)
     if not parts or min(int(parts[1]), int(parts[2])) < SMALLEST_SIDE:

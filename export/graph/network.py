@@ -37,7 +37,7 @@ def network_from_checkpoint(directory: Path, checkpoint: Checkpoint) -> nn.Modul
     return network.eval()
 
 
-def pixels_to_mask(
+def load_pixels_to_mask(
     directory: Path, checkpoint: Checkpoint, network_size: tuple[int, int] | None = None
 ) -> PixelsToMask:
     """The checkpoint's network with its pre- and post-processing, at a size of its own if any, in eval mode."""

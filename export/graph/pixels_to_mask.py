@@ -19,7 +19,7 @@ import hardedge
 from hardedge.contracts import Checkpoint, Normalisation, Profile, parse_json
 from hardedge.errors import BadInput
 from hardedge.export.graph.form import OUTPUTS, Form
-from hardedge.graphs.canonical import canonical
+from hardedge.graphs.canonical import canonical_form
 from hardedge.graphs.files import is_large
 
 Frontend = Literal["pixels", "tensor"]
@@ -47,7 +47,7 @@ class PixelsToMask(nn.Module):
         return logits_BCHW
 
     def forward(self, images_BHWC: Tensor) -> Tensor:
-        return mask_of(self.logits(images_BHWC))
+        return top_class(self.logits(images_BHWC))
 
 
 class AtNetworkSize(nn.Module):
@@ -77,7 +77,7 @@ class PixelsToOutputs(nn.Module):
 
     def forward(self, images_BHWC: Tensor) -> tuple[Tensor, ...]:
         logits_BCHW = self.pixels_to_mask.logits(images_BHWC)
-        found = {"mask": mask_of(logits_BCHW), "logits": logits_BCHW}
+        found = {"mask": top_class(logits_BCHW), "logits": logits_BCHW}
         if "margin" in self.outputs:
             found["margin"] = margin_of(logits_BCHW)
         return tuple(found[name] for name in self.outputs)
@@ -86,7 +86,7 @@ class PixelsToOutputs(nn.Module):
 class WithHardness(nn.Module):
     """The positive control of the latency test: what ships, with a branch on the tap as one more output.
 
-    Returns the outputs that ship and hardness maps, uint8 [B, H, W]. `tap` is a sub-module of `shipped` by its path.
+    Returns the outputs that ship and hardness maps, uint8 [B, H, W]. `tap` is the path of a sub-module of `shipped`.
     """
 
     def __init__(self, shipped: nn.Module, tap: str, branch: nn.Module) -> None:
@@ -104,7 +104,7 @@ class WithHardness(nn.Module):
         return (*(outputs if isinstance(outputs, tuple) else (outputs,)), hardness_BHW)
 
 
-def shipped(pixels_to_mask: PixelsToMask, outputs: tuple[str, ...]) -> nn.Module:
+def shipped_module(pixels_to_mask: PixelsToMask, outputs: tuple[str, ...]) -> nn.Module:
     """The module whose graph ships, with these outputs."""
     return pixels_to_mask if outputs == ("mask",) else PixelsToOutputs(pixels_to_mask, outputs)
 
@@ -115,7 +115,7 @@ def margin_of(logits_BCHW: Tensor) -> Tensor:
     return top_B2HW[:, 0] - top_B2HW[:, 1]
 
 
-def mask_of(logits_BCHW: Tensor) -> Tensor:
+def top_class(logits_BCHW: Tensor) -> Tensor:
     """The top class of each pixel, uint8 [B, H, W]."""
     # by way of half: TensorRT documents float and half to uint8 only. Exact, as class indices are below 256
     return logits_BCHW.argmax(1).half().to(torch.uint8)
@@ -144,8 +144,8 @@ def onnx_from_network(
     `tensor` float [B, 3, H, W]. Raises BadInput when the exporter or onnx's checker refuses the network.
     """
     try:
-        with quietly(), torch.no_grad():
-            model = canonical(traced(module, profile, outputs, opset, frontend).model_proto)
+        with exporter_silenced(), torch.no_grad():
+            model = canonical_form(trace_program(module, profile, outputs, opset, frontend).model_proto)
             if not is_large(model):  # else its file is checked, when it is read
                 onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # whatever the exporter raises for a network it cannot translate
@@ -153,7 +153,7 @@ def onnx_from_network(
     return model
 
 
-def traced(
+def trace_program(
     module: nn.Module,
     profile: Profile,
     outputs: tuple[str, ...],
@@ -201,7 +201,7 @@ def _traceable(module: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def exporter_silenced() -> Iterator[None]:
     """Without what the exporter says of its own insides."""
     previous = logging.root.manager.disable
     logging.disable(logging.ERROR)
@@ -245,7 +245,7 @@ def with_facts(model: onnx.ModelProto, checkpoint: Checkpoint, form: Form) -> on
     return known
 
 
-def form_in(model: onnx.ModelProto, name: str) -> Form:
+def read_form(model: onnx.ModelProto, name: str) -> Form:
     """The form of a shipped file, from its facts, outputs and opset; raises BadInput when it has no such facts."""
     facts = {entry.key: entry.value for entry in model.metadata_props}
     if "profiles" not in facts:

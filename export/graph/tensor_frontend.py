@@ -16,7 +16,7 @@ from hardedge.export.graph.agreement import RELATIVE_TOLERANCE
 from hardedge.export.graph.form import Form
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, margin_of, onnx_from_network
 from hardedge.graphs.canonical import onnx_digest
-from hardedge.graphs.files import session_of, write_onnx
+from hardedge.graphs.files import open_session, write_onnx
 
 PATH = "model.tensor.onnx"
 INPUT = "float32 [B, 3, H, W]: RGB in 0..1, minus the normalisation's mean, over its std, channel by channel"
@@ -41,7 +41,7 @@ def write_tensor_model(
     return TensorModel(path=PATH, onnx_digest=onnx_digest(model), logit_difference=difference)
 
 
-def normalised(image_HWC: Pixels, network: PixelsToMask) -> Tensor:
+def normalised_batch(image_HWC: Pixels, network: PixelsToMask) -> Tensor:
     """An image as torchvision prepares it, float32 [1, 3, H, W]."""
     pixels_CHW = V.to_dtype(V.to_image(image_HWC.copy()), torch.float32, scale=True)
     mean, std = ((values_311 / 255).flatten().tolist() for values_311 in (network.mean_311, network.std_311))
@@ -51,11 +51,11 @@ def normalised(image_HWC: Pixels, network: PixelsToMask) -> Tensor:
 
 def _require_same(model: onnx.ModelProto, network: PixelsToMask, images: Mapping[str, Pixels]) -> float:
     """The largest difference of a logit from the network's own; raises BadInput for other masks."""
-    session, differences, faults = session_of(model), [0.0], []
+    session, differences, faults = open_session(model), [0.0], []
     for name, image_HWC in images.items():
         with torch.inference_mode():
             expected_BCHW = network.logits(torch.from_numpy(image_HWC.copy())[None])
-        (found_BCHW,) = session.run(["logits"], {"image": normalised(image_HWC, network).numpy()})
+        (found_BCHW,) = session.run(["logits"], {"image": normalised_batch(image_HWC, network).numpy()})
         differences.append(float(np.abs(found_BCHW - expected_BCHW.numpy()).max()))
         other_HW = found_BCHW.argmax(1)[0] != expected_BCHW.argmax(1)[0].numpy()
         tolerance = RELATIVE_TOLERANCE * float(expected_BCHW.abs().max())

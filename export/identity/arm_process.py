@@ -8,19 +8,19 @@ import torch
 from hardedge.contracts import Checkpoint, load, parse_json
 from hardedge.errors import HardedgeError
 from hardedge.export.graph.form import Form
-from hardedge.export.graph.network import pixels_to_mask
-from hardedge.export.graph.pixels_to_mask import WithHardness, onnx_from_network, shipped
-from hardedge.export.identity.arms import Arm
+from hardedge.export.graph.network import load_pixels_to_mask
+from hardedge.export.graph.pixels_to_mask import WithHardness, onnx_from_network, shipped_module
+from hardedge.export.identity.arms import CertificateArm
 from hardedge.graphs.files import write_onnx
 from hardedge.models import architecture
 
 
-def write_arm(arm: Arm, out: Path) -> None:
+def write_arm(arm: CertificateArm, out: Path) -> None:
     """Builds the arm's network from its spec and weights, and writes its canonical ONNX."""
     checkpoint = load(Checkpoint, Path(arm.checkpoint))
     form = arm.form
-    network = pixels_to_mask(Path(arm.checkpoint), checkpoint, form.network_size)
-    module, outputs = shipped(network, form.outputs), form.outputs
+    network = load_pixels_to_mask(Path(arm.checkpoint), checkpoint, form.network_size)
+    module, outputs = shipped_module(network, form.outputs), form.outputs
     if arm.kind == "control":
         known = architecture(checkpoint.network.name)
         assert known is not None, "a network of the user's own has no control"
@@ -37,6 +37,6 @@ def tap_path(form: Form, tap: str) -> str:
 
 if __name__ == "__main__":
     try:
-        write_arm(parse_json(Arm, sys.argv[1].encode(), "the arm"), Path(sys.argv[2]))
+        write_arm(parse_json(CertificateArm, sys.argv[1].encode(), "the arm"), Path(sys.argv[2]))
     except HardedgeError as error:
         sys.exit(str(error))

@@ -18,7 +18,7 @@ Finished = Callable[[], Path]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm(Contract):
+class CertificateArm(Contract):
     """What to export: the checkpoint's plain network, or the control with a branch beside it."""
 
     kind: Literal["plain", "control"]
@@ -27,7 +27,7 @@ class Arm(Contract):
 
 
 @contextmanager
-def started(arm: Arm) -> Iterator[Finished]:
+def start_arm(arm: CertificateArm) -> Iterator[Finished]:
     """Starts an arm's process; calling what is yielded waits for the ONNX file that it writes.
 
     The file vanishes, and a process still running is ended, with the block. The call raises BadInput with the
@@ -58,7 +58,7 @@ def started(arm: Arm) -> Iterator[Finished]:
             process.wait()
 
 
-def _finished(process: "subprocess.Popen[bytes]", arm: Arm, folder: Path) -> Path:
+def _finished(process: "subprocess.Popen[bytes]", arm: CertificateArm, folder: Path) -> Path:
     if process.wait() != 0:
         told = (folder / "errors").read_text(errors="replace").strip() or f"ended by signal {-process.returncode}"
         raise BadInput(f"the {arm.kind} network could not be exported in a process of its own:\n{told}")

@@ -11,11 +11,11 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from hardedge.contracts import Census, Certificate, Check, EngineArms, Level0, Level1, Level2, Profile, Status
 from hardedge.deploy.engines.build import rtx_digests
 from hardedge.deploy.targets import RTX_TARGETS
-from hardedge.errors import BadInput, MissingHere
-from hardedge.export.graph.pixels_to_mask import form_in
-from hardedge.export.identity.arms import Arm, started
+from hardedge.errors import BadInput, Unavailable
+from hardedge.export.graph.pixels_to_mask import read_form
+from hardedge.export.identity.arms import CertificateArm, start_arm
 from hardedge.graphs import files as onnx_files
-from hardedge.graphs.canonical import census, onnx_digest
+from hardedge.graphs.canonical import complexity_of, onnx_digest
 
 REBUILDS = 7
 NOT_MEASURED = Level2(status="not run here", detail="measured by deploy", noise_floor=None, control=None, shipped=None)
@@ -26,19 +26,19 @@ def certify(model_onnx: Path, checkpoint: Path, *, targets: Sequence[str] = RTX_
 
     Raises BadInput when the file was not written by hardedge or the checkpoint cannot be used.
     """
-    shipped = read_onnx(model_onnx)
-    arm = Arm(
+    shipped = read_certified_onnx(model_onnx)
+    arm = CertificateArm(
         kind="plain",
         checkpoint=str(checkpoint),
-        form=form_in(shipped, str(model_onnx)),
+        form=read_form(shipped, str(model_onnx)),
     )
-    with started(arm) as plain:
-        return compare(model_onnx, plain(), arm.form.profiles[0], targets)
+    with start_arm(arm) as plain:
+        return compare_files(model_onnx, plain(), arm.form.profiles[0], targets)
 
 
-def compare(shipped: Path, plain: Path, profile: Profile, targets: Sequence[str] = RTX_TARGETS) -> Certificate:
+def compare_files(shipped: Path, plain: Path, profile: Profile, targets: Sequence[str] = RTX_TARGETS) -> Certificate:
     """Levels 0 and 1 for two ONNX files; TensorRT-RTX builds both for every target, and keeps only the digests."""
-    ours, theirs = read_onnx(shipped), read_onnx(plain)
+    ours, theirs = read_certified_onnx(shipped), read_certified_onnx(plain)
     digests = onnx_digest(ours), onnx_digest(theirs)
     engines, rtx_engines = compare_engines(shipped, plain, profile, targets)
     return Certificate(
@@ -50,7 +50,7 @@ def compare(shipped: Path, plain: Path, profile: Profile, targets: Sequence[str]
             rtx_engines=rtx_engines,
             engines=engines,
         ),
-        level1=compare_censuses(census(ours, profile.opt), census(theirs, profile.opt)),
+        level1=compare_complexity(complexity_of(ours, profile.opt), complexity_of(theirs, profile.opt)),
         level2=NOT_MEASURED,
     )
 
@@ -71,7 +71,7 @@ def compare_engines(
     try:
         with ThreadPoolExecutor(2) as both:
             found, expected = both.map(partial(digests, targets=targets), (shipped, plain))
-    except MissingHere as error:
+    except Unavailable as error:
         return (), Check(status="not run here", detail=str(error))
     except BadInput as error:
         return (), Check(status="inconclusive", detail=f"no engines to compare: {error}")
@@ -106,7 +106,7 @@ def _engines_check(engines: Mapping[str, tuple[set[str], set[str]]], shape: str)
     return Check(status="identical", detail=f"equal byte for byte for {len(engines)} targets at {shape}{told}")
 
 
-def compare_censuses(shipped: Census, plain: Census) -> Level1:
+def compare_complexity(shipped: Census, plain: Census) -> Level1:
     """Level 1: equal parameters, multiply-adds, nodes, operators, inputs and outputs."""
     differing = [
         f"{name.replace('_', '-')} {getattr(shipped, name)}, plain {getattr(plain, name)}"
@@ -117,7 +117,7 @@ def compare_censuses(shipped: Census, plain: Census) -> Level1:
     return Level1(status=_status(not differing), detail=detail, shipped=shipped, plain=plain)
 
 
-def read_onnx(path: Path) -> onnx.ModelProto:
+def read_certified_onnx(path: Path) -> onnx.ModelProto:
     """An ONNX file that passes onnx's checker; raises BadInput when it cannot be read or is not valid."""
     if not path.is_file():
         raise BadInput(f"{path} is no file. Give the path of an ONNX file.")

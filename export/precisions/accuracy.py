@@ -14,11 +14,11 @@ from hardedge.contracts import ConversionAgreement
 from hardedge.data.dataset import Dataset, Pixels, read_mask
 from hardedge.deploy.parity.compare import MARGINS
 from hardedge.errors import BadInput, first_line
-from hardedge.export.graph.agreement import with_logits
-from hardedge.graphs.files import session_of
+from hardedge.export.graph.agreement import with_torch_logits
+from hardedge.graphs.files import open_session
 from hardedge.graphs.rounding import rounded_form
 from hardedge.metrics import Counts, confusion_counts
-from hardedge.statistics.bootstrap import difference
+from hardedge.statistics.bootstrap import miou_difference
 
 # a minute or so on two cores; deploy judges the whole split
 MOST_IMAGES, LEAST_IMAGES, MULTIPLY_ADDS = 64, 8, 3e12
@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Reference:
+class PrecisionReference:
     """The FP32 arm: its model, the golden images, the reference masks' folder, and the test images to compare."""
 
     model: onnx.ModelProto
@@ -57,12 +57,12 @@ def compared_ids(ids: Sequence[str], multiply_adds: int) -> tuple[str, ...]:
     return tuple(ids[place * len(ids) // count] for place in range(count))
 
 
-def measured(model: onnx.ModelProto, precision: str, reference: Reference) -> ConversionAgreement:
+def measure_agreement(model: onnx.ModelProto, precision: str, reference: PrecisionReference) -> ConversionAgreement:
     """Runs a converted model beside FP32; raises BadInput when onnxruntime refuses it or a logit is not finite."""
     form = rounded_form(model)
     logits = _compare_logits(form, precision, reference)
     target_NCC, reference_NCC, agreement = _compare_masks(form, precision, reference)
-    found = difference(reference_NCC, target_NCC, MARGINS[precision])
+    found = miou_difference(reference_NCC, target_NCC, MARGINS[precision])
     return ConversionAgreement(
         arithmetic=ARITHMETIC[precision],
         logit_difference=logits.difference,
@@ -79,8 +79,11 @@ def measured(model: onnx.ModelProto, precision: str, reference: Reference) -> Co
     )
 
 
-def _compare_logits(form: onnx.ModelProto, precision: str, reference: Reference) -> _Logits:
-    ours, theirs = session_for(with_logits(form), precision), session_for(with_logits(reference.model), "fp32")
+def _compare_logits(form: onnx.ModelProto, precision: str, reference: PrecisionReference) -> _Logits:
+    ours, theirs = (
+        session_for(with_torch_logits(form), precision),
+        session_for(with_torch_logits(reference.model), "fp32"),
+    )
     largest, differences, squares = 0.0, [], []
     for image_HWC in reference.golden:
         logits_CHW, exact_CHW = (
@@ -98,7 +101,9 @@ def _compare_logits(form: onnx.ModelProto, precision: str, reference: Reference)
     return _Logits(max(differences), float(np.sqrt(np.mean(squares))), largest)
 
 
-def _compare_masks(form: onnx.ModelProto, precision: str, reference: Reference) -> tuple[Counts, Counts, float]:
+def _compare_masks(
+    form: onnx.ModelProto, precision: str, reference: PrecisionReference
+) -> tuple[Counts, Counts, float]:
     session, task = session_for(form, precision), reference.dataset.task
     target, exact = [], []
     equal = pixels = 0
@@ -116,7 +121,7 @@ def _compare_masks(form: onnx.ModelProto, precision: str, reference: Reference) 
 def session_for(model: onnx.ModelProto, precision: str) -> onnxruntime.InferenceSession:
     """A rounded form in onnxruntime; raises BadInput naming the precision when it is refused."""
     try:
-        session: onnxruntime.InferenceSession = session_of(model, fused=False)
+        session: onnxruntime.InferenceSession = open_session(model, fused=False)
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise BadInput(
             f"{precision}: onnxruntime refused the converted network ({first_line(error)}). Leave this precision out."

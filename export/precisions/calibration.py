@@ -12,7 +12,7 @@ from hardedge.data.dataset import Dataset, read_mask
 from hardedge.errors import BadInput, listed
 from hardedge.export.graph.form import Form
 from hardedge.export.graph.profiles import image_size
-from hardedge.export.precisions.tiles import Size, Tile, cut, in_words, tile_size, tiles_by_hardness
+from hardedge.export.precisions.tiles import Size, Tile, cut_tile, tile_size, tile_text, tiles_by_hardness
 
 By = Literal["random", "hardness", "stratified"]
 BYS: tuple[By, ...] = get_args(By)
@@ -21,30 +21,30 @@ SEED = 0
 SHOWN = 5
 
 
-def by_hardness(maps: Mapping[str, Path]) -> list[str]:
+def order_by_hardness(maps: Mapping[str, Path]) -> list[str]:
     """The ids of 8-bit hardness maps, the easiest first by their mean; equal ones by id."""
     return sorted(maps, key=lambda id: (float(read_mask(maps[id]).mean()), id))
 
 
-def evenly(ranked: list[str], count: int) -> list[str]:
+def choose_evenly(ranked: list[str], count: int) -> list[str]:
     """`count` of the ids, evenly spaced, the first and the last among them."""
     if count == 1:
         return [ranked[len(ranked) // 2]]
     return [ranked[round(place * (len(ranked) - 1) / (count - 1))] for place in range(count)]
 
 
-def at_random(ids: list[str], count: int) -> list[str]:
+def choose_at_random(ids: list[str], count: int) -> list[str]:
     """`count` of the ids, drawn with a fixed seed."""
     return [str(id) for id in np.random.default_rng(SEED).permutation(sorted(ids))[:count]]
 
 
-def chosen(ranked: list[str], by: By, count: int) -> tuple[str, ...]:
+def choose_images(ranked: list[str], by: By, count: int) -> tuple[str, ...]:
     """Calibration images of ids ranked from easy to hard: random ones, the hardest, or evenly over the ranks."""
     count = min(count, len(ranked))
     picks = {
-        "random": lambda: at_random(ranked, count),
+        "random": lambda: choose_at_random(ranked, count),
         "hardness": lambda: ranked[len(ranked) - count :],
-        "stratified": lambda: evenly(ranked, count),
+        "stratified": lambda: choose_evenly(ranked, count),
     }
     return tuple(sorted(picks[by]()))
 
@@ -53,10 +53,10 @@ def golden_ids(maps: Mapping[str, Path], count: int) -> tuple[str, ...]:
     """The hardest images, the easiest, and random ones between them, a third each; all where there are no more."""
     if len(maps) <= count:
         return tuple(maps)
-    ranked = by_hardness(maps)
+    ranked = order_by_hardness(maps)
     third = count // 3
     taken = {*ranked[:third], *ranked[-third:]}
-    taken.update(at_random(ranked[third:-third], count - 2 * third))
+    taken.update(choose_at_random(ranked[third:-third], count - 2 * third))
     return tuple(id for id in maps if id in taken)
 
 
@@ -76,11 +76,11 @@ def calibration_of(checkpoint: Path, dataset: Dataset, by: By, count: int, *, ti
     sizes = _sizes(maps, dataset)
     size = tile_size(tile, sizes, form)
     if size is None:
-        images = chosen(by_hardness(maps), by, count)
+        images = choose_images(order_by_hardness(maps), by, count)
         _require_held({id: sizes[id] for id in images}, form.profiles)
         return Calibration(by=by, images=images)
     ranked = tiles_by_hardness(maps, size)
-    tiles = tuple(ranked[name] for name in chosen(list(ranked), by, count))
+    tiles = tuple(ranked[name] for name in choose_images(list(ranked), by, count))
     _require_held({one.name: (one.height, one.width) for one in tiles}, form.profiles)
     return Calibration(by=by, images=tuple(sorted({one.image for one in tiles})), tiles=tiles)
 
@@ -93,7 +93,7 @@ def _sizes(maps: Mapping[str, Path], dataset: Dataset) -> dict[str, Size]:
         with Image.open(path) as image:
             height, width = image.height, image.width
         if sizes[id] != (height, width):
-            faults.append(f"{id} is {in_words(sizes[id])}, its hardness map {in_words((height, width))}")
+            faults.append(f"{id} is {tile_text(sizes[id])}, its hardness map {tile_text((height, width))}")
     if faults:
         raise listed(
             f"{dataset.root} has calibration images of other sizes than those that were trained on",
@@ -105,7 +105,7 @@ def _sizes(maps: Mapping[str, Path], dataset: Dataset) -> dict[str, Size]:
 
 def _require_held(sizes: Mapping[str, Size], profiles: tuple[Profile, ...]) -> None:
     """Raises BadInput naming every image or tile whose size no profile holds."""
-    faults = [f"{name}: {in_words(size)}" for name, size in sizes.items() if fitting(profiles, (1, *size)) is None]
+    faults = [f"{name}: {tile_text(size)}" for name, size in sizes.items() if fitting(profiles, (1, *size)) is None]
     if faults:
         raise listed(
             f"calibration images fit no profile of {profiles_in_words(profiles)}",
@@ -125,7 +125,7 @@ def write_calibration(calibration: Calibration, dataset: Dataset, out: Path) -> 
     for id in calibration.images:
         image_HWC = dataset.image(id)
         tiles = [tile for tile in calibration.tiles if tile.image == id]
-        pictures = {tile.name: cut(image_HWC, tile) for tile in tiles} or {id: image_HWC}
+        pictures = {tile.name: cut_tile(image_HWC, tile) for tile in tiles} or {id: image_HWC}
         for name, picture_HWC in pictures.items():
             paths.append(out / f"{name}.png")
             Image.fromarray(picture_HWC).save(paths[-1])

@@ -16,7 +16,7 @@ import onnx
 from hardedge.contracts import Contract, to_json
 from hardedge.errors import BadInput, missing_extra
 from hardedge.export.precisions.legality import require_legal
-from hardedge.graphs.canonical import canonical
+from hardedge.graphs.canonical import canonical_form
 
 NEEDED = {
     "modelopt": "nvidia-modelopt",
@@ -28,7 +28,7 @@ NEEDED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Contract):
+class ConversionJob(Contract):
     """What to convert: the file, the precision, the calibration images, and nodes to keep in FP16 or FP32, with why.
 
     `method` is how INT8 and FP8 scales follow from the images' values: the divergence of histograms, or the maxima.
@@ -71,7 +71,7 @@ def convert(
         folder = Path(name)
         # a copy: the quantiser writes over the file that it reads
         copyfile(source, folder / "source.onnx")
-        job = Job(
+        job = ConversionJob(
             source=str(folder / "source.onnx"),
             precision=precision,
             images=tuple(str(path.resolve()) for path in images),
@@ -81,7 +81,7 @@ def convert(
         )
         tool, reasons = _run(job, folder)
         made = onnx.load(job.out)
-    model = canonical(made)
+    model = canonical_form(made)
     names = {node.name for node in onnx.load(source).graph.node}
     pairs = zip(model.graph.node, made.graph.node, strict=True)
     sources = {ours.name: theirs.name for ours, theirs in pairs if theirs.name in names}
@@ -89,7 +89,7 @@ def convert(
     return Converted(model=model, tool=tool, sources=sources, reasons=reasons)
 
 
-def _run(job: Job, folder: Path) -> tuple[str, dict[str, str]]:
+def _run(job: ConversionJob, folder: Path) -> tuple[str, dict[str, str]]:
     done = subprocess.run(
         # -P: a file in the user's directory must not stand for a library's module
         [sys.executable, "-P", "-m", "hardedge.export.precisions.process", to_json(job)],

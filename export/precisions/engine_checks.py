@@ -13,7 +13,7 @@ from hardedge.errors import BadInput
 _NODE = re.compile(r"with name: (\S+) and operator: ")
 
 
-class Refused(Exception):
+class EngineRefused(Exception):
     """A node that the builder does not take, by its name in the file, and the builder's words."""
 
     def __init__(self, node: str, reason: str) -> None:
@@ -45,7 +45,7 @@ def _refusals(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -
     except BadInput as error:
         named = _NODE.search(str(error))
         if named:
-            raise Refused(named[1], first_reason(error)) from error
+            raise EngineRefused(named[1], first_reason(error)) from error
         if len(targets) == 1:
             return {targets[0]: first_reason(error)}
         return {target: reason for one in targets for target, reason in _refusals(onnx, [one], profiles).items()}

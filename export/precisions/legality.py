@@ -35,7 +35,7 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
-class Finding:
+class LegalityFinding:
     """A rule that a node, or a weight, breaks: its name, its operator, and what is wrong."""
 
     name: str
@@ -54,12 +54,12 @@ class _Graph:
     weights: dict[str, onnx.TensorProto]
 
 
-def findings(model: onnx.ModelProto) -> list[Finding]:
+def legality_findings(model: onnx.ModelProto) -> list[LegalityFinding]:
     """Everything in the model that NVIDIA's parser is known to refuse; empty for a legal graph."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     graph = _Graph(model.graph, element_types(model), producers(model), weights)
     found = [problem for node in model.graph.node for problem in _node_findings(node, graph)]
-    found += [Finding(name, "weight", "float64") for name, kind in _of_type(weights, TensorProto.DOUBLE)]
+    found += [LegalityFinding(name, "weight", "float64") for name, kind in _of_type(weights, TensorProto.DOUBLE)]
     return found
 
 
@@ -74,7 +74,7 @@ def require_legal(model: onnx.ModelProto, precision: str, sources: Mapping[str, 
         raise BadInput(
             f"{precision}: the converted file is no valid ONNX ({error}). Leave this precision out."
         ) from None
-    found = [_told(finding, sources) for finding in findings(model)]
+    found = [_told(finding, sources) for finding in legality_findings(model)]
     if found:
         more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
         raise listed(
@@ -84,7 +84,7 @@ def require_legal(model: onnx.ModelProto, precision: str, sources: Mapping[str, 
         )
 
 
-def _told(finding: Finding, sources: Mapping[str, str]) -> str:
+def _told(finding: LegalityFinding, sources: Mapping[str, str]) -> str:
     source = sources.get(finding.name)
     return f"{finding} ({source} of model.onnx)" if source else str(finding)
 
@@ -93,13 +93,13 @@ def _of_type(weights: dict[str, onnx.TensorProto], kind: int) -> list[tuple[str,
     return [(name, tensor.data_type) for name, tensor in weights.items() if tensor.data_type == kind]
 
 
-def _node_findings(node: onnx.NodeProto, graph: _Graph) -> Iterator[Finding]:
+def _node_findings(node: onnx.NodeProto, graph: _Graph) -> Iterator[LegalityFinding]:
     problems = [*_operator_problems(node), *_type_problems(node, graph)]
     if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
         problems += _scale_problems(node, graph)
     if node.op_type in WEIGHTED:
         problems += _weighted_problems(node, graph)
-    return (Finding(node.name, node.op_type, problem) for problem in problems)
+    return (LegalityFinding(node.name, node.op_type, problem) for problem in problems)
 
 
 def _operator_problems(node: onnx.NodeProto) -> Iterator[str]:

@@ -19,11 +19,11 @@ from onnx import numpy_helper
 
 from hardedge.contracts import parse_json
 from hardedge.data.dataset import Pixels, read_image
-from hardedge.export.precisions.convert import Job
+from hardedge.export.precisions.convert import ConversionJob
 from hardedge.export.precisions.legality import NOT_IN_BF16, WEIGHTED
 from hardedge.export.precisions.ranges import largest_magnitudes, largest_weights
 from hardedge.graphs.element_types import producers
-from hardedge.graphs.pinning import pinned
+from hardedge.graphs.pinning import pin_to_fp32
 
 # above it FP16's steps are 0.5 and more: Model Optimizer's own limit
 LARGEST_IN_FP16 = 512.0
@@ -65,12 +65,12 @@ class KeepLarge:
         return True
 
 
-def convert(job: Job) -> dict[str, str]:
+def convert_here(job: ConversionJob) -> dict[str, str]:
     """Writes the converted file to job.out; returns why nodes were kept out, by their name in the source."""
     return _half(job) if job.precision in ("fp16", "bf16") else _quantised(job)
 
 
-def _half(job: Job) -> dict[str, str]:
+def _half(job: ConversionJob) -> dict[str, str]:
     from modelopt.onnx.autocast import convert_to_mixed_precision
 
     model = onnx.load(job.source)
@@ -94,7 +94,7 @@ def _half(job: Job) -> dict[str, str]:
     return {**(gaps if bf16 else {}), **rule.reasons, **reasons}
 
 
-def _quantised(job: Job) -> dict[str, str]:
+def _quantised(job: ConversionJob) -> dict[str, str]:
     from modelopt.onnx.quantization import quantize
 
     model = onnx.load(job.source)
@@ -113,13 +113,13 @@ def _quantised(job: Job) -> dict[str, str]:
         output_path=job.out,
     )
     if large:
-        onnx.save(in_fp32(onnx.load(job.out), large, model), job.out)
+        onnx.save(nodes_in_fp32(onnx.load(job.out), large, model), job.out)
     return reasons
 
 
-def in_fp32(model: onnx.ModelProto, names: list[str], source: onnx.ModelProto) -> onnx.ModelProto:
+def nodes_in_fp32(model: onnx.ModelProto, names: list[str], source: onnx.ModelProto) -> onnx.ModelProto:
     """The converted model with these nodes in FP32 again, and the weights that they read as the source has them."""
-    kept = pinned(model, names)
+    kept = pin_to_fp32(model, names)
     exact = {f"{tensor.name} in fp32": tensor for tensor in source.graph.initializer}
     for tensor in kept.graph.initializer:
         original = exact.get(tensor.name)
@@ -158,7 +158,7 @@ def _argmax(model: onnx.ModelProto) -> onnx.NodeProto:
     return last
 
 
-def _refused(model: onnx.ModelProto, job: Job) -> dict[str, str]:
+def _refused(model: onnx.ModelProto, job: ConversionJob) -> dict[str, str]:
     return {node.name: job.keep[node.name] for node in model.graph.node if node.name in job.keep}
 
 
@@ -167,10 +167,10 @@ def _patterns(names: dict[str, str]) -> list[str]:
     return [f"{re.escape(name)}$" for name in names]
 
 
-def _images(job: Job) -> Iterator[Pixels]:
+def _images(job: ConversionJob) -> Iterator[Pixels]:
     return (read_image(Path(path)) for path in job.images)
 
 
 if __name__ == "__main__":
-    job = parse_json(Job, sys.argv[1].encode(), "the job")
-    print(json.dumps({"reasons": convert(job), "tool": f"nvidia-modelopt {version('nvidia-modelopt')}"}))
+    job = parse_json(ConversionJob, sys.argv[1].encode(), "the job")
+    print(json.dumps({"reasons": convert_here(job), "tool": f"nvidia-modelopt {version('nvidia-modelopt')}"}))

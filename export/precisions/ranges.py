@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.data.dataset import Pixels
 from hardedge.graphs.element_types import element_types
-from hardedge.graphs.files import session_of
+from hardedge.graphs.files import open_session
 
 
 def largest_magnitudes(model: onnx.ModelProto, images: Iterable[Pixels]) -> dict[str, float]:
@@ -18,7 +18,7 @@ def largest_magnitudes(model: onnx.ModelProto, images: Iterable[Pixels]) -> dict
     """
     types = element_types(model)
     names = [name for node in model.graph.node for name in node.output if types.get(name) == TensorProto.FLOAT]
-    session = session_of(_with_maxima(model, names))
+    session = open_session(_with_maxima(model, names))
     largest = np.zeros(len(names))
     for image_HWC in images:
         largest = np.maximum(largest, np.array(session.run(None, {"image": image_HWC[None]}), np.float64))

@@ -8,7 +8,7 @@ from hardedge.contracts import Bundle, Conversion, KeptNode, ModelFile
 COLUMNS = ("precision", "multiply-adds in it", "logits differ by", "equal pixels", "mIoU difference (90 %)", "engines")
 
 
-def described(bundle: Bundle) -> str:
+def precisions_text(bundle: Bundle) -> str:
     """A row for each converted file, then every node in a higher precision and every engine that is missing."""
     converted = [(model, model.conversion) for model in bundle.models if model.conversion]
     rows = [COLUMNS, *(_row(model, conversion) for model, conversion in converted)]

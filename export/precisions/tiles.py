@@ -41,13 +41,13 @@ def tile_size(tile: Tile, sizes: Mapping[str, Size], form: Form) -> Size | None:
         return AUTO_TILE if large and fits else None
     if form.network_size:
         raise BadInput(
-            f"--calibration-tile {in_words(tile)}: the network runs at {in_words(form.network_size)}, so that a tile "
+            f"--calibration-tile {tile_text(tile)}: the network runs at {tile_text(form.network_size)}, so that a tile "
             "would be seen larger than it is. Leave it out: whole images are taken."
         )
     if not any(size != tile and size[0] >= tile[0] and size[1] >= tile[1] for size in sizes.values()):
         largest = max(sizes.values(), key=math.prod)
         raise BadInput(
-            f"--calibration-tile {in_words(tile)}: the largest calibration image is {in_words(largest)}. "
+            f"--calibration-tile {tile_text(tile)}: the largest calibration image is {tile_text(largest)}. "
             "Give a smaller tile, or leave it out."
         )
     return tile
@@ -63,7 +63,7 @@ def tiles_by_hardness(maps: Mapping[str, Path], size: Size) -> dict[str, Calibra
     for id, path in maps.items():
         map_HW = read_mask(path)
         for tile in _tiles(id, map_HW.shape, size):
-            found[tile.name] = (float(cut(map_HW, tile).mean()), tile)
+            found[tile.name] = (float(cut_tile(map_HW, tile).mean()), tile)
     return {name: found[name][1] for name in sorted(found, key=lambda name: (found[name][0], name))}
 
 
@@ -81,11 +81,11 @@ def _starts(length: int, tile: int) -> list[int]:
     return [round(place * (length - tile) / max(count - 1, 1)) for place in range(count)]
 
 
-def cut(pixels: Pixels, tile: CalibrationTile) -> Pixels:
+def cut_tile(pixels: Pixels, tile: CalibrationTile) -> Pixels:
     """A tile's part of an image [H, W, 3] or a map [H, W]."""
     return pixels[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
 
 
-def in_words(size: Size) -> str:
+def tile_text(size: Size) -> str:
     """HEIGHTxWIDTH."""
     return "x".join(map(str, size))

@@ -12,11 +12,11 @@ from hardedge.console import waiting
 from hardedge.contracts import Conversion, EngineCheck, ModelFile, Profile, write_atomically
 from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.errors import BadInput
-from hardedge.export.precisions.accuracy import Reference, measured
+from hardedge.export.precisions.accuracy import PrecisionReference, measure_agreement
 from hardedge.export.precisions.convert import Converted, convert
 from hardedge.export.precisions.coverage import kept_nodes, multiply_adds_by_precision
-from hardedge.export.precisions.engine_checks import Refused, check_engines
-from hardedge.graphs.canonical import census, onnx_digest
+from hardedge.export.precisions.engine_checks import EngineRefused, check_engines
+from hardedge.graphs.canonical import complexity_of, onnx_digest
 
 FALLBACKS = 4  # nodes that a builder may refuse before the precision is given up
 
@@ -43,7 +43,7 @@ class Made:
 def write_precisions(
     origin: Origin,
     precisions: Sequence[str],
-    reference: Reference,
+    reference: PrecisionReference,
     out: Path,
     *,
     targets: Sequence[str] = RTX_TARGETS,
@@ -79,7 +79,7 @@ def write_precision(origin: Origin, precision: str, out: Path, *, targets: Seque
         write_atomically(path, origin.with_facts(converted.model).SerializeToString(deterministic=True))
         try:
             engines = check_engines(path, precision, targets, origin.profiles)
-        except Refused as refusal:
+        except EngineRefused as refusal:
             source = converted.sources.get(refusal.node)
             if source is None or source in keep:
                 raise BadInput(f"{precision}: TensorRT-RTX refused the network: {refusal.reason}") from refusal
@@ -102,19 +102,19 @@ def _require_one(precision: str, engines: tuple[EngineCheck, ...]) -> None:
         raise BadInput(f"{precision}: no target's engine could be built:\n{reasons}\nLeave this precision out.")
 
 
-def _described(origin: Origin, precision: str, made: Made, reference: Reference) -> ModelFile:
+def _described(origin: Origin, precision: str, made: Made, reference: PrecisionReference) -> ModelFile:
     model, size = made.converted.model, origin.profiles[0].opt
     by_precision = multiply_adds_by_precision(model, size)
     return ModelFile(
         path=path_of(precision),
         precision=precision,
         onnx_digest=onnx_digest(model),
-        census=census(model, size, multiply_adds=sum(by_precision.values())),
+        census=complexity_of(model, size, multiply_adds=sum(by_precision.values())),
         conversion=Conversion(
             tool=made.converted.tool,
             multiply_adds=by_precision,
             kept=kept_nodes(made.converted, precision, size),
-            agreement=measured(model, precision, reference),
+            agreement=measure_agreement(model, precision, reference),
             engines=made.engines,
             seconds=made.seconds,
         ),

@@ -16,7 +16,7 @@ from hardedge.deploy.bundles.contents import golden_image
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.paired_runs import TooSlow, compare_runners
-from hardedge.errors import MissingHere
+from hardedge.errors import Unavailable
 from hardedge.export.tune.record import LOW, MIXED
 from hardedge.graphs.canonical import onnx_digest
 
@@ -56,7 +56,7 @@ class Stopwatch:
                     arm=arm,
                 )
             except TooSlow as error:
-                raise MissingHere(f"{self.target}: {error}. Run it again on a quieter machine.") from None
+                raise Unavailable(f"{self.target}: {error}. Run it again on a quieter machine.") from None
         return dataclasses.replace(found, detail=f"{self.target}, {found.detail}")
 
     def _bundle_of(self, mixture: onnx.ModelProto, directory: Path) -> Path:
@@ -73,7 +73,7 @@ class Stopwatch:
 
 
 @contextmanager
-def stopwatch(directory: Path, bundle: Bundle, target: str) -> Iterator[Stopwatch]:
+def candidate_timer(directory: Path, bundle: Bundle, target: str) -> Iterator[Stopwatch]:
     """A stopwatch for the target; raises BadInput for an unknown one, MissingHere for one that does not run here."""
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         yield Stopwatch(directory, bundle, target, Path(folder))

@@ -41,7 +41,7 @@ class Axis:
     ticks: tuple[tuple[float, str], ...]
 
 
-def pareto(tuning: Tuning) -> str:
+def pareto_svg(tuning: Tuning) -> str:
     """A dot a step with its 90 % interval, the chosen one filled; those that no other beats in both are joined."""
     dots, axis = dots_of(tuning)
     ends = [end for dot in dots for end in (dot.step.agreement.interval.low, dot.step.agreement.interval.high)]
@@ -56,7 +56,7 @@ def pareto(tuning: Tuning) -> str:
         *(_level(value, place, axis) for value in _levels(low, high)),
         _goal(tuning.goal, place, axis),
         *(_tick(value, text, place, low - margin) for value, text in axis.ticks),
-        f'<polyline points="{_points(front(dots), place)}" fill="none" stroke="{BLUE}"/>',
+        f'<polyline points="{_points(pareto_front(dots), place)}" fill="none" stroke="{BLUE}"/>',
         *(_dot(dot, dot.step.kept == tuning.chosen, place) for dot in dots),
         f'<text x="{LEFT}" y="18">mIoU minus FP32, points, on {tuning.images} images of {escape(tuning.split)} '
         "(90 % interval)</text>",
@@ -90,7 +90,7 @@ def dots_of(tuning: Tuning) -> tuple[list[Dot], Axis]:
     return dots, Axis(label, note, low - margin, high + margin, ticks)
 
 
-def front(dots: Sequence[Dot]) -> list[Dot]:
+def pareto_front(dots: Sequence[Dot]) -> list[Dot]:
     """The dots that no other beats in both cost and mIoU, the cheapest first."""
     best: list[Dot] = []
     for dot in sorted(dots, key=lambda dot: (dot.cost, -dot.y)):

@@ -18,7 +18,7 @@ from hardedge.contracts import (
     write_atomically,
 )
 from hardedge.data.dataset import Dataset
-from hardedge.export.precisions.accuracy import Reference
+from hardedge.export.precisions.accuracy import PrecisionReference
 
 LOW, MIXED = "int8", "mixed"
 
@@ -124,5 +124,5 @@ class Search:
     bundle: Bundle
     model: onnx.ModelProto
     dataset: Dataset
-    reference: Reference
+    reference: PrecisionReference
     progress: Progress

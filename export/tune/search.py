@@ -15,7 +15,7 @@ class Found(Generic[R]):
     tried: dict[int, R]
 
 
-def order_of(errors: Mapping[str, float], multiply_adds: Mapping[str, int]) -> list[str]:
+def order_nodes(errors: Mapping[str, float], multiply_adds: Mapping[str, int]) -> list[str]:
     """Node names, first the one whose return gains most: squared logit error per multiply-add that it takes back.
 
     A node without multiply-adds is not free either (values are converted around it): it counts as a hundredth of all.
@@ -24,7 +24,7 @@ def order_of(errors: Mapping[str, float], multiply_adds: Mapping[str, int]) -> l
     return sorted(errors, key=lambda name: (-(errors[name] ** 2) / (multiply_adds.get(name, 0) + least), name))
 
 
-def fewest(count: int, evaluate: Callable[[int], R], meets: Callable[[R], bool]) -> Found[R] | None:
+def find_fewest(count: int, evaluate: Callable[[int], R], meets: Callable[[R], bool]) -> Found[R] | None:
     """The smallest number of nodes, of 0 to `count`, whose return meets the goal: by bisection; None when not even all.
 
     A larger number is taken to be no worse. Where it is, another number may do with fewer; none that was tried does.

@@ -19,14 +19,14 @@ from hardedge.data.palette import save_mask
 from hardedge.deploy.bundles.contents import require_same_data
 from hardedge.errors import BadInput, GateFailed
 from hardedge.export.components import require_extendable
-from hardedge.export.graph.agreement import with_logits
-from hardedge.export.precisions.accuracy import Reference, compared_ids, measured, session_for
+from hardedge.export.graph.agreement import with_torch_logits
+from hardedge.export.precisions.accuracy import PrecisionReference, compared_ids, measure_agreement, session_for
 from hardedge.export.precisions.coverage import multiply_adds_by_precision
-from hardedge.export.tune.latency import Stopwatch, stopwatch
+from hardedge.export.tune.latency import Stopwatch, candidate_timer
 from hardedge.export.tune.mixed import partly_quantised, quantised_nodes
 from hardedge.export.tune.record import LOW, MixtureLatency, NodeError, Progress, Search, Step, Tuning
-from hardedge.export.tune.search import Found, fewest, order_of
-from hardedge.export.tune.write import mixture, write_tuned
+from hardedge.export.tune.search import Found, find_fewest, order_nodes
+from hardedge.export.tune.write import choose_mixture, write_tuned
 from hardedge.graphs.canonical import node_multiply_adds
 from hardedge.graphs.rounding import rounded_form
 
@@ -60,9 +60,9 @@ def tune(
     with disk_errors():
         search = _open(bundle, data, out)
         # opened before the search: a target that does not run is told at once
-        with stopwatch(bundle, search.bundle, latency) if latency else nullcontext() as timer:
+        with candidate_timer(bundle, search.bundle, latency) if latency else nullcontext() as timer:
             order = _order(search)
-            found = fewest(len(order), lambda kept: _step(search, order, kept), lambda step: _drop(step) <= goal)
+            found = find_fewest(len(order), lambda kept: _step(search, order, kept), lambda step: _drop(step) <= goal)
             if found is None:
                 raise GateFailed(f"not even FP16 everywhere keeps the mIoU within {goal:g} points. Allow more.")
             tuning = _tuning(search, order, found, goal)
@@ -91,7 +91,7 @@ def _timed(search: Search, order: list[NodeError], kept: int, timer: Stopwatch) 
     found = search.progress.latency(timer.target, kept)
     if found is None:
         arm = f"{kept} of {len(order)} nodes in FP16"
-        found = MixtureLatency(kept=kept, comparison=timer.measured(mixture(search, order, kept), arm))
+        found = MixtureLatency(kept=kept, comparison=timer.measured(choose_mixture(search, order, kept), arm))
         search.progress.save_latency(timer.target, found)
     ratio, interval = found.comparison.ratio, found.comparison.interval
     note(f"{found.comparison.arm}: {ratio:.3f} [{interval.low:.3f}, {interval.high:.3f}] of FP32's latency")
@@ -124,7 +124,7 @@ def _open(directory: Path, data: Path, out: Path) -> Search:
 
 def _reference(
     fp32: onnx.ModelProto, directory: Path, bundle: Bundle, dataset: Dataset, ids: tuple[str, ...], masks: Path
-) -> Reference:
+) -> PrecisionReference:
     masks.mkdir(exist_ok=True)
     session = session_for(fp32, "fp32")
     for id in tracked(ids, f"FP32 masks of {SPLIT}"):
@@ -133,7 +133,7 @@ def _reference(
                 session.run(["mask"], {"image": dataset.image(id)[None]})[0][0], dataset.task, masks / f"{id}.png"
             )
     golden = tuple(read_image(directory / "golden" / "images" / f"{id}.png") for id in bundle.golden)
-    return Reference(model=fp32, golden=golden, dataset=dataset, masks=masks, ids=ids)
+    return PrecisionReference(model=fp32, golden=golden, dataset=dataset, masks=masks, ids=ids)
 
 
 def _order(search: Search) -> list[NodeError]:
@@ -150,26 +150,28 @@ def _order(search: Search) -> list[NodeError]:
     counts = {node.name: count for node, count in node_multiply_adds(search.model, search.bundle.profile.opt)}
     return [
         NodeError(node=name, operator=nodes[name], error=errors[name], multiply_adds=counts.get(name, 0))
-        for name in order_of({name: errors[name] for name in nodes}, counts)
+        for name in order_nodes({name: errors[name] for name in nodes}, counts)
     ]
 
 
 def _logits(model: onnx.ModelProto, images: list[Path]) -> list[Floats]:
-    session = session_for(with_logits(rounded_form(model)), LOW)
+    session = session_for(with_torch_logits(rounded_form(model)), LOW)
     return [session.run(["logits"], {"image": read_image(path)[None]})[0] for path in images]
 
 
 def _step(search: Search, order: list[NodeError], kept: int) -> Step:
     step = search.progress.step(kept)
     if step is None:
-        model = mixture(search, order, kept)
-        step = Step(kept=kept, int8_share=_share(search, model), agreement=measured(model, LOW, search.reference))
+        model = choose_mixture(search, order, kept)
+        step = Step(
+            kept=kept, int8_share=_share(search, model), agreement=measure_agreement(model, LOW, search.reference)
+        )
         search.progress.save_step(step)
-    note(f"{kept} of {len(order)} nodes in FP16: {described(step)}")
+    note(f"{kept} of {len(order)} nodes in FP16: {tuning_text(step)}")
     return step
 
 
-def described(step: Step) -> str:
+def tuning_text(step: Step) -> str:
     """One step in words."""
     found = step.agreement
     interval = f"[{found.interval.low:+.2f}, {found.interval.high:+.2f}]"

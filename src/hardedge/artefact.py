@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 # the top-level names of every artefact: --force replaces a directory only when it holds nothing else
 _OURS = re.compile(
@@ -84,7 +84,7 @@ def staged(out: Path, *, force: bool | None, keep_failed: bool = False) -> Itera
     try:
         partial.mkdir(parents=True)
     except FileNotFoundError as error:  # what /proc and the like say
-        raise MissingHere(f"cannot write {out}: {out.parent} takes no directories. Choose another --out.") from error
+        raise Unavailable(f"cannot write {out}: {out.parent} takes no directories. Choose another --out.") from error
     try:
         try:
             yield partial
@@ -129,7 +129,7 @@ def disk_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG):
             where = error.filename2 or error.filename or "the output folder"  # of a copy the place that it goes to
-            raise MissingHere(
+            raise Unavailable(
                 f"cannot write {where}: {error.strerror}. Free some space or choose another --out, then run it again."
             ) from error
         raise

@@ -21,19 +21,19 @@ class BadInput(HardedgeError):
     exit_code: ClassVar[int] = 2
 
 
-class ToldElsewhere(HardedgeError):
+class ReportedElsewhere(HardedgeError):
     """Another process of this training tells the user what is wrong."""
 
 
-class MissingHere(HardedgeError):
+class Unavailable(HardedgeError):
     """Something that this machine lacks: an extra, a device, disk space."""
 
     exit_code: ClassVar[int] = 3
 
 
-def missing_extra(package: str, extra: str) -> MissingHere:
+def missing_extra(package: str, extra: str) -> Unavailable:
     """The error for a package that comes with an extra, with the command that adds it."""
-    return MissingHere(f"{package} is not installed. Add it with: pip install 'hardedge[{extra}]'")
+    return Unavailable(f"{package} is not installed. Add it with: pip install 'hardedge[{extra}]'")
 
 
 def first_line(error: BaseException) -> str:

@@ -18,14 +18,14 @@ from hardedge.data import open_dataset
 from hardedge.errors import BadInput, missing_extra
 
 if TYPE_CHECKING:
-    from hardedge.deploy.foreign.forms import Given
-    from hardedge.deploy.tensorrt.plans import Order
+    from hardedge.deploy.foreign.forms import OnnxInputSpec
+    from hardedge.deploy.tensorrt.plans import BuildRequest
     from hardedge.deploy.verification.gates import Gates
     from hardedge.train.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PipelinePlan:
     """What to run: `data` None draws the street scenes; `budget`, if any, replaces the steps; times in seconds."""
 
     out: Path
@@ -59,7 +59,7 @@ def default_targets() -> tuple[str, ...]:
     return tuple(targets)
 
 
-def run(plan: Plan) -> Report:
+def run(plan: PipelinePlan) -> Report:
     """Labelled images to verified engines: out/{data,checkpoint,bundle,engines,report}.
 
     A finished stage is kept when `resume` is given, and training goes on from its last saved step. Raises the errors
@@ -81,8 +81,8 @@ def deploy(
     *,
     gates: Gates,
     latency: float,
-    order: Order | None = None,
-    given: Given | None = None,
+    order: BuildRequest | None = None,
+    given: OnnxInputSpec | None = None,
     compared: Compared | None = None,
     force: bool,
 ) -> Report:
@@ -92,21 +92,21 @@ def deploy(
     is written to out/bundle. With `force` an old `out` is replaced when the new one is finished, whatever its verdict.
     Raises the errors of the stages, BadInput for `given` with a bundle.
     """
-    from hardedge.deploy.bundles.validity import require_sound_model
+    from hardedge.deploy.bundles.validity import check_model
     from hardedge.deploy.foreign.bundle import bundle_of_foreign
-    from hardedge.deploy.foreign.forms import Given
+    from hardedge.deploy.foreign.forms import OnnxInputSpec
 
-    said = given or Given()
+    said = given or OnnxInputSpec()
     foreign = bundle.is_file()
     if foreign:
         _require_fp32(bundle, engines)
-    elif said != Given():
+    elif said != OnnxInputSpec():
         raise BadInput(f"{bundle} is a bundle: leave out --mean, --std, --input-size and --output.")
     else:
         _require_buildable(bundle, data, engines)
     plain = compared.plain if compared else None
     if plain:
-        require_sound_model(plain)
+        check_model(plain)
     require_free(out, force, [bundle, data, *([plain] if plain else [])])
     with _written(out) as folder:
         if foreign:
@@ -147,7 +147,7 @@ def _require_fp32(onnx: Path, engines: Sequence[tuple[str, str]]) -> None:
         )
 
 
-def _prepare(plan: Plan) -> None:
+def _prepare(plan: PipelinePlan) -> None:
     if not find_spec("torch"):
         raise missing_extra("torch", "all")
     if plan.data is not None:
@@ -163,7 +163,7 @@ def _prepare(plan: Plan) -> None:
         shutil.rmtree(plan.out)
 
 
-def _data(plan: Plan) -> Path:
+def _data(plan: PipelinePlan) -> Path:
     from hardedge.data.streets.write import write_streets
 
     if plan.data is not None:
@@ -175,11 +175,11 @@ def _data(plan: Plan) -> Path:
     return folder
 
 
-def _streets(plan: Plan) -> Path:
+def _streets(plan: PipelinePlan) -> Path:
     return plan.out / "data" / "streets"
 
 
-def _train(plan: Plan, data: Path) -> None:
+def _train(plan: PipelinePlan, data: Path) -> None:
     from hardedge.train.stage import train
 
     out = plan.out / "checkpoint"
@@ -189,7 +189,7 @@ def _train(plan: Plan, data: Path) -> None:
     train(plan.recipe, data, out, resume=out.exists(), budget=plan.budget)
 
 
-def _export(plan: Plan, data: Path) -> None:
+def _export(plan: PipelinePlan, data: Path) -> None:
     from hardedge.export.stage import export
 
     if (plan.out / "bundle" / Bundle.FILE).exists():
@@ -206,12 +206,12 @@ def _build_and_verify(
     *,
     gates: Gates,
     latency: float,
-    order: Order | None = None,
+    order: BuildRequest | None = None,
     compared: Compared | None = None,
 ) -> Report:
     from hardedge.deploy.engines.build import build_all
-    from hardedge.deploy.latency.repeated_builds import FEWEST_BUILDS, built_arms
-    from hardedge.deploy.tensorrt.plans import Order
+    from hardedge.deploy.latency.repeated_builds import FEWEST_BUILDS, build_repeatedly
+    from hardedge.deploy.tensorrt.plans import BuildRequest
     from hardedge.deploy.verification.stage import verify
 
     paths = {engine: out / "engines" / _directory_name(*engine) for engine in engines}
@@ -226,7 +226,9 @@ def _build_and_verify(
         arms = None
         if compared and compared != Compared():
             targets, builds = dict.fromkeys(target for target, _ in engines), compared.builds or FEWEST_BUILDS
-            arms = built_arms(bundle, compared.plain, list(targets), builds, Path(folder), order or Order())
+            arms = build_repeatedly(
+                bundle, compared.plain, list(targets), builds, Path(folder), order or BuildRequest()
+            )
         report, built = out / "report", list(paths.values())
         return verify(bundle, built, data, report, gates=gates, latency_seconds=latency, arms=arms, force=True)
 

@@ -16,10 +16,10 @@ from hardedge.data.layouts import LAYOUTS
 from hardedge.data.layouts.camvid import split_of
 from hardedge.data.opening import open_dataset
 from hardedge.data.scribbles import write_scribbles
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 from hardedge.export.graph.profiles import profile_of
 from hardedge.train.batches.samples import TrainingSamples, training_batches
-from hardedge.train.recipes import recipe_named
+from hardedge.train.recipes import find_recipe
 
 Masks = dict[str, np.ndarray]
 Imitation = tuple[str, Path, Masks]
@@ -111,7 +111,7 @@ def test_images_inside_one_file_have_fingerprints_of_their_own(write: Write, tmp
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_come_from_a_mat_file_also_in_a_worker(write: Write, tmp_path: Path, workers: int) -> None:
     write("nyuv2, mat", tmp_path)
-    recipe = replace(recipe_named("camvid", {}), batch=2, crop=(32, 48), workers=workers)
+    recipe = replace(find_recipe("camvid", {}), batch=2, crop=(32, 48), workers=workers)
     samples = TrainingSamples(open_dataset(tmp_path), recipe)
     batch = next(training_batches(samples, recipe, torch.device("cpu"), first=0, last=1))
     assert batch.image.shape == (2, 3, 32, 48)
@@ -256,7 +256,7 @@ def test_a_mat_file_without_its_packages_says_how_to_add_them(
     write("nyuv2, mat", tmp_path)
     for module in (package, f"{package}.io"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingHere, match=rf"{package} is not installed.*hardedge\[data\]"):
+    with pytest.raises(Unavailable, match=rf"{package} is not installed.*hardedge\[data\]"):
         open_dataset(tmp_path)
 
 

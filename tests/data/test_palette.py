@@ -10,7 +10,7 @@ from PIL import Image
 
 from hardedge.contracts import ClassInfo, Task
 from hardedge.data.dataset import read_mask
-from hardedge.data.palette import colored, overlay, palette_image, save_mask
+from hardedge.data.palette import colour_mask, overlay, palette_image, save_mask
 
 TASK = Task(
     classes=(ClassInfo(name="sky", color=(70, 130, 180)), ClassInfo(name="pole", color=(255, 0, 7))), ignore_index=255
@@ -40,7 +40,7 @@ def test_equal_masks_give_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_colours_are_those_of_the_palette_image() -> None:
-    assert np.array_equal(colored(MASK_HW, TASK), np.asarray(palette_image(MASK_HW, TASK).convert("RGB")))
+    assert np.array_equal(colour_mask(MASK_HW, TASK), np.asarray(palette_image(MASK_HW, TASK).convert("RGB")))
 
 
 def test_ignored_pixels_show_the_image_alone() -> None:
@@ -53,7 +53,7 @@ def test_ignored_pixels_show_the_image_alone() -> None:
 def test_the_ends_of_opacity(opacity: float, expected: str) -> None:
     image_HWC = np.random.default_rng(0).integers(0, 256, (2, 3, 3), np.uint8)
     mask_HW = np.array([[0, 1, 0], [1, 1, 0]], np.uint8)
-    wanted = {"image": image_HWC, "colours": colored(mask_HW, TASK)}[expected]
+    wanted = {"image": image_HWC, "colours": colour_mask(mask_HW, TASK)}[expected]
     assert np.array_equal(overlay(image_HWC, mask_HW, TASK, opacity), wanted)
 
 

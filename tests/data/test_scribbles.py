@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hardedge.data.opening import open_dataset
-from hardedge.data.scribbles import scribbled, write_scribbles
+from hardedge.data.scribbles import draw_scribbles, write_scribbles
 from hardedge.errors import BadInput
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -18,7 +18,7 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 def test_a_scribble_is_the_label_along_the_middle_of_its_region() -> None:
     mask_HW = np.zeros((40, 60), np.uint8)
     mask_HW[:, 30:] = 1
-    scribble_HW = scribbled(mask_HW, 255)
+    scribble_HW = draw_scribbles(mask_HW, 255)
     drawn_HW = scribble_HW != 255
     assert (scribble_HW[drawn_HW] == mask_HW[drawn_HW]).all()
     assert set(np.unique(scribble_HW)) == {0, 1, 255}
@@ -34,7 +34,7 @@ def test_thin_regions_are_labelled_and_specks_and_ignored_pixels_are_not() -> No
     mask_HW[:, 20:22] = 1
     mask_HW[5:8, 40:43] = 2
     mask_HW[30:, 30:] = 255
-    scribble_HW = scribbled(mask_HW, 255)
+    scribble_HW = draw_scribbles(mask_HW, 255)
     assert (scribble_HW == 1).any(1).mean() > 0.8
     assert not (scribble_HW == 2).any()
     assert (scribble_HW[mask_HW == 255] == 255).all()
@@ -43,7 +43,7 @@ def test_thin_regions_are_labelled_and_specks_and_ignored_pixels_are_not() -> No
 def test_two_regions_of_one_class_get_a_scribble_each() -> None:
     mask_HW = np.zeros((40, 60), np.uint8)
     mask_HW[10:20, 5:20] = mask_HW[10:20, 40:55] = 1
-    scribble_HW = scribbled(mask_HW, 255)
+    scribble_HW = draw_scribbles(mask_HW, 255)
     assert (scribble_HW[:, :30] == 1).any()
     assert (scribble_HW[:, 30:] == 1).any()
 

@@ -17,7 +17,7 @@ from hardedge.data.checking.check import check_dataset
 from hardedge.data.opening import open_dataset
 from hardedge.data.scribbles import write_scribbles
 from hardedge.data.sharding import write_shards
-from hardedge.data.shards import member_name, order_of
+from hardedge.data.shards import member_name, shard_order
 from hardedge.errors import BadInput
 
 Masks = dict[str, np.ndarray]
@@ -39,7 +39,7 @@ def test_they_hold_the_same_pixels_classes_and_splits(imitation: Imitation, tmp_
     before, after = open_dataset(root), open_dataset(tmp_path / "sharded")
     assert (after.name, after.task) == (name, before.task)
     for split, ids in before.splits.items():
-        assert list(after.splits[split]) == sorted(ids, key=order_of)
+        assert list(after.splits[split]) == sorted(ids, key=shard_order)
     assert set(after.images) == set(expected)
     for id, expected_HW in expected.items():
         image_HWC, mask_HW = after.pair(id)
@@ -58,7 +58,7 @@ def test_webdataset_itself_reads_them(sharded: Path) -> None:
     folder = open_dataset(sharded.parent / "tiny")
     tars = sorted(str(path) for path in (sharded / "shards").glob("train-*.tar"))
     samples = list(WebDataset(tars, shardshuffle=False))
-    assert [sample["__key__"] for sample in samples] == sorted(folder.splits["train"], key=order_of)
+    assert [sample["__key__"] for sample in samples] == sorted(folder.splits["train"], key=shard_order)
     for sample in samples:
         id = sample["__key__"]
         assert sample["png"] == folder.image_path(id).read_bytes()

@@ -31,7 +31,7 @@ from hardedge.contracts import (
 )
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.engines.build import build
-from hardedge.graphs.canonical import census, onnx_digest
+from hardedge.graphs.canonical import complexity_of, onnx_digest
 from hardedge.metrics import confusion_counts, iou_per_class, mean_iou
 
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
@@ -72,7 +72,7 @@ def colors_of(task: Task) -> np.ndarray:
 
 
 def certificate_of(model: onnx.ModelProto) -> Certificate:
-    digest, counted = onnx_digest(model), census(model, PROFILE.opt)
+    digest, counted = onnx_digest(model), complexity_of(model, PROFILE.opt)
     not_run = Check(status="not run here", detail="by hand")
     return Certificate(
         level0=Level0(
@@ -119,7 +119,7 @@ def write_bundle(directory: Path, data: Path, *, control: bool = True) -> Path:
         for id in dataset.splits["test"]
     )
     score = SegmentationScore(miou=100 * mean_iou(counts_NCC.sum(0)), per_class=per_class)
-    counted = census(model, PROFILE.opt)
+    counted = complexity_of(model, PROFILE.opt)
     bundle = Bundle(
         schema_id=Bundle.SCHEMA,
         hardedge="0",

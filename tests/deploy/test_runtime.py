@@ -17,7 +17,7 @@ from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.machine import compute_capability, machine
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.deploy.runner import Runner
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)])
 needs_rtx = pytest.mark.skipif(
@@ -72,7 +72,7 @@ def test_a_gpu_is_never_replaced_by_the_cpu_in_silence(
     device: str, shared_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     build(shared_bundle, f"onnxruntime:{device}", tmp_path / "engine")
-    with pytest.raises(MissingHere, match="onnxruntime:cpu"):
+    with pytest.raises(Unavailable, match="onnxruntime:cpu"):
         open_runner(tmp_path / "engine")
     assert capfd.readouterr() == ("", "")
 
@@ -94,7 +94,7 @@ def test_tensorrt_in_onnxruntime_builds_for_the_range_of_all_profiles_and_keeps_
     seal(tmp_path / "engine", dataclasses.replace(engine, profiles=(small, large)))
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider"])
-    with pytest.raises(MissingHere, match=r"cannot use TensorrtExecutionProvider here \(planted\)"):
+    with pytest.raises(Unavailable, match=r"cannot use TensorrtExecutionProvider here \(planted\)"):
         open_runner(tmp_path / "engine")
     assert large == Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
     shapes = {"min": "image:1x32x32x3", "opt": "image:1x64x64x3", "max": "image:2x128x192x3"}
@@ -112,7 +112,7 @@ def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
 @needs_no_gpu
 def test_an_engine_for_another_device_is_told_apart(shared_bundle: Path, tmp_path: Path) -> None:
     build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
-    with pytest.raises(MissingHere, match="was built ahead of time for sm86; no NVIDIA GPU answers here"):
+    with pytest.raises(Unavailable, match="was built ahead of time for sm86; no NVIDIA GPU answers here"):
         open_runner(tmp_path / "engine")
 
 
@@ -123,7 +123,7 @@ def test_an_engine_of_another_version_is_not_deserialised(
     engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
     seal(tmp_path / "engine", dataclasses.replace(engine, builder_version="0.0.1"))
     monkeypatch.setattr("hardedge.deploy.tensorrt.runner.compute_capability", lambda: "sm86")
-    with pytest.raises(MissingHere, match=r"built by tensorrt_rtx 0.0.1, here is \d"):
+    with pytest.raises(Unavailable, match=r"built by tensorrt_rtx 0.0.1, here is \d"):
         open_runner(tmp_path / "engine")
 
 
@@ -134,7 +134,7 @@ def test_a_plan_that_does_not_load_gives_the_reason_and_prints_nothing(
 ) -> None:
     build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
     monkeypatch.setattr("hardedge.deploy.tensorrt.runner.compute_capability", lambda: "sm86")
-    with pytest.raises(MissingHere, match=r"(?s)model.plan does not load on this machine .*CUDA driver version"):
+    with pytest.raises(Unavailable, match=r"(?s)model.plan does not load on this machine .*CUDA driver version"):
         open_runner(tmp_path / "engine")
     assert capfd.readouterr().out == ""
 

@@ -13,7 +13,7 @@ from hardedge.deploy import Segmenter
 from hardedge.deploy.bundles.signing import sign, write_keys
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.machine import resident_memory
-from hardedge.deploy.prediction.threads import AHEAD, pulled_ahead, read_ahead, written
+from hardedge.deploy.prediction.threads import AHEAD, prefetch, prefetch_in_one_thread, write_behind
 from hardedge.errors import BadInput
 
 COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)])
@@ -138,7 +138,7 @@ def test_memory_is_constant_over_twenty_thousand_inferences(shared_bundle: Path)
 
 def test_reading_stays_in_order_and_bounded() -> None:
     started: list[int] = []
-    results = read_ahead(range(100), lambda number: (started.append(number), number * number)[1], 2)
+    results = prefetch(range(100), lambda number: (started.append(number), number * number)[1], 2)
     assert next(results) == 0
     assert len(started) <= 2 * AHEAD + 2
     assert [next(results) for _ in range(4)] == [1, 4, 9, 16]
@@ -152,7 +152,7 @@ def test_what_reading_raises_is_raised_in_its_place() -> None:
             raise ValueError("three")
         return number
 
-    results = read_ahead(range(9), read, 2)
+    results = prefetch(range(9), read, 2)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(results)
@@ -163,10 +163,10 @@ def test_an_iterator_is_pulled_by_one_thread_to_its_end_or_its_failure() -> None
         yield from range(20)
         raise OSError("broken")
 
-    assert list(pulled_ahead(iter(range(20)))) == list(range(20))
+    assert list(prefetch_in_one_thread(iter(range(20)))) == list(range(20))
     found: list[int] = []
     with pytest.raises(OSError, match="broken"):
-        found.extend(pulled_ahead(frames()))
+        found.extend(prefetch_in_one_thread(frames()))
     assert found == list(range(20))
 
 
@@ -177,7 +177,7 @@ def test_what_was_computed_is_written_whatever_ends_it() -> None:
 
     kept: list[int] = []
     with pytest.raises(RuntimeError, match="the network"):
-        list(written(results(), kept.append, 2))
+        list(write_behind(results(), kept.append, 2))
     assert sorted(kept) == list(range(30))
 
 
@@ -194,5 +194,5 @@ def test_a_failure_of_writing_ends_the_rest() -> None:
             raise OSError("full")
 
     with pytest.raises(OSError, match="full"):
-        list(written(results(), write, 2))
+        list(write_behind(results(), write, 2))
     assert len(asked) <= 5 + 2 * AHEAD + 2

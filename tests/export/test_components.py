@@ -15,8 +15,8 @@ import pytest
 from hardedge.contracts import Bundle, Checkpoint, load, sha256_of
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.bundles.signing import read_trust, sign, write_keys
-from hardedge.errors import BadInput, MissingHere
-from hardedge.export.components import FILE, add_file, installed, with_components
+from hardedge.errors import BadInput, Unavailable
+from hardedge.export.components import FILE, add_file, installed_components, with_components
 from hardedge.export.stage import export
 
 pytest.importorskip("cyclonedx", reason="comes with hardedge[components]")
@@ -110,7 +110,7 @@ def test_data_and_libraries_are_listed_with_versions_and_purls(listed: Path, dat
 
 
 def test_what_is_not_installed_is_not_listed() -> None:
-    libraries = installed()
+    libraries = installed_components()
     for name, (library, needed) in libraries.items():
         assert library.version == importlib.metadata.version(name)
         assert set(needed) <= set(libraries)
@@ -175,7 +175,7 @@ def test_without_the_extra_the_command_is_told_before_any_work(
     checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cyclonedx", None)
-    with pytest.raises(MissingHere, match=r"pip install 'hardedge\[components\]'"):
+    with pytest.raises(Unavailable, match=r"pip install 'hardedge\[components\]'"):
         export(checkpoint, data, tmp_path / "bundle", components=True)
     assert list(tmp_path.iterdir()) == []
 

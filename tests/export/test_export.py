@@ -18,7 +18,7 @@ from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.export.graph.agreement import require_agreement
 from hardedge.export.graph.form import Form
-from hardedge.export.graph.network import pixels_to_mask
+from hardedge.export.graph.network import load_pixels_to_mask
 from hardedge.export.graph.pixels_to_mask import PixelsToMask
 from hardedge.export.stage import export
 
@@ -28,7 +28,7 @@ DECEIVING = "tiny_segmenter:build_deceiving"
 
 @pytest.fixture(scope="module")
 def network(checkpoint: Path) -> PixelsToMask:
-    return pixels_to_mask(checkpoint, load(Checkpoint, checkpoint))
+    return load_pixels_to_mask(checkpoint, load(Checkpoint, checkpoint))
 
 
 def session_of(path: Path) -> onnxruntime.InferenceSession:

@@ -9,13 +9,13 @@ from onnx import TensorProto, helper, numpy_helper
 from hardedge.contracts import Bundle, load
 from hardedge.graphs.canonical import node_multiply_adds
 from hardedge.models import build_network
-from hardedge.models.census import multiply_adds
+from hardedge.models.census import network_multiply_adds
 
 
 def test_the_exported_graph_has_the_networks_multiply_adds(bundle: Path) -> None:
     manifest = load(Bundle, bundle)
     network = build_network(manifest.network).eval()
-    assert manifest.model("fp32").census.multiply_adds == multiply_adds(network, manifest.profile.opt[1:])
+    assert manifest.model("fp32").census.multiply_adds == network_multiply_adds(network, manifest.profile.opt[1:])
 
 
 def test_fp8_in_front_of_a_pooling_is_counted() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.graphs.canonical import canonical, census, onnx_digest
+from hardedge.graphs.canonical import canonical_form, complexity_of, onnx_digest
 
 DIMS = ["batch", "height", "width", 3]
 
@@ -46,10 +46,10 @@ def run(model: onnx.ModelProto, image_BHWC: np.ndarray) -> np.ndarray:
 def test_canonical_form_is_valid_and_computes_the_same() -> None:
     model = small_model("some/path.py:")
     image_BHWC = np.random.default_rng(0).integers(0, 256, (2, 7, 9, 3), dtype=np.uint8)
-    plain = canonical(model)
+    plain = canonical_form(model)
     onnx.checker.check_model(plain, full_check=True)
     np.testing.assert_array_equal(run(plain, image_BHWC), run(model, image_BHWC))
-    assert canonical(plain).SerializeToString(deterministic=True) == plain.SerializeToString(deterministic=True)
+    assert canonical_form(plain).SerializeToString(deterministic=True) == plain.SerializeToString(deterministic=True)
 
 
 @given(prefix=st.text("abcv01/.", max_size=4), note=st.text(max_size=20))
@@ -65,7 +65,7 @@ def test_digest_ignores_names_and_notes(prefix: str, note: str) -> None:
         node.attribute.reverse()
     model.graph.initializer.reverse()
     model.graph.value_info.append(helper.make_tensor_value_info(f"{prefix}logits", TensorProto.FLOAT, [1]))
-    assert canonical(model) == canonical(small_model())
+    assert canonical_form(model) == canonical_form(small_model())
     assert onnx_digest(model) == onnx_digest(small_model())
 
 
@@ -134,8 +134,8 @@ def test_digest_sees(change: Callable[[onnx.ModelProto], None]) -> None:
 def test_the_given_model_is_left_alone() -> None:
     model = small_model()
     before = model.SerializeToString(deterministic=True)
-    canonical(model)
-    census(model, (1, 4, 5))
+    canonical_form(model)
+    complexity_of(model, (1, 4, 5))
     assert model.SerializeToString(deterministic=True) == before
 
 
@@ -166,13 +166,13 @@ def branching(prefix: str, scale: float) -> onnx.ModelProto:
 
 
 def test_graphs_inside_nodes_are_normalised_and_seen() -> None:
-    onnx.checker.check_model(canonical(branching("a", 2)), full_check=True)
+    onnx.checker.check_model(canonical_form(branching("a", 2)), full_check=True)
     assert onnx_digest(branching("a", 2)) == onnx_digest(branching("other/", 2))
     assert onnx_digest(branching("a", 2)) != onnx_digest(branching("a", 2.5))
 
 
 def test_census_counts_what_is_there() -> None:
-    found = census(small_model(), (2, 5, 6))
+    found = complexity_of(small_model(), (2, 5, 6))
     assert found.parameters == 4 * 3 * 3 * 3 + 4
     assert found.multiply_adds == 2 * 4 * 5 * 6 * 3 * 3 * 3
     assert found.nodes == 5
@@ -205,4 +205,4 @@ def test_census_counts_grouped_transposed_and_matrix_products() -> None:
     grouped = 4 * 3 * 4 * 2 * 9  # 7x9 without padding, stride 2: 3x4
     up = 4 * 3 * 4 * 5 * 4  # each of the 3x4 inputs makes 2x2 outputs: 6x8
     matrix = 6 * 8 * 5 * 7
-    assert census(model, (1, 7, 9)).multiply_adds == first + grouped + up + matrix
+    assert complexity_of(model, (1, 7, 9)).multiply_adds == first + grouped + up + matrix

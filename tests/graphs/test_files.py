@@ -12,13 +12,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Profile, sha256_of
-from hardedge.deploy.bundles.validity import read_model, require_sound_model
+from hardedge.deploy.bundles.validity import check_model, read_model
 from hardedge.deploy.engines.build import rtx_digests
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.errors import BadInput
 from hardedge.graphs import files as onnx_files
-from hardedge.graphs.canonical import census, onnx_digest
-from hardedge.graphs.probes import with_logits
+from hardedge.graphs.canonical import complexity_of, onnx_digest
+from hardedge.graphs.probes import with_logits_output
 
 SIZE = (1, 64, 96)
 
@@ -84,13 +84,13 @@ def test_what_reads_one_file_reads_two(large: Path) -> None:
     image_BHWC = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
     whole = onnxruntime.InferenceSession(network().SerializeToString())
     (expected_BHW,) = whole.run(["mask"], {"image": image_BHWC})
-    require_sound_model(large)
+    check_model(large)
     np.testing.assert_array_equal(OnnxRuntimeRunner(large).masks(image_BHWC), expected_BHW)
-    probe = with_logits(read_model(large))
+    probe = with_logits_output(read_model(large))
     assert probe is not None
-    session = onnx_files.session_of(probe)
+    session = onnx_files.open_session(probe)
     np.testing.assert_array_equal(session.run(["mask"], {"image": image_BHWC})[0], expected_BHW)
-    counted = census(read_model(large), SIZE)
+    counted = complexity_of(read_model(large), SIZE)
     assert (counted.parameters, counted.multiply_adds) == (16 * 3 * 49 + 5 * 16 * 49 + 5, 64 * 96 * 49 * (48 + 80))
 
 
@@ -106,7 +106,7 @@ def test_a_copy_takes_its_weights_along(large: Path, tmp_path: Path) -> None:
     (tmp_path / "engine").mkdir()
     onnx_files.copy_onnx(large, tmp_path / "engine" / "renamed.onnx")
     assert sorted(path.name for path in (tmp_path / "engine").iterdir()) == ["model.onnx.data", "renamed.onnx"]
-    require_sound_model(tmp_path / "engine" / "renamed.onnx")
+    check_model(tmp_path / "engine" / "renamed.onnx")
 
 
 def missing(path: Path) -> None:
@@ -137,4 +137,4 @@ def leading_outside(path: Path) -> None:
 def test_weights_that_are_not_those_that_were_written_are_refused(large: Path, damage: Callable[[Path], None]) -> None:
     damage(large)
     with pytest.raises(BadInput, match=r"model\.onnx cannot be read as an ONNX file \(.*weights"):
-        require_sound_model(large)
+        check_model(large)

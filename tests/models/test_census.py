@@ -9,22 +9,22 @@ from torch import nn
 
 from hardedge.contracts import NetworkSpec
 from hardedge.models import ARCHITECTURES, build_network
-from hardedge.models.census import facts_of, multiply_adds
+from hardedge.models.census import network_facts, network_multiply_adds
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_multiply_adds_are_those_of_the_formula() -> None:
     layers = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, groups=4))
-    assert multiply_adds(layers, (10, 14)) == 5 * 7 * 8 * 3 * 9 + 5 * 7 * 8 * 2 * 9
+    assert network_multiply_adds(layers, (10, 14)) == 5 * 7 * 8 * 3 * 9 + 5 * 7 * 8 * 2 * 9
 
 
 def test_nothing_is_allocated_and_the_figures_are_those_of_the_real_network() -> None:
     known = ARCHITECTURES["segformer_b0"]  # its constructor reads figures back
-    facts = facts_of(known, (64, 96))
+    facts = network_facts(known, (64, 96))
     network = build_network(NetworkSpec(name="segformer_b0", num_classes=19)).eval()
     assert facts.parameters == sum(parameter.numel() for parameter in network.parameters())
-    assert facts.multiply_adds == multiply_adds(network, (64, 96))
+    assert facts.multiply_adds == network_multiply_adds(network, (64, 96))
 
 
 @pytest.mark.slow

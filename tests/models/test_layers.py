@@ -9,7 +9,7 @@ from torch import nn
 
 from hardedge.models import ARCHITECTURES
 from hardedge.models.bisenetv2 import Backbone
-from hardedge.models.hrnet_ocr import attention, object_vectors
+from hardedge.models.hrnet_ocr import object_vectors, spatial_attention
 from hardedge.models.pooling import GridPool
 
 
@@ -36,7 +36,7 @@ def test_object_vectors_are_means_over_soft_regions() -> None:
 def test_every_pixel_attends_to_the_objects() -> None:
     query_BChw = torch.randn(1, 4, 2, 3, dtype=torch.float64)
     key_BCK1, value_BCK1 = torch.randn(2, 1, 4, 5, 1, dtype=torch.float64)
-    found_BChw = attention(query_BChw, key_BCK1, value_BCK1)
+    found_BChw = spatial_attention(query_BChw, key_BCK1, value_BCK1)
     for y in range(2):
         for x in range(3):
             scores = [float(query_BChw[0, :, y, x] @ key_BCK1[0, :, k, 0]) / math.sqrt(4) for k in range(5)]

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hardedge.statistics.equivalence import blocks_to_decide, equivalence, log_ratio, verdict
+from hardedge.statistics.equivalence import blocks_to_decide, compare_times, equivalence_status, log_ratio
 from hardedge.statistics.student import student_quantile, student_two_sided
 
 TRIALS = 40
@@ -28,7 +28,7 @@ def timings(
 
 @functools.cache
 def verdicts(ratio: float, **options: float) -> Counter[str]:
-    return Counter(equivalence(timings(seed, ratio, **options), seed=seed).status for seed in range(TRIALS))
+    return Counter(compare_times(timings(seed, ratio, **options), seed=seed).status for seed in range(TRIALS))
 
 
 def test_equal_arms_are_found_equivalent() -> None:
@@ -50,7 +50,7 @@ def test_at_the_margin_the_error_rate_is_kept(pairs: int) -> None:
 
 
 def test_noise_gives_no_verdict_and_says_how_much_would() -> None:
-    result = equivalence(timings(0, 1.004, pairs=5, blocks=4, noise=0.1))
+    result = compare_times(timings(0, 1.004, pairs=5, blocks=4, noise=0.1))
     assert result.status == "inconclusive"
     assert (result.blocks, result.interval.confidence) == (20, 90)
     assert result.blocks_to_decide is not None
@@ -61,26 +61,26 @@ def test_the_blocks_that_were_asked_for_do_decide() -> None:
     """From sessions of one true speed: three times the blocks that the estimate names decide in most trials."""
     asked = decided = 0
     for seed in range(12):
-        first = equivalence(timings(seed, 1.0, pairs=8, blocks=10, session=0, noise=0.03), seed=seed)
+        first = compare_times(timings(seed, 1.0, pairs=8, blocks=10, session=0, noise=0.03), seed=seed)
         if first.blocks_to_decide is None or first.blocks_to_decide > 1500:
             continue
         asked += 1
         more = timings(seed + 1000, 1.0, pairs=8, blocks=3 * first.blocks_to_decide // 8, session=0, noise=0.03)
-        decided += equivalence(more, seed=seed).status == "equivalent"
+        decided += compare_times(more, seed=seed).status == "equivalent"
     assert asked >= 6
     assert decided >= 0.8 * asked
 
 
 def test_one_seed_gives_one_answer() -> None:
-    assert equivalence(timings(3, 1.0), seed=1) == equivalence(timings(3, 1.0), seed=1)
+    assert compare_times(timings(3, 1.0), seed=1) == compare_times(timings(3, 1.0), seed=1)
 
 
 def test_drift_between_pairs_does_not_move_the_ratio() -> None:
     steady, drifting = timings(4, 1.02), timings(4, 1.02)
     for number, times in enumerate(drifting):
         times *= 1 + number
-    assert equivalence(drifting).ratio == pytest.approx(equivalence(steady).ratio, rel=1e-12)
-    assert equivalence(drifting).interval.low == pytest.approx(equivalence(steady).interval.low, rel=1e-12)
+    assert compare_times(drifting).ratio == pytest.approx(compare_times(steady).ratio, rel=1e-12)
+    assert compare_times(drifting).interval.low == pytest.approx(compare_times(steady).interval.low, rel=1e-12)
 
 
 def test_log_ratio_is_the_ratio_of_medians() -> None:
@@ -101,7 +101,7 @@ def test_log_ratio_is_the_ratio_of_medians() -> None:
     ],
 )
 def test_verdicts(low: float, high: float, expected: str) -> None:
-    assert verdict(low, high) == expected
+    assert equivalence_status(low, high) == expected
 
 
 def test_blocks_to_decide_follows_the_square_root_law() -> None:

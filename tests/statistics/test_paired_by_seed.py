@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hardedge.statistics.paired_by_seed import Difference, detectable_effect, paired_difference
+from hardedge.statistics.paired_by_seed import SeedDifference, detectable_effect, paired_difference
 
 
-def found(ours: list[float], baseline: list[float]) -> Difference:
+def found(ours: list[float], baseline: list[float]) -> SeedDifference:
     difference = paired_difference(ours, baseline)
     assert difference is not None
     return difference

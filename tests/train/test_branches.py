@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hardedge.contracts import NetworkSpec
 from hardedge.errors import BadInput
 from hardedge.models import ARCHITECTURES, build_network
-from hardedge.train.branches import AuxiliaryBranch, HardnessBranch, Training, attach, tapped
+from hardedge.train.branches import AuxiliaryBranch, HardnessBranch, Training, attach_branches, tap_outputs
 from hardedge.train.losses import CrossEntropy, Hardness
 
 Config = HardnessBranch | AuxiliaryBranch
@@ -30,7 +30,7 @@ SIZE = (33, 48)
 def make(name: str, configs: Sequence[Config]) -> Training:
     torch.manual_seed(0)
     spec = NetworkSpec(name=name, num_classes=3)
-    return attach(build_network(spec), spec, configs)
+    return attach_branches(build_network(spec), spec, configs)
 
 
 def hooks_of(model: nn.Module) -> int:
@@ -162,7 +162,7 @@ def test_the_light_branch_learns_where_the_loss_is_high() -> None:
     logits_BCHW = torch.zeros(2, 3, 64, 64)
     logits_BCHW[:, 0] = 3.0  # right on the left, mostly wrong on the right
     branch = training.branches["hardness"]
-    with torch.no_grad(), tapped(training.model, {branch.tap}) as features:
+    with torch.no_grad(), tap_outputs(training.model, {branch.tap}) as features:
         training.model(images_BCHW)
     optimiser = torch.optim.SGD(branch.parameters(), lr=0.5, momentum=0.9)
     for _ in range(20):
@@ -196,7 +196,7 @@ OWN = NetworkSpec(name="mynet:build", num_classes=3)
 def test_a_light_branch_reads_a_users_network_and_leaves_it_as_it_was() -> None:
     network = Own().train()
     before = copy.deepcopy(network.state_dict())
-    training = attach(network, OWN, [HardnessBranch(tap="stem")])
+    training = attach_branches(network, OWN, [HardnessBranch(tap="stem")])
     assert network.training
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
     outputs = training(torch.randn(2, 3, 33, 50))
@@ -205,7 +205,9 @@ def test_a_light_branch_reads_a_users_network_and_leaves_it_as_it_was() -> None:
 
 
 def test_a_nested_module_can_be_tapped() -> None:
-    assert attach(Own(), OWN, [HardnessBranch(tap="stem.0")])(torch.randn(2, 3, 64, 64))["hardness"].shape[1] == 1
+    assert (
+        attach_branches(Own(), OWN, [HardnessBranch(tap="stem.0")])(torch.randn(2, 3, 64, 64))["hardness"].shape[1] == 1
+    )
 
 
 LRASPP = NetworkSpec(name="lraspp_mobilenet_v3_large", num_classes=3)
@@ -237,7 +239,7 @@ LRASPP = NetworkSpec(name="lraspp_mobilenet_v3_large", num_classes=3)
 def test_a_branch_that_does_not_fit_is_refused(spec: NetworkSpec, configs: list[Config], message: str) -> None:
     network = Own() if spec is OWN else build_network(spec)
     with pytest.raises(BadInput, match=message):
-        attach(network, spec, configs)
+        attach_branches(network, spec, configs)
 
 
 def test_without_branches_only_logits_come_out() -> None:
@@ -248,7 +250,7 @@ def test_without_branches_only_logits_come_out() -> None:
 
 def test_hooks_are_on_the_model_only_inside_the_block() -> None:
     model = Own()
-    with tapped(model, {"stem", "head"}) as outputs:
+    with tap_outputs(model, {"stem", "head"}) as outputs:
         assert hooks_of(model) == 2
         model(torch.randn(1, 3, 32, 32))
     assert hooks_of(model) == 0

@@ -13,7 +13,7 @@ from hardedge.contracts import ClassInfo, EdgeNetworkManifest, load
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train import edge_network
-from hardedge.train.edge_network import EdgeNetwork, edges_of, load_edge_network, train_edge_network
+from hardedge.train.edge_network import EdgeNetwork, class_edges, load_edge_network, train_edge_network
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,7 +30,7 @@ def test_edges_are_where_a_neighbour_differs() -> None:
     generator = torch.Generator().manual_seed(0)
     target_BHW = torch.randint(0, 3, (2, 6, 7), generator=generator).repeat_interleave(2, 2)
     target_BHW[0, 2, 3] = 255
-    edges_BCHW, counted_B1HW = edges_of(target_BHW, 3)
+    edges_BCHW, counted_B1HW = class_edges(target_BHW, 3)
     for b, c, i, j in edges_BCHW.new_ones(edges_BCHW.shape).nonzero().tolist():
         around = [(k, m) for k in range(i - 1, i + 2) for m in range(j - 1, j + 2) if 0 <= k < 6 and 0 <= m < 14]
         assert counted_B1HW[b, 0, i, j] == all(target_BHW[b, k, m] != 255 for k, m in around)

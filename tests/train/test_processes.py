@@ -23,7 +23,7 @@ from hardedge.data.sharding import write_shards
 from hardedge.metrics import score_of
 from hardedge.train.batches.samples import TrainingSamples
 from hardedge.train.branches import HardnessBranch
-from hardedge.train.evaluation import confusion
+from hardedge.train.evaluation import confusion_of
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.stage import train
@@ -234,7 +234,7 @@ with processes.joined():
     torch.manual_seed(0)
     network = torch.nn.Conv2d(3, 3, 3, padding=1)
     for split in ("train", "val", "test"):
-        score = score_of(confusion(network, dataset, dataset.splits[split]), dataset.task)
+        score = score_of(confusion_of(network, dataset, dataset.splits[split]), dataset.task)
         for rank in range(3):
             found = json.loads((tmp_path / f"{split}-{rank}.json").read_text())
             assert found == [score.miou, score.per_class]

@@ -91,7 +91,7 @@ def test_it_goes_on_after_a_kill(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(stage, "finish", killed)
+        patched.setattr(stage, "finish_training", killed)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tiny_dataset, tmp_path / "killed", start_from=trained)
     train(recipe, tiny_dataset, tmp_path / "killed", start_from=trained, resume=True)

@@ -14,7 +14,7 @@ from hardedge.contracts import Checkpoint, load
 from hardedge.errors import BadInput
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
-from hardedge.train.recipes import RECIPES, recipe_named
+from hardedge.train.recipes import RECIPES, find_recipe
 from hardedge.train.stage import train
 
 Tiny = Callable[..., Recipe]
@@ -70,13 +70,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_a_file_with_one_recipe(here: Path) -> None:
     expected = replace(RECIPES["camvid"](), name="mine", steps=7, learning_rate=0.125)
-    assert recipe_named("one.py", {}) == expected
-    assert recipe_named(str(here / "one.py"), {"train.batch": "8"}) == replace(expected, batch=8)
+    assert find_recipe("one.py", {}) == expected
+    assert find_recipe(str(here / "one.py"), {"train.batch": "8"}) == replace(expected, batch=8)
 
 
 def test_one_of_several_recipes_in_a_file(here: Path) -> None:
-    assert recipe_named("two.py:long", {}) == replace(RECIPES["camvid"](), name="long", steps=30)
-    assert recipe_named("two.py:short", {"steps": "4"}) == replace(RECIPES["camvid"](), name="short", steps=4)
+    assert find_recipe("two.py:long", {}) == replace(RECIPES["camvid"](), name="long", steps=30)
+    assert find_recipe("two.py:short", {"steps": "4"}) == replace(RECIPES["camvid"](), name="short", steps=4)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +96,14 @@ def test_one_of_several_recipes_in_a_file(here: Path) -> None:
 )
 def test_what_is_wrong_with_a_file_is_said(here: Path, word: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        recipe_named(word, {})
+        find_recipe(word, {})
 
 
 def test_a_setting_is_checked_against_the_files_own_recipe(here: Path) -> None:
     with pytest.raises(BadInput, match=r"a recipe has no field bach. Did you mean batch\?"):
-        recipe_named("one.py", {"train.bach": "8"})
+        find_recipe("one.py", {"train.bach": "8"})
     with pytest.raises(BadInput, match=r"recipe one.py is not a recipe:\n  batch: Input should be a valid integer"):
-        recipe_named("one.py", {"batch": "many"})
+        find_recipe("one.py", {"batch": "many"})
 
 
 def test_a_finished_training_is_run_again_to_the_same_bytes(
@@ -112,7 +112,7 @@ def test_a_finished_training_is_run_again_to_the_same_bytes(
     first, second = tmp_path / "first", tmp_path / "second"
     recipe = tiny_recipe(steps=4, brightness=0.2, loss=parse_loss("ce + 0.25*cpg(kernel=5)@0.5"), warm_up=2)
     train(recipe, tiny_dataset, first)
-    again = recipe_named(str(first), {})
+    again = find_recipe(str(first), {})
     assert again == recipe
     train(again, tiny_dataset, second)
     assert (first / "weights.safetensors").read_bytes() == (second / "weights.safetensors").read_bytes()
@@ -127,8 +127,8 @@ def test_the_manifest_alone_holds_the_recipe_with_the_steps_that_a_budget_had(
     monkeypatch.setattr(budget, "affordable_steps", lambda *_: 3)
     train(tiny_recipe(steps=1000), tiny_dataset, tmp_path / "out", budget=5.0)
     (tmp_path / "out" / "checkpoint.json").rename(tmp_path / "kept.json")
-    assert recipe_named(str(tmp_path / "kept.json"), {}) == tiny_recipe(steps=3)
-    assert recipe_named(str(tmp_path / "kept.json"), {"seed": "5"}) == tiny_recipe(steps=3, seed=5)
+    assert find_recipe(str(tmp_path / "kept.json"), {}) == tiny_recipe(steps=3)
+    assert find_recipe(str(tmp_path / "kept.json"), {"seed": "5"}) == tiny_recipe(steps=3, seed=5)
 
 
 def test_what_a_training_read_beside_its_recipe_is_said(
@@ -147,7 +147,7 @@ def test_what_a_training_read_beside_its_recipe_is_said(
         backbone_weights=tmp_path / "backbone.pt",
     )
     capsys.readouterr()
-    recipe_named(str(tmp_path / "out"), {})
+    find_recipe(str(tmp_path / "out"), {})
     assert "that training also had --backbone-weights, which is no part of its recipe" in capsys.readouterr().err
 
 
@@ -155,19 +155,19 @@ def test_a_directory_or_manifest_without_a_recipe_is_told(
     tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path
 ) -> None:
     with pytest.raises(BadInput, match="tiny has no checkpoint.json: no recipe to run again. Give the directory of a"):
-        recipe_named(str(tiny_dataset), {})
+        find_recipe(str(tiny_dataset), {})
     with pytest.raises(BadInput, match="gone.json: no such file: no recipe to run again"):
-        recipe_named(str(tmp_path / "gone.json"), {})
+        find_recipe(str(tmp_path / "gone.json"), {})
     train(tiny_recipe(steps=1), tiny_dataset, tmp_path / "out")
     manifest = tmp_path / "out" / "checkpoint.json"
     record = json.loads(manifest.read_text())
     record["recipe"]["stepz"] = 3
     manifest.write_text(json.dumps(record))
     with pytest.raises(BadInput, match=r"checkpoint.json, recipe is not a recipe:\n  stepz: "):
-        recipe_named(str(manifest), {})
+        find_recipe(str(manifest), {})
     manifest.write_text("{}")
     with pytest.raises(BadInput, match="checkpoint.json"):
-        recipe_named(str(manifest), {})
+        find_recipe(str(manifest), {})
 
 
 def test_the_command_trains_a_file_and_its_checkpoint_has_the_recipe(
@@ -179,5 +179,5 @@ def test_the_command_trains_a_file_and_its_checkpoint_has_the_recipe(
     )
     done = hardedge("train", "mine.py", "--data", tiny_dataset, "--out", "a", "--set", "train.batch=4", cwd=here)
     assert done.returncode == 0, done.stderr
-    again = recipe_named("a/checkpoint.json", {"seed": "3"})
+    again = find_recipe("a/checkpoint.json", {"seed": "3"})
     assert again == tiny_recipe(steps=2, batch=4, seed=3)

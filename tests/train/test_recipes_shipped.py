@@ -16,12 +16,12 @@ from hardedge.cli import cli
 from hardedge.contracts import Checkpoint, ClassInfo, NetworkSpec, Task, load
 from hardedge.data.opening import open_dataset
 from hardedge.models import build_network
-from hardedge.train.batches.samples import Sample, TrainingSamples, training_batches
-from hardedge.train.branches import BranchConfig, attach
+from hardedge.train.batches.samples import TrainingSample, TrainingSamples, training_batches
+from hardedge.train.branches import BranchConfig, attach_branches
 from hardedge.train.loop import learning_rate, new_state, training_step
 from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import RECIPES
-from hardedge.train.recipes.listing import NOTES, facts_of, recipe_table, schedule
+from hardedge.train.recipes.listing import NOTES, recipe_facts, recipe_table, schedule_text
 from hardedge.train.stage import train
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def outputs_of(network: str, parts: tuple[BranchConfig, ...], crop: tuple[int, i
     """What training gives for two images; without memory for weights and maps."""
     spec = NetworkSpec(name=network, num_classes=19)
     with torch.device("meta"):
-        outputs: dict[str, Any] = attach(build_network(spec), spec, parts)(torch.empty(2, 3, *crop))
+        outputs: dict[str, Any] = attach_branches(build_network(spec), spec, parts)(torch.empty(2, 3, *crop))
     return outputs
 
 
@@ -85,7 +85,7 @@ def test_a_published_recipe_takes_a_step_on_a_small_crop(name: str, one_thread: 
     state = new_state(recipe, TASK)
     before = next(state.training.model.parameters()).clone()
     target_BHW = torch.arange(3).repeat_interleave(32)[:96].expand(2, 64, 96).clone()
-    told = training_step(state, recipe, Sample(torch.randn(2, 3, *recipe.crop), target_BHW, {}))
+    told = training_step(state, recipe, TrainingSample(torch.randn(2, 3, *recipe.crop), target_BHW, {}))
     assert set(told) == {"loss", *(term.loss.name for term in recipe.loss.terms)} | (
         {"auxiliary"} if recipe.auxiliary else set()
     )
@@ -124,7 +124,7 @@ def test_the_published_schedules_are_those_of_the_logs() -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_says_what_it_is(name: str) -> None:
-    facts = facts_of(RECIPES[name])
+    facts = recipe_facts(RECIPES[name])
     assert facts.summary.endswith(".")
     assert facts.data
     text = RECIPES[name].__doc__ or ""
@@ -133,9 +133,11 @@ def test_a_recipe_says_what_it_is(name: str) -> None:
 
 def test_a_schedule_in_words() -> None:
     recipe = replace(RECIPES["streets"](), warm_up=1500, final_rate=1e-5, steps=12345, crop=(64, 128))
-    assert schedule(recipe) == "AdamW 0.002 to 1e-05, decay 0.01, 1,500 steps of warm-up, 12,345 steps of 4 at 64x128"
+    assert (
+        schedule_text(recipe) == "AdamW 0.002 to 1e-05, decay 0.01, 1,500 steps of warm-up, 12,345 steps of 4 at 64x128"
+    )
     constant = replace(RECIPES["streets"](), optimiser="sgd", poly_power=0.0)
-    assert schedule(constant) == "SGD 0.002 constant, decay 0.01, 400 steps of 4 at 96x160"
+    assert schedule_text(constant) == "SGD 0.002 constant, decay 0.01, 400 steps of 4 at 96x160"
 
 
 def test_the_table_in_the_documents_is_that_of_the_code() -> None:

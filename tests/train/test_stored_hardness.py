@@ -18,7 +18,7 @@ from hardedge.train import loop
 from hardedge.train.batches.samples import TrainingSamples
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.evaluation import network_input
-from hardedge.train.hardness_maps import trained, write_training_maps
+from hardedge.train.hardness_maps import load_trained, write_training_maps
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.stage import train
@@ -39,7 +39,7 @@ def test_the_maps_are_the_branchs_answer_for_every_training_image(
 ) -> None:
     dataset = open_dataset(tiny_dataset)
     write_training_maps(teacher, dataset, tmp_path / "maps")
-    training = trained(load(Checkpoint, teacher), teacher).eval()
+    training = load_trained(load(Checkpoint, teacher), teacher).eval()
     for id in dataset.splits["train"]:
         image_HWC, label_HW = dataset.pair(id)
         pixels_BCHW = torch.from_numpy(image_HWC.transpose(2, 0, 1).copy()).float()[None] / 255
@@ -60,7 +60,7 @@ def test_without_a_branch_the_maps_are_one_minus_the_top_probability_and_it_is_s
     write_training_maps(tmp_path / "teacher", open_dataset(tiny_dataset), tmp_path / "maps")
     assert "has no hardness branch: its maps are 1 - top probability" in capsys.readouterr().err
     dataset = open_dataset(tiny_dataset)
-    training = trained(load(Checkpoint, tmp_path / "teacher"), tmp_path / "teacher").eval()
+    training = load_trained(load(Checkpoint, tmp_path / "teacher"), tmp_path / "teacher").eval()
     id = dataset.splits["train"][0]
     image_HWC, _ = dataset.pair(id)
     with torch.inference_mode():
@@ -110,7 +110,7 @@ def test_the_weights_of_a_step_are_the_maps(
     samples = TrainingSamples(dataset, recipe, tmp_path / "maps")
     batch = next(loop.training_batches(samples, recipe, torch.device("cpu"), first=0, last=1))
     state = loop.new_state(recipe, dataset.task)
-    torch.manual_seed(loop.seed_of(recipe.seed, "step", 0))
+    torch.manual_seed(loop.mix_seed(recipe.seed, "step", 0))
     logits_BCHW = state.training(batch.image)["logits"]
     told = loop.training_step(loop.new_state(recipe, dataset.task), recipe, batch)
     losses_BHW = torch.nn.functional.cross_entropy(logits_BCHW, batch.target, ignore_index=255, reduction="none")

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 import pytest
 
 from hardedge.contracts import Checkpoint, load
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 from hardedge.train import tracking
 from hardedge.train.recipe import Recipe
 from hardedge.train.stage import train
-from hardedge.train.tracking import TRACKERS, Followers, Tracker, followed, require_trackers
+from hardedge.train.tracking import TRACKERS, Followers, Tracker, require_trackers, tracked_by
 
 Tiny = Callable[..., Recipe]
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -230,7 +230,7 @@ def test_a_training_waits_for_no_tracker_for_ever(
     monkeypatch.setattr(recorded, "scalars", lambda self, step, values: gone_on.wait())
     monkeypatch.setattr(tracking, "PATIENCE", 0.05)
     (tmp_path / "state").mkdir()
-    with followed(("wandb",), tmp_path, {"steps": 1}) as followers:
+    with tracked_by(("wandb",), tmp_path, {"steps": 1}) as followers:
         followers.scalars(1, {})
     gone_on.set()
     assert "wandb did not take all" in capsys.readouterr().err
@@ -248,7 +248,7 @@ def test_trackers_that_hang_are_waited_for_together(
     monkeypatch.setattr(tracking.Thread, "join", lambda self, timeout=None: waited.append(timeout))
     gone_on = threading.Event()
     (tmp_path / "state").mkdir()
-    with followed(("wandb", "mlflow"), tmp_path, {"steps": 1}) as followers:
+    with tracked_by(("wandb", "mlflow"), tmp_path, {"steps": 1}) as followers:
         followers.scalars(1, {})
     gone_on.set()
     assert waited == [60.0, 15.0]
@@ -256,7 +256,7 @@ def test_trackers_that_hang_are_waited_for_together(
 
 def test_a_tracker_that_is_named_twice_is_told_once(recorded: type[Recorded], tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    with followed(("wandb", "wandb"), tmp_path, {"steps": 1}) as followers:
+    with tracked_by(("wandb", "wandb"), tmp_path, {"steps": 1}) as followers:
         followers.scalars(1, {})
     assert [each[0] for each in recorded.told] == ["begin", "scalars", "close"]
 
@@ -267,12 +267,12 @@ def test_what_is_not_known_or_not_installed_is_refused_before_anything_else(
     with pytest.raises(BadInput, match=r"tracker tensorboard is not known. Give one of: wandb, mlflow"):
         require_trackers(("tensorboard",))
     monkeypatch.setitem(TRACKERS, "mlflow", (Recorded, "no_such_package"))
-    with pytest.raises(MissingHere, match=r"pip install 'hardedge\[mlflow\]'"):
+    with pytest.raises(Unavailable, match=r"pip install 'hardedge\[mlflow\]'"):
         train(tiny_recipe(), tmp_path / "nowhere", tmp_path / "out", track=("mlflow",))
 
 
 def test_without_trackers_nothing_is_written(tmp_path: Path) -> None:
-    with followed((), tmp_path, {}) as followers:
+    with tracked_by((), tmp_path, {}) as followers:
         assert isinstance(followers, Followers)
         followers.scalars(1, {"loss": 1.0})
     assert list(tmp_path.iterdir()) == []

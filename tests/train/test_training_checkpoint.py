@@ -17,7 +17,7 @@ from hardedge.models import build_network
 from hardedge.train import budget, loop
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.budget import Costs
-from hardedge.train.evaluation import confusion, network_input
+from hardedge.train.evaluation import confusion_of, network_input
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.stage import train
@@ -54,9 +54,9 @@ def test_it_learns_and_hands_over_a_whole_checkpoint(tiny_dataset: Path, tiny_re
     assert list((out / "tensorboard").glob("events.*"))
     dataset = open_dataset(tiny_dataset)
     shipped = plain_network(made, out / "weights.safetensors")
-    assert score_of(confusion(shipped, dataset, dataset.splits["val"]), dataset.task) == made.validation
+    assert score_of(confusion_of(shipped, dataset, dataset.splits["val"]), dataset.task) == made.validation
     last = plain_network(made, out / "last.safetensors")
-    assert score_of(confusion(last, dataset, dataset.splits["val"]), dataset.task).miou == scores[-1]
+    assert score_of(confusion_of(last, dataset, dataset.splits["val"]), dataset.task).miou == scores[-1]
 
 
 def test_without_a_branch_hardness_is_the_lack_of_confidence(

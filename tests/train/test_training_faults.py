@@ -13,7 +13,7 @@ from torch import Tensor
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train import loop
-from hardedge.train.batches.samples import Sample, TrainingSamples, training_batches
+from hardedge.train.batches.samples import TrainingSample, TrainingSamples, training_batches
 from hardedge.train.objective import Objective
 from hardedge.train.recipe import Recipe
 from hardedge.train.stage import train
@@ -42,8 +42,8 @@ def test_the_next_image_of_the_epoch_stands_in_for_one_that_cannot_be_read(
     cut_short(tiny_dataset / "images" / f"{order[1]}.png")
     for index, before in enumerate(whole):
         sample = samples[index]
-        assert isinstance(sample, Sample)
-        assert isinstance(before, Sample)
+        assert isinstance(sample, TrainingSample)
+        assert isinstance(before, TrainingSample)
         assert before.ids == (order[index],)
         assert before.unreadable == ()
         if order[index] != order[1]:
@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_finite_names_step_images_and_terms_and_keeps_the_las
     forward = Objective.forward
     calls = 0
 
-    def spoilt(self: Objective, batch: Sample, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def spoilt(self: Objective, batch: TrainingSample, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         nonlocal calls
         calls += 1
         total, terms = forward(self, batch, progress)

@@ -13,7 +13,7 @@ from hardedge.data.opening import open_dataset
 from hardedge.data.scribbles import write_scribbles
 from hardedge.errors import BadInput
 from hardedge.train import loop
-from hardedge.train.batches.samples import TrainingSamples, denormalised, normalised, training_batches
+from hardedge.train.batches.samples import TrainingSamples, denormalise_pixels, normalise_pixels, training_batches
 from hardedge.train.edge_network import train_edge_network
 from hardedge.train.losses import Dfr, parse_loss
 from hardedge.train.losses.boundary import boundary_distance
@@ -43,7 +43,7 @@ def test_the_given_distance_is_the_one_that_abl_would_compute(tiny_recipe: Tiny,
 
 def test_the_image_is_given_as_it_was_read(tiny_dataset: Path) -> None:
     image_CHW = torch.randint(0, 256, (3, 5, 7), dtype=torch.uint8)
-    torch.testing.assert_close(denormalised(normalised(image_CHW)[None])[0], image_CHW / 255)
+    torch.testing.assert_close(denormalise_pixels(normalise_pixels(image_CHW)[None])[0], image_CHW / 255)
 
 
 def test_dfr_trains_on_scribbles_with_the_features_of_a_known_network(

@@ -11,9 +11,9 @@ from hardedge.contracts import ClassInfo, Task
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.metrics import score_of
-from hardedge.train.batches.samples import Sample
+from hardedge.train.batches.samples import TrainingSample
 from hardedge.train.budget import Costs, affordable_steps
-from hardedge.train.evaluation import confusion, needs_reestimation, reestimated_batchnorm
+from hardedge.train.evaluation import confusion_of, needs_reestimation, with_reestimated_batchnorm
 from hardedge.train.loop import learning_rate, new_state, training_step
 from hardedge.train.losses import parse_loss
 from hardedge.train.objective import step_loss
@@ -46,7 +46,7 @@ def test_a_plain_sgd_step_is_weight_minus_rate_times_gradient(tiny_recipe: Tiny)
     for module in (*state.training.modules(), *reference.training.modules()):
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    told = training_step(state, recipe, Sample(images_BCHW, target_BHW, {}))
+    told = training_step(state, recipe, TrainingSample(images_BCHW, target_BHW, {}))
     loss = F.cross_entropy(reference.training.model(images_BCHW), target_BHW)
     loss.backward()
     assert told == pytest.approx({"loss": loss.item(), "ce": loss.item()})
@@ -79,7 +79,7 @@ def test_a_real_auxiliary_head_and_branch_train_with_the_network(tiny_recipe: Ti
     )
     state = new_state(recipe, TASK)
     before = [parameter.clone() for parameter in state.training.parameters()]
-    told = training_step(state, recipe, Sample(torch.randn(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32)), {}))
+    told = training_step(state, recipe, TrainingSample(torch.randn(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32)), {}))
     assert set(told) == {"loss", "hardness", "auxiliary"}
     changed = [
         not torch.equal(old, new) for old, new in zip(before, state.training.parameters(), strict=True) if old.dim() > 1
@@ -92,7 +92,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_reaches_the_weights(tiny_reci
     before = [parameter.clone() for parameter in state.training.parameters()]
     images_BCHW = torch.full((2, 3, 32, 48), torch.nan)
     with pytest.raises(BadInput, match=r"step 0: the loss is not finite \(loss nan, ce nan\).*lower learning_rate"):
-        training_step(state, tiny_recipe(), Sample(images_BCHW, torch.zeros(2, 32, 48, dtype=torch.int64), {}))
+        training_step(state, tiny_recipe(), TrainingSample(images_BCHW, torch.zeros(2, 32, 48, dtype=torch.int64), {}))
     assert all(torch.equal(old, new) for old, new in zip(before, state.training.parameters(), strict=True))
 
 
@@ -105,7 +105,7 @@ def test_reestimated_statistics_are_the_batches_mean_and_are_taken_back(tiny_rec
     batches = [(torch.randn(2, 3, 32, 48) + shift, torch.zeros(0)) for shift in range(3)]
     with torch.no_grad():
         activations = [convolution(images_BCHW) for images_BCHW, _ in batches]
-    with reestimated_batchnorm(training, batches):
+    with with_reestimated_batchnorm(training, batches):
         mean_C = torch.stack([each.mean((0, 2, 3)) for each in activations]).mean(0)
         var_C = torch.stack([each.var((0, 2, 3)) for each in activations]).mean(0)
         torch.testing.assert_close(norm.running_mean, mean_C)
@@ -140,7 +140,7 @@ class Colour(nn.Module):
 
 def test_a_split_is_scored_at_label_resolution(tiny_dataset: Path) -> None:
     dataset = open_dataset(tiny_dataset)
-    counts = confusion(Colour(), dataset, dataset.splits["val"])
+    counts = confusion_of(Colour(), dataset, dataset.splits["val"])
     assert counts.sum() == 2 * (64 * 96 - 6)  # six pixels of each mask are ignored
     assert counts.trace() == counts.sum()
     assert score_of(counts, dataset.task).miou == 100

@@ -8,7 +8,7 @@ from hardedge.errors import BadInput
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe, require_usable
-from hardedge.train.recipes import RECIPES, recipe_named
+from hardedge.train.recipes import RECIPES, find_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -85,16 +85,16 @@ def test_an_unknown_network_is_a_fault_and_a_users_own_is_not(tiny_recipe: Calla
 
 def test_fields_are_set_from_text() -> None:
     settings = {"loss": "ce + 0.5*cpg", "branches": "", "steps": "7", "crop": "256,352", "amp": "false", "name": "7"}
-    changed = recipe_named("camvid", settings)
+    changed = find_recipe("camvid", settings)
     expected = replace(
         RECIPES["camvid"](), loss=parse_loss("ce + 0.5*cpg"), branches=(), steps=7, crop=(256, 352), amp=False, name="7"
     )
     assert changed == expected
-    assert recipe_named("camvid", {"branches": "faithful"}).branches == (HardnessBranch("faithful"),)
-    assert recipe_named("camvid", {"branches": "light@encoder.layer4"}).branches == (
+    assert find_recipe("camvid", {"branches": "faithful"}).branches == (HardnessBranch("faithful"),)
+    assert find_recipe("camvid", {"branches": "light@encoder.layer4"}).branches == (
         HardnessBranch("light", tap="encoder.layer4"),
     )
-    assert recipe_named("camvid", {"branches": ""}).branches == ()
+    assert find_recipe("camvid", {"branches": ""}).branches == ()
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_fields_are_set_from_text() -> None:
 )
 def test_a_wrong_name_or_setting_is_told(name: str, settings: dict[str, str], message: str) -> None:
     with pytest.raises(BadInput, match=message.replace("?", r"\?")):
-        recipe_named(name, settings)
+        find_recipe(name, settings)

@@ -14,7 +14,7 @@ from hardedge.data.opening import open_dataset
 from hardedge.data.sharding import write_shards
 from hardedge.errors import BadInput
 from hardedge.train import loop
-from hardedge.train.batches.order import EpochOrder, seed_of
+from hardedge.train.batches.order import EpochOrder, mix_seed
 from hardedge.train.batches.samples import TrainingSamples, training_batches
 from hardedge.train.recipe import Recipe
 from hardedge.train.stage import train
@@ -72,7 +72,7 @@ def test_epochs_and_seeds_differ_in_the_order_of_shards_and_within_them() -> Non
 
 def test_a_folder_is_shuffled_as_a_whole() -> None:
     order = EpochOrder([37], seed=5)
-    expected = torch.randperm(37, generator=torch.Generator().manual_seed(seed_of(5, "epoch", 2))).tolist()
+    expected = torch.randperm(37, generator=torch.Generator().manual_seed(mix_seed(5, "epoch", 2))).tolist()
     assert [order.place(2, turn) for turn in range(37)] == expected
 
 

@@ -11,11 +11,11 @@ from torch import nn
 
 from hardedge.contracts import ClassInfo, Task
 from hardedge.data.opening import open_dataset
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 from hardedge.train import loop
-from hardedge.train.batches.samples import Sample, TrainingSamples
+from hardedge.train.batches.samples import TrainingSample, TrainingSamples
 from hardedge.train.branches import HardnessBranch
-from hardedge.train.evaluation import reestimated_batchnorm
+from hardedge.train.evaluation import with_reestimated_batchnorm
 from hardedge.train.loop import new_state, ships_reestimated, statistics_batches, training_step
 from hardedge.train.losses import parse_loss
 from hardedge.train.objective import unused_parameters
@@ -28,11 +28,11 @@ Tiny = Callable[..., Recipe]
 HARD: dict[str, Any] = {"loss": parse_loss("hardness"), "branches": (HardnessBranch(tap="2"),)}
 
 
-def batch(images: int = 4) -> Sample:
+def batch(images: int = 4) -> TrainingSample:
     """Random images, each pixel labelled."""
     generator = torch.Generator().manual_seed(0)
     images_BCHW = torch.randn(images, 3, 32, 48, generator=generator)
-    return Sample(images_BCHW, torch.randint(0, 3, (images, 32, 48), generator=generator), {})
+    return TrainingSample(images_BCHW, torch.randint(0, 3, (images, 32, 48), generator=generator), {})
 
 
 def after_steps(recipe: Recipe, steps: int = 3) -> tuple[TrainingState, list[dict[str, float]]]:
@@ -91,7 +91,7 @@ def test_the_average_ships_with_statistics_of_its_own(tiny_recipe: Tiny, tiny_da
     average.load_state_dict(stored["average"])
     torch.manual_seed(recipe.seed)
     batches = statistics_batches(average, recipe, TrainingSamples(dataset, recipe))
-    with reestimated_batchnorm(average, batches):
+    with with_reestimated_batchnorm(average, batches):
         assert torch.equal(average.model[1].running_mean, shipped["1.running_mean"])
         assert torch.equal(average.model[1].running_var, shipped["1.running_var"])
 
@@ -148,7 +148,7 @@ def test_no_compiler_is_told_before_any_step(tiny_recipe: Tiny, monkeypatch: pyt
     if torch.cuda.is_available():
         pytest.skip("on a GPU it is Triton that compiles")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(MissingHere, match="torch.compile needs no-such-compiler, which is not there. Install it"):
+    with pytest.raises(Unavailable, match="torch.compile needs no-such-compiler, which is not there. Install it"):
         new_state(tiny_recipe(compile=True), TASK)
 
 

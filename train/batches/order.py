@@ -14,7 +14,7 @@ from torch import Tensor
 SHUFFLED_TOGETHER: Final = 16  # shards
 
 
-def seed_of(*key: int | str) -> int:
+def mix_seed(*key: int | str) -> int:
     """A 63-bit seed from the key's parts, well mixed."""
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1
 
@@ -64,4 +64,4 @@ class EpochOrder:
 
 
 def _generator(*key: int | str) -> torch.Generator:
-    return torch.Generator().manual_seed(seed_of(*key))
+    return torch.Generator().manual_seed(mix_seed(*key))

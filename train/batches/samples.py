@@ -18,14 +18,14 @@ from hardedge.data.dataset import Dataset, Pixels, read_mask
 from hardedge.errors import BadInput
 from hardedge.train import processes
 from hardedge.train.batches.augmentation import augmentation
-from hardedge.train.batches.order import EpochOrder, seed_of
+from hardedge.train.batches.order import EpochOrder, mix_seed
 from hardedge.train.losses.boundary import boundary_distance
 from hardedge.train.recipe import IGNORED, Recipe
 
 NORMALISATION = Normalisation()
 
 
-class Sample(NamedTuple):
+class TrainingSample(NamedTuple):
     """An augmented image and its labels, or a batch of them, and what the loss reads beside them, by name.
 
     `ids` are those of the images; `unreadable` those of the images whose places they took, each with what is wrong.
@@ -37,18 +37,18 @@ class Sample(NamedTuple):
     ids: tuple[str, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()
 
-    def on(self, device: torch.device) -> Sample:
+    def on(self, device: torch.device) -> TrainingSample:
         """The batch on the device."""
         beside = {name: value.to(device, non_blocking=True) for name, value in self.beside.items()}
         image, target = (tensor.to(device, non_blocking=True) for tensor in (self.image, self.target))
         return self._replace(image=image, target=target, beside=beside)
 
-    def parts(self, count: int) -> list[Sample]:
+    def parts(self, count: int) -> list[TrainingSample]:
         """The batch in so many equal parts, in order."""
         size = len(self.image) // count
         places = [slice(start, start + size) for start in range(0, count * size, size)]
         return [
-            Sample(
+            TrainingSample(
                 self.image[place],
                 self.target[place],
                 {name: value[place] for name, value in self.beside.items()},
@@ -58,14 +58,14 @@ class Sample(NamedTuple):
         ]
 
 
-def normalised(image_CHW: Tensor) -> Tensor:
+def normalise_pixels(image_CHW: Tensor) -> Tensor:
     """A uint8 RGB image as float32 [3, H, W], as the networks take it."""
     mean, std = (torch.tensor(value)[:, None, None] for value in (NORMALISATION.mean, NORMALISATION.std))
     return (image_CHW / 255 - mean) / std
 
 
-def denormalised(images_BCHW: Tensor) -> Tensor:
-    """What `normalised` gave, back as RGB in 0..1."""
+def denormalise_pixels(images_BCHW: Tensor) -> Tensor:
+    """What `normalise_pixels` gave, back as RGB in 0..1."""
     mean, std = (
         torch.tensor(value, device=images_BCHW.device)[:, None, None]
         for value in (NORMALISATION.mean, NORMALISATION.std)
@@ -78,7 +78,7 @@ def image_tensor(image_HWC: Pixels) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image_HWC.transpose(2, 0, 1)))
 
 
-class TrainingSamples(TorchDataset[Sample | BadInput]):
+class TrainingSamples(TorchDataset[TrainingSample | BadInput]):
     """The endless sequence of augmented training samples: index = step * batch + slot.
 
     A sample is image float32 [3, h, w], target int64 [h, w] with 255 where ignored, and beside them, as float32:
@@ -107,14 +107,14 @@ class TrainingSamples(TorchDataset[Sample | BadInput]):
         epoch, turn = divmod(index, len(self.order))
         return self.dataset.splits["train"][self.order.place(epoch, (turn + further) % len(self.order))]
 
-    def __getitem__(self, index: int) -> Sample | BadInput:
+    def __getitem__(self, index: int) -> TrainingSample | BadInput:
         try:
             id, image_HWC, masks, unreadable = self._readable(index)
         except BadInput as error:
             return error
         with torch.random.fork_rng(devices=[]):
             # torch.manual_seed would seed GPUs too, and without one write down a traceback for later
-            torch.default_generator.manual_seed(seed_of(self.seed, "sample", index))
+            torch.default_generator.manual_seed(mix_seed(self.seed, "sample", index))
             image_CHW, *masks_HW = self.augment(
                 tv_tensors.Image(image_tensor(image_HWC)), *(tv_tensors.Mask(torch.from_numpy(mask)) for mask in masks)
             )
@@ -124,8 +124,8 @@ class TrainingSamples(TorchDataset[Sample | BadInput]):
             beside["hardness"] = _logit(maps_HW[0])[None]
         if self.distances:
             beside["distance"] = torch.from_numpy(boundary_distance(target_HW.numpy(), IGNORED))
-        return Sample(
-            normalised(image_CHW.as_subclass(torch.Tensor)), target_HW.long(), beside, (id,), tuple(unreadable)
+        return TrainingSample(
+            normalise_pixels(image_CHW.as_subclass(torch.Tensor)), target_HW.long(), beside, (id,), tuple(unreadable)
         )
 
     def _readable(self, index: int) -> tuple[str, Pixels, list[Pixels], list[tuple[str, str]]]:
@@ -155,26 +155,26 @@ def _logit(map_HW: Tensor) -> Tensor:
     return (map_HW / 255).clamp(1 / 512, 511 / 512).logit()
 
 
-def _batch(samples: list[Sample | BadInput]) -> Sample | BadInput:
+def _batch(samples: list[TrainingSample | BadInput]) -> TrainingSample | BadInput:
     for sample in samples:
         if isinstance(sample, BadInput):
             return sample
     images, targets, besides, ids, unreadable = zip(*samples, strict=True)
     beside = {name: torch.stack([each[name] for each in besides]) for name in besides[0]}
-    return Sample(torch.stack(images), torch.stack(targets), beside, sum(ids, ()), sum(unreadable, ()))
+    return TrainingSample(torch.stack(images), torch.stack(targets), beside, sum(ids, ()), sum(unreadable, ()))
 
 
 def training_batches(
     samples: TrainingSamples, recipe: Recipe, device: torch.device, *, first: int, last: int
-) -> Iterator[Sample]:
+) -> Iterator[TrainingSample]:
     """This process's share of the batches of steps first to last - 1, on the device.
 
     Their `unreadable` are those of all processes. Raises BadInput at the first sample that cannot be read, in all
     processes.
     """
-    share = recipe.batch // processes.count()
-    offset = processes.rank() * share
-    loader: DataLoader[Sample | BadInput] = DataLoader(
+    share = recipe.batch // processes.process_count()
+    offset = processes.process_rank() * share
+    loader: DataLoader[TrainingSample | BadInput] = DataLoader(
         samples,
         batch_size=share,
         sampler=(step * recipe.batch + offset + slot for step in range(first, last) for slot in range(share)),
@@ -184,7 +184,7 @@ def training_batches(
         generator=torch.Generator(),
     )
     for batch in loader:
-        processes.raise_any(batch if isinstance(batch, BadInput) else None)
-        assert isinstance(batch, Sample)  # else it was raised
-        unreadable = processes.told(batch.unreadable or None) if recipe.skip_unreadable else []
+        processes.raise_on_all(batch if isinstance(batch, BadInput) else None)
+        assert isinstance(batch, TrainingSample)  # else it was raised
+        unreadable = processes.gather(batch.unreadable or None) if recipe.skip_unreadable else []
         yield batch.on(device)._replace(unreadable=sum(unreadable, ()))

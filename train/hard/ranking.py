@@ -21,10 +21,10 @@ from hardedge.data.native import images_in
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train.branches import Training
-from hardedge.train.evaluation import at_size, device_of, evaluating, network_input
-from hardedge.train.hard.gallery import gallery
+from hardedge.train.evaluation import device_of, evaluation_mode, network_input, resize_logits
+from hardedge.train.hard.gallery import gallery_html
 from hardedge.train.hard.lists import Box, DoubtedLabel, HardImage, Ranking
-from hardedge.train.hardness_maps import hardness_of, trained
+from hardedge.train.hardness_maps import hardness_of, load_trained
 
 FILE: Final = "hard.json"
 WINDOW: Final = 4  # the hardest part shown of an image: a quarter of its height and width
@@ -40,7 +40,7 @@ class Seen:
     probability_CHW: Floats
 
 
-def rank(
+def rank_hard(
     data: Path,
     checkpoint: Path,
     out: Path,
@@ -62,28 +62,28 @@ def rank(
         ours, theirs = (", ".join(info.name for info in task.classes) for task in (dataset.task, source.task))
         raise BadInput(f"{checkpoint} was trained on other classes ({theirs}) than {data} has ({ours}).")
     extra = images_of(unlabelled) if unlabelled else []
-    training = trained(source, checkpoint)
+    training = load_trained(source, checkpoint)
     images: list[HardImage] = []
     labels: list[DoubtedLabel] = []
-    with disk_errors(), staged(out, force=force) as directory, evaluating(training):
+    with disk_errors(), staged(out, force=force) as directory, evaluation_mode(training):
         todo = [(split, id) for split in splits for id in dataset.splits[split]]
         for split, id in tracked(todo, "looking at the labelled images"):
             image_HWC, label_HW = dataset.pair(id)
-            seen = look(training, image_HWC, label_HW.shape)
+            seen = infer_hardness(training, image_HWC, label_HW.shape)
             images.append(hard_image(id, split, seen))
             labels += doubted_labels(id, split, seen, label_HW, dataset.task, smallest)
         for path in tracked(extra, "looking at the images without labels"):
             image_HWC = read_image(path)
-            images.append(hard_image(str(path), None, look(training, image_HWC, image_HWC.shape[:2])))
+            images.append(hard_image(str(path), None, infer_hardness(training, image_HWC, image_HWC.shape[:2])))
         ranking = Ranking(
             checkpoint=source.digest,
             data=dataset.name,
             hardness=source.hardness,
             images=tuple(sorted(images, key=lambda image: -image.hardness)),
-            labels=by_doubt(labels),
+            labels=sort_by_doubt(labels),
         )
         write_atomically(directory / FILE, to_json(ranking).encode())
-        page = gallery(ranking, dataset, shown)
+        page = gallery_html(ranking, dataset, shown)
         write_atomically(directory / "hard.html", page.encode())
     return ranking
 
@@ -98,10 +98,10 @@ def images_of(folder: Path) -> list[Path]:
     return found
 
 
-def look(training: Training, image_HWC: Pixels, size: tuple[int, ...]) -> Seen:
+def infer_hardness(training: Training, image_HWC: Pixels, size: tuple[int, ...]) -> Seen:
     """The network's answer at (height, width)."""
     outputs = training(network_input(image_HWC, device_of(training)))
-    logits_BCHW = at_size(outputs["logits"].float(), size)
+    logits_BCHW = resize_logits(outputs["logits"].float(), size)
     hardness_HW = hardness_of({**outputs, "logits": logits_BCHW}, size)
     return Seen(hardness_HW.cpu().numpy(), torch.softmax(logits_BCHW, 1)[0].cpu().numpy())
 
@@ -156,7 +156,7 @@ def doubted_labels(
         )
 
 
-def by_doubt(labels: Sequence[DoubtedLabel]) -> tuple[DoubtedLabel, ...]:
+def sort_by_doubt(labels: Sequence[DoubtedLabel]) -> tuple[DoubtedLabel, ...]:
     """The regions with their doubt, the most doubtful first."""
     of_class: dict[str, list[float]] = defaultdict(list)
     for label in labels:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from hardedge.errors import BadInput
 from hardedge.train.losses.boundary import NO_BOUNDARY, boundary_distance, official_boundary_distance
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import at_target_size, processes, summed
+from hardedge.train.losses.pixels import at_target_size, processes, sum_with_gradients
 
 LEAST_DIVERGENCE = 1e-5  # where the release's search for a threshold begins: rounding makes no boundary
 # the release's order of (row, column), which decides between equally near neighbours
@@ -69,8 +69,8 @@ class Abl(Loss):
             negentropy_BHW, divergence_BHW = divergences(probabilities_BCHW, log_BCHW, known_BHW)
             pick = official_boundary if self.official else predicted_boundary
             place_BK, counted_BK = pick(divergence_BHW, known_BHW, self.budget)
-            around_B8K, inside_B8K = shifted(place_BK, known_BHW.shape[1:], NEIGHBOURS)
-            known_B8K = inside_B8K & at(known_BHW, around_B8K)
+            around_B8K, inside_B8K = shift_maps(place_BK, known_BHW.shape[1:], NEIGHBOURS)
+            known_B8K = inside_B8K & read_at(known_BHW, around_B8K)
             direction_BK, own_BK, moves_BK = nearest_neighbour(distance, place_BK, around_B8K, known_B8K)
         counted_BK = counted_BK & moves_BK
         logits_B8K = direction_logits(logits_BCHW, probabilities_BCHW, negentropy_BHW, place_BK, around_B8K)
@@ -78,7 +78,7 @@ class Abl(Loss):
         loss_BK = self._cross_entropy(logits_B8K, shares_B8K, direction_BK)
         weight_BK = own_BK.clamp(max=self.max_distance) / self.max_distance
         total = (weight_BK * loss_BK).where(counted_BK, 0).sum()
-        return total * processes(self.sync) / summed(counted_BK.sum(), self.sync).clamp_min(1)
+        return total * processes(self.sync) / sum_with_gradients(counted_BK.sum(), self.sync).clamp_min(1)
 
     def _cross_entropy(self, logits_B8K: Tensor, shares_B8K: Tensor, direction_BK: Tensor) -> Tensor:
         """Smoothed cross-entropy of the directions, over the neighbours that share in it."""
@@ -118,8 +118,8 @@ def predicted_boundary(divergence_BHW: Tensor, known_BHW: Tensor, budget: float)
     largest_Bk, place_Bk = divergence_BHW.flatten(1).topk(max(int(budget * size.numel()), 1))
     allowed_B1 = (budget * known_BHW.sum((1, 2))).long().clamp_min(1).unsqueeze(1)
     chosen_Bk = (largest_Bk > LEAST_DIVERGENCE) & (torch.arange(place_Bk.shape[1], device=place_Bk.device) < allowed_B1)
-    around_B9k, inside_B9k = shifted(place_Bk, size, ((0, 0), *NEIGHBOURS))
-    counted_BK = (inside_B9k & chosen_Bk.unsqueeze(1) & at(known_BHW, around_B9k)).flatten(1)
+    around_B9k, inside_B9k = shift_maps(place_Bk, size, ((0, 0), *NEIGHBOURS))
+    counted_BK = (inside_B9k & chosen_Bk.unsqueeze(1) & read_at(known_BHW, around_B9k)).flatten(1)
     place_BK = around_B9k.flatten(1)
     rank_K = torch.arange(place_BK.shape[1], device=place_BK.device)
     nobody = place_BK.new_full((len(place_BK), size.numel()), place_BK.shape[1])
@@ -138,7 +138,7 @@ def official_boundary(divergence_BHW: Tensor, known_BHW: Tensor, budget: float) 
     return place_BK, counted_BK > 0
 
 
-def shifted(place_BK: Tensor, size: torch.Size, offsets: tuple[tuple[int, int], ...]) -> tuple[Tensor, Tensor]:
+def shift_maps(place_BK: Tensor, size: torch.Size, offsets: tuple[tuple[int, int], ...]) -> tuple[Tensor, Tensor]:
     """The places (row, column) offsets away, the nearest inside, and whether they are inside; [B, offsets, K]."""
     height, width = size
     # not from a tensor of offsets: a GPU would wait for its copy
@@ -148,7 +148,7 @@ def shifted(place_BK: Tensor, size: torch.Size, offsets: tuple[tuple[int, int], 
     return rows_BOK.clamp(0, height - 1) * width + columns_BOK.clamp(0, width - 1), inside_BOK
 
 
-def at(map_BHW: Tensor, place_BOK: Tensor) -> Tensor:
+def read_at(map_BHW: Tensor, place_BOK: Tensor) -> Tensor:
     """The map's values at places in its flattened pixels."""
     return map_BHW.flatten(1).gather(1, place_BOK.flatten(1)).view(place_BOK.shape)
 
@@ -158,8 +158,8 @@ def nearest_neighbour(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The first of the neighbours that are nearest to a boundary; the pixel's own distance; whether there is a boundary
     and the pixel is not the nearest itself."""
-    own_BK = at(distance_BHW, place_BK)
-    near_B8K = at(distance_BHW, around_B8K).where(known_B8K, torch.inf)
+    own_BK = read_at(distance_BHW, place_BK)
+    near_B8K = read_at(distance_BHW, around_B8K).where(known_B8K, torch.inf)
     return near_B8K.argmin(1), own_BK, (own_BK < NO_BOUNDARY) & (near_B8K.amin(1) <= own_BK)
 
 
@@ -167,11 +167,11 @@ def direction_logits(
     logits_BCHW: Tensor, probabilities_BCHW: Tensor, negentropy_BHW: Tensor, place_BK: Tensor, around_B8K: Tensor
 ) -> Tensor:
     """KL(P neighbour || P) of each place, [B, 8, K]; the gradient passes through P alone."""
-    log_BCK = columns(logits_BCHW, place_BK).log_softmax(1)
-    cross = [(columns(probabilities_BCHW, around_BK) * log_BCK).sum(1) for around_BK in around_B8K.unbind(1)]
-    return at(negentropy_BHW, around_B8K) - torch.stack(cross, 1)
+    log_BCK = as_columns(logits_BCHW, place_BK).log_softmax(1)
+    cross = [(as_columns(probabilities_BCHW, around_BK) * log_BCK).sum(1) for around_BK in around_B8K.unbind(1)]
+    return read_at(negentropy_BHW, around_B8K) - torch.stack(cross, 1)
 
 
-def columns(maps_BCHW: Tensor, place_BK: Tensor) -> Tensor:
+def as_columns(maps_BCHW: Tensor, place_BK: Tensor) -> Tensor:
     """All channels at places in the flattened pixels, [B, C, K]."""
     return maps_BCHW.flatten(2).gather(2, place_BK.unsqueeze(1).expand(-1, maps_BCHW.shape[1], -1))

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from hardedge.errors import BadInput
-from hardedge.train.losses.asl_parts import boundary_band, boundary_sums, intersection_and_union, window_valid
+from hardedge.train.losses.asl_parts import boundary_sums, class_boundary_band, intersection_and_union, window_valid
 from hardedge.train.losses.curves import curve, curve_fault
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import at_target_size, cross_entropy_map, summed
+from hardedge.train.losses.pixels import at_target_size, cross_entropy_map, sum_with_gradients
 
 IOU_CURVES = (
     *(0.00056972844, 0.64372045, 0.338589169, 0.70554336, 0.625281252, 0.779551927),  # intersection
@@ -81,7 +81,7 @@ class Asl(Loss):
         if self.metric == "bf1":
             return self._boundary_loss(probabilities_BCHW, target_BHW, valid_BHW)
         if self.metric == "biou":
-            valid_BHW = valid_BHW & boundary_band(target_BHW, valid_BHW, TOLERANCE)
+            valid_BHW = valid_BHW & class_boundary_band(target_BHW, valid_BHW, TOLERANCE)
         return self._iou_loss(probabilities_BCHW, target_BHW, valid_BHW)
 
     def _curves(self) -> list[tuple[float, ...]]:
@@ -95,14 +95,14 @@ class Asl(Loss):
         index_N = target_BHW.where(valid_BHW, 0).reshape(-1)
         values_2N = torch.stack((hit_BHW.reshape(-1), valid_BHW.reshape(-1).to(hit_BHW.dtype))).double()
         sums_2C = values_2N.new_zeros(2, logits_BCHW.shape[1]).index_add(1, index_N, values_2N)
-        hit_C, labelled_C = summed(sums_2C, self.sync)
+        hit_C, labelled_C = sum_with_gradients(sums_2C, self.sync)
         if self.metric == "gacc":
             hit_C, labelled_C = hit_C.sum(0, keepdim=True), labelled_C.sum(0, keepdim=True)
         return mean_shortfall(hit_C / labelled_C.clamp_min(1), (labelled_C > 0).double()).to(loss_BHW.dtype)
 
     def _iou_loss(self, probabilities_BCHW: Tensor, target_BHW: Tensor, valid_BHW: Tensor) -> Tensor:
         sums_3C = intersection_and_union(probabilities_BCHW, target_BHW, valid_BHW, *self._curves())
-        hit_C, union_C, labelled_C = summed(sums_3C, self.sync)
+        hit_C, union_C, labelled_C = sum_with_gradients(sums_3C, self.sync)
         weights_C = labelled_C if self.metric == "fwiou" else (labelled_C > 0).double()
         return mean_shortfall(hit_C / union_C.clamp_min(1), weights_C).to(probabilities_BCHW.dtype)
 
@@ -113,7 +113,7 @@ class Asl(Loss):
             # one class's maps at a time, and again in the backward pass: they are a dozen
             arguments = (map_BHW, target_BHW == index, usable_BHW, self._curves(), TOLERANCE)
             sums.append(checkpoint(boundary_sums, *arguments, use_reentrant=False))
-        matched_C, found_C, recalled_C, true_C = summed(torch.stack(sums, 1).double(), self.sync)
+        matched_C, found_C, recalled_C, true_C = sum_with_gradients(torch.stack(sums, 1).double(), self.sync)
         precision_C, recall_C = matched_C / (found_C + NEVER_ZERO), recalled_C / true_C.clamp_min(1)
         f1_C = 2 * precision_C * recall_C / (precision_C + recall_C + NEVER_ZERO)
         return mean_shortfall(f1_C, (true_C > 0).double()).to(probabilities_BCHW.dtype)

@@ -80,7 +80,7 @@ def _parts(maps_BCHW: Tensor, counts_B1HW: Tensor) -> Iterator[tuple[slice, Tens
             yield place, maps_BCHW[image : image + 1, place], counts_B1HW[image : image + 1]
 
 
-def boundary_band(target_BHW: Tensor, valid_BHW: Tensor, tolerance: int) -> Tensor:
+def class_boundary_band(target_BHW: Tensor, valid_BHW: Tensor, tolerance: int) -> Tensor:
     """Whether a pixel with two classes in its 3x3 window is at most so many rows and columns away."""
     labels_BHW = target_BHW.float()
     most_BHW = _dilated(labels_BHW.where(valid_BHW, -torch.inf), 1)

@@ -12,18 +12,18 @@ def boundary_distance(target_HW: NDArray[np.integer], ignore_index: int = 255) -
 
     A boundary pixel differs from its right or its lower neighbour, both labelled; its distance is 0.
     """
-    return _distance(differing(target_HW, target_HW != ignore_index)).astype(np.float32)
+    return _distance(differs_from_neighbours(target_HW, target_HW != ignore_index)).astype(np.float32)
 
 
 def official_boundary_distance(target_HW: NDArray[np.integer], ignore_index: int = 255) -> NDArray[np.float32]:
     """The distance as the release of ABL has it: less 1 and truncated, and every ignored pixel is a boundary."""
     ignored_HW = target_HW == ignore_index
-    distance_HW = _distance(differing(target_HW, np.ones_like(ignored_HW)) | ignored_HW)
+    distance_HW = _distance(differs_from_neighbours(target_HW, np.ones_like(ignored_HW)) | ignored_HW)
     truncated_HW = np.trunc(distance_HW - 1).clip(0)
     return np.where(distance_HW < NO_BOUNDARY, truncated_HW, NO_BOUNDARY).astype(np.float32)
 
 
-def differing(target_HW: NDArray[np.integer], counted_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def differs_from_neighbours(target_HW: NDArray[np.integer], counted_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The pixels that differ from their right or lower neighbour, both counted."""
     found_HW = np.zeros(target_HW.shape, bool)
     found_HW[:-1] |= (target_HW[:-1] != target_HW[1:]) & counted_HW[:-1] & counted_HW[1:]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import at_target_size, processes, summed
+from hardedge.train.losses.pixels import at_target_size, processes, sum_with_gradients
 
 EPSILON = 1e-8  # far below the least squared gradient of a label, so that equal gradients give 0
 SPARSE_SHARE = 0.5  # of the pixels at a boundary: with more, gathering them costs more than taking every pixel
@@ -44,7 +44,7 @@ class Cpg(Loss):
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         probabilities_BCHW = at_target_size(logits_BCHW, target_BHW).softmax(1)
         total, count = self._sum_and_count(probabilities_BCHW, target_BHW)
-        return total * processes(self.sync) / summed(count, self.sync).clamp_min(1)
+        return total * processes(self.sync) / sum_with_gradients(count, self.sync).clamp_min(1)
 
     def _sum_and_count(self, probabilities_BCHW: Tensor, target_BHW: Tensor) -> tuple[Tensor, Tensor]:
         boundary_BHW, valid_BHW = boundary_and_valid(target_BHW, self.ignore_index, self.kernel)

@@ -8,7 +8,13 @@ from torch import Tensor
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import class_or_last, cross_entropy_map, mean_over_labelled, processes, summed
+from hardedge.train.losses.pixels import (
+    class_or_last,
+    cross_entropy_map,
+    mean_over_labelled,
+    processes,
+    sum_with_gradients,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class CrossEntropy(Loss):
         if not self.class_weights:
             return mean_over_labelled(loss_BHW, target_BHW, self.ignore_index, self.sync)
         weights_BHW = self._weights(target_BHW, logits_BCHW.shape[1], loss_BHW)
-        total = summed(weights_BHW.sum(), self.sync)
+        total = sum_with_gradients(weights_BHW.sum(), self.sync)
         # a batch may have no labels; its weights sum to 0
         return (weights_BHW * loss_BHW).sum() * processes(self.sync) / total.where(total > 0, 1)
 

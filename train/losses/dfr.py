@@ -53,10 +53,10 @@ class Dfr(Loss):
     ) -> Tensor:
         height, width = (max(1, round(self.scale * length)) for length in target_BHW.shape[-2:])
         size = (height, width)
-        probabilities_BCHW = averaged(at_target_size(logits_BCHW, target_BHW).softmax(1), size)
+        probabilities_BCHW = box_average(at_target_size(logits_BCHW, target_BHW).softmax(1), size)
         dtype = probabilities_BCHW.dtype
         with torch.no_grad():
-            image_BCHW = averaged(image.to(dtype), size)
+            image_BCHW = box_average(image.to(dtype), size)
             features_BDHW = None if features is None else unit_length(features.to(dtype), size)
             kernels = list(self._kernels(image_BCHW, features_BDHW))
         energy: Tensor = _Energy.apply(probabilities_BCHW, kernels)
@@ -74,7 +74,7 @@ class Dfr(Loss):
             yield down, right, kernel_B1HW
 
 
-def averaged(maps_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
+def box_average(maps_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
     """The means over the cells of a grid of this height and width."""
     return maps_BCHW if maps_BCHW.shape[-2:] == size else F.adaptive_avg_pool2d(maps_BCHW, size)
 

@@ -35,10 +35,10 @@ class Focal(Loss):
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)
-        return mean_over_labelled(focused(loss_BHW, self.gamma), target_BHW, self.ignore_index, self.sync)
+        return mean_over_labelled(focal_terms(loss_BHW, self.gamma), target_BHW, self.ignore_index, self.sync)
 
 
-def focused(loss_BHW: Tensor, gamma: float) -> Tensor:
+def focal_terms(loss_BHW: Tensor, gamma: float) -> Tensor:
     """(1 - p)^gamma * loss, where loss = -log p."""
     # the power's slope at 0 is infinite for gamma < 1, and times a loss of 0 not a number
     missing_BHW = (-torch.expm1(-loss_BHW)).clamp_min(torch.finfo(loss_BHW.dtype).tiny)

@@ -8,7 +8,13 @@ from torch import Tensor
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import at_target_size, cross_entropy_map, processes, summed, weighted_sum
+from hardedge.train.losses.pixels import (
+    at_target_size,
+    cross_entropy_map,
+    processes,
+    sum_with_gradients,
+    weighted_sum,
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,6 @@ class Hardness(Loss):
         # H itself is not formed: the loss is 0 where H should be, and two scalars normalise it
         counted_BHW = (target_BHW != self.ignore_index).to(raw_BHW.dtype)
         share = raw_BHW.sum() if self.official else weighted_sum(counted_BHW, raw_BHW)
-        total = (summed(share, self.sync) / processes(self.sync)).clamp_min(torch.finfo(raw_BHW.dtype).tiny)
+        total = (sum_with_gradients(share, self.sync) / processes(self.sync)).clamp_min(torch.finfo(raw_BHW.dtype).tiny)
         network = weighted_sum(raw_BHW.detach(), loss_BHW) / total.detach()
         return network - self.alpha * weighted_sum(raw_BHW, loss_BHW.detach()) / total

@@ -40,10 +40,10 @@ class Lmp(Loss):
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)
         labelled = (target_BHW != self.ignore_index).sum().clamp_min(1)
-        return max_pooled(loss_BHW.reshape(-1), labelled, self.p, self.ratio)
+        return max_pooled_weights(loss_BHW.reshape(-1), labelled, self.p, self.ratio)
 
 
-def max_pooled(loss_N: Tensor, labelled: Tensor, p: float, ratio: float) -> Tensor:
+def max_pooled_weights(loss_N: Tensor, labelled: Tensor, p: float, ratio: float) -> Tensor:
     """The weighted sum over the `labelled` losses among loss_N, at least one; the others must be 0."""
     q = p / (p - 1)
     with torch.no_grad():

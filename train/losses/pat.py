@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
 from hardedge.train.losses.pixels import (
+    class_counts,
     class_or_last,
     cross_entropy_map,
-    histogram,
     mean_over_labelled,
     processes,
-    summed,
+    sum_with_gradients,
     weighted_sum,
 )
 
@@ -53,16 +53,16 @@ class Pat(Loss):
         num_classes = logits_BCHW.shape[1]
         loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)
         k = num_classes if self.k == "classes" else self.k
-        adapted_BHW = adapted(loss_BHW, k, self.max_weight)
+        adapted_BHW = adapt_temperature(loss_BHW, k, self.max_weight)
         if not self.homogenise:
             return mean_over_labelled(adapted_BHW, target_BHW, self.ignore_index, self.sync)
         class_BHW = class_or_last(target_BHW, num_classes, self.ignore_index)
-        labelled_C = summed(histogram(class_BHW, num_classes + 1)[:-1], self.sync)
+        labelled_C = sum_with_gradients(class_counts(class_BHW, num_classes + 1)[:-1], self.sync)
         shares_BHW = F.pad(class_mean_weights(labelled_C).to(loss_BHW.dtype), (0, 1))[class_BHW]
         return weighted_sum(shares_BHW, adapted_BHW) * processes(self.sync)
 
 
-def adapted(loss_BHW: Tensor, k: float, max_weight: float) -> Tensor:
+def adapt_temperature(loss_BHW: Tensor, k: float, max_weight: float) -> Tensor:
     """0.5 * exp(k * (1 - p)) * loss, where loss = -log p; the factor is at most max_weight."""
     # the exponent is limited, not the weight: infinity has no gradient
     exponent_BHW = (-k * torch.expm1(-loss_BHW)).clamp_max(math.log(2 * max_weight))

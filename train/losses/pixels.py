@@ -25,7 +25,7 @@ def cross_entropy_map(logits_BCHW: Tensor, target_BHW: Tensor, ignore_index: int
 
 def mean_over_labelled(values_BHW: Tensor, target_BHW: Tensor, ignore_index: int, sync: bool = False) -> Tensor:
     """The mean over the labelled pixels of the batch, of all processes' batches with `sync`; ignored values are 0."""
-    count = summed((target_BHW != ignore_index).sum(), sync)
+    count = sum_with_gradients((target_BHW != ignore_index).sum(), sync)
     # a crop may have no labels
     return values_BHW.sum() * processes(sync) / count.clamp_min(1)
 
@@ -40,7 +40,7 @@ def class_or_last(target_BHW: Tensor, num_classes: int, ignore_index: int) -> Te
     return target_BHW.where(target_BHW != ignore_index, num_classes)
 
 
-def histogram(index_BHW: Tensor, size: int) -> Tensor:
+def class_counts(index_BHW: Tensor, size: int) -> Tensor:
     """How often each of 0..size-1 occurs, int64 [size]; torch.bincount makes the host wait for the GPU."""
     index_NW = index_BHW.flatten(0, 1)
     # each column counts by itself: a GPU's threads would queue for few counters
@@ -68,10 +68,10 @@ def processes(sync: bool) -> int:
     return distributed.get_world_size() if sync and distributed.is_initialized() else 1
 
 
-def summed(value: Tensor, sync: bool) -> Tensor:
+def sum_with_gradients(value: Tensor, sync: bool) -> Tensor:
     """The value summed over the processes that train together, differentiably; as it is without `sync`.
 
-    A loss whose denominator is `summed(count, sync) / processes(sync)` gives, after the mean over processes that
+    A loss whose denominator is `sum_with_gradients(count, sync) / processes(sync)` gives, after the mean over processes that
     DistributedDataParallel takes of the gradients, the gradient of the loss over all processes' pixels.
     """
     return _Summed.apply(value) if processes(sync) > 1 else value

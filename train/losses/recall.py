@@ -9,7 +9,13 @@ from torch.nn import functional as F
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import at_target_size, class_or_last, histogram, processes, summed
+from hardedge.train.losses.pixels import (
+    at_target_size,
+    class_counts,
+    class_or_last,
+    processes,
+    sum_with_gradients,
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,9 @@ class Recall(Loss):
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
         logits_BCHW = at_target_size(logits_BCHW, target_BHW)
-        counts_2C = summed(labelled_and_missed(logits_BCHW.detach(), target_BHW, self.ignore_index), self.sync)
+        counts_2C = sum_with_gradients(
+            labelled_and_missed(logits_BCHW.detach(), target_BHW, self.ignore_index), self.sync
+        )
         labelled_C, missed_C = counts_2C.to(logits_BCHW.dtype).unbind()
         weights_C = self._weights(labelled_C, missed_C)
         loss_BHW = F.cross_entropy(
@@ -62,7 +70,7 @@ def labelled_and_missed(logits_BCHW: Tensor, target_BHW: Tensor, ignore_index: i
     class_BHW = class_or_last(target_BHW, num_classes, ignore_index)
     missed_BHW = rivals(logits_BCHW, class_BHW.clamp_max(num_classes - 1)) > 1
     index_BHW = class_BHW + (num_classes + 1) * missed_BHW
-    counts_2S = histogram(index_BHW, 2 * num_classes + 2).view(2, -1)
+    counts_2S = class_counts(index_BHW, 2 * num_classes + 2).view(2, -1)
     return torch.stack((counts_2S.sum(0), counts_2S[1]))[:, :num_classes]
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import at_target_size, one_hot, processes, summed
+from hardedge.train.losses.pixels import at_target_size, one_hot, processes, sum_with_gradients
 
 EdgeFeatures = Callable[[Tensor], list[Tensor]]
 BAND = 64  # rows of one image whose features are alive at a time
@@ -50,7 +50,7 @@ class Semeda(Loss):
             distance = compared(probabilities_BCHW, target_BHW)
         else:
             distance = _BandByBand.apply(probabilities_BCHW, target_BHW, compared)
-        labelled = summed(valid_BHW.sum(), self.sync)
+        labelled = sum_with_gradients(valid_BHW.sum(), self.sync)
         return distance * processes(self.sync) / labelled.clamp_min(1)
 
 

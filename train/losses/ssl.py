@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import at_target_size, processes, summed
+from hardedge.train.losses.pixels import at_target_size, processes, sum_with_gradients
 
 PART = 2**13  # pixels of all classes, which a CPU's cache holds some ten times
 
@@ -54,13 +54,13 @@ class Ssl(Loss):
         with torch.no_grad():
             ignored_B1HW = (~known_BHW).unsqueeze(1).to(log_BCHW.dtype)
             whole_B1HW = 1 - F.max_pool2d(ignored_B1HW, self.window, stride=1, padding=self.window // 2)
-            difference_BCHW = differences(self, log_BCHW, target_BHW, whole_B1HW)
+            difference_BCHW = pairwise_differences(self, log_BCHW, target_BHW, whole_B1HW)
             least = self.beta * largest(difference_BCHW, self.sync)
         total, count = hard_cross_entropy(log_BCHW, target_BHW, difference_BCHW, least)
-        return total * processes(self.sync) / summed(count, self.sync).clamp_min(1)
+        return total * processes(self.sync) / sum_with_gradients(count, self.sync).clamp_min(1)
 
 
-def differences(loss: Ssl, log_BCHW: Tensor, target_BHW: Tensor, whole_B1HW: Tensor) -> Tensor:
+def pairwise_differences(loss: Ssl, log_BCHW: Tensor, target_BHW: Tensor, whole_B1HW: Tensor) -> Tensor:
     """e of every pair, 0 where the window is not whole."""
     weights, classes_C = gaussian(loss.window, loss.sigma), torch.arange(log_BCHW.shape[1], device=log_BCHW.device)
     found_BCHW = torch.empty_like(log_BCHW)
@@ -115,7 +115,7 @@ def negative_label_scores(labels_BCHW: Tensor, weights: list[float], c4: float) 
 def rise(maps_BCHW: Tensor, weights: list[float], dim: int) -> Tensor:
     """The weighted mean less the middle, along one dimension."""
     found_BCHW = torch.zeros_like(maps_BCHW)
-    for before_BCHW, after_BCHW, weight in around(maps_BCHW, weights, dim):
+    for before_BCHW, after_BCHW, weight in neighbourhood_mean(maps_BCHW, weights, dim):
         found_BCHW.add_(before_BCHW.add_(after_BCHW), alpha=weight)
     return found_BCHW
 
@@ -123,13 +123,13 @@ def rise(maps_BCHW: Tensor, weights: list[float], dim: int) -> Tensor:
 def rise_and_variance(maps_BCHW: Tensor, weights: list[float], dim: int) -> tuple[Tensor, Tensor]:
     """That, and the weighted variance."""
     found_BCHW, squares_BCHW = torch.zeros_like(maps_BCHW), torch.zeros_like(maps_BCHW)
-    for before_BCHW, after_BCHW, weight in around(maps_BCHW, weights, dim):
+    for before_BCHW, after_BCHW, weight in neighbourhood_mean(maps_BCHW, weights, dim):
         squares_BCHW.addcmul_(before_BCHW, before_BCHW, value=weight).addcmul_(after_BCHW, after_BCHW, value=weight)
         found_BCHW.add_(before_BCHW.add_(after_BCHW), alpha=weight)
     return found_BCHW, squares_BCHW.addcmul_(found_BCHW, found_BCHW, value=-1)
 
 
-def around(maps_BCHW: Tensor, weights: list[float], dim: int) -> Iterator[tuple[Tensor, Tensor, float]]:
+def neighbourhood_mean(maps_BCHW: Tensor, weights: list[float], dim: int) -> Iterator[tuple[Tensor, Tensor, float]]:
     """At each step from the middle, what is before and after it less the middle, and the weight of both."""
     reach, length = len(weights) - 1, maps_BCHW.shape[dim]
     padded_BCHW = F.pad(maps_BCHW, (reach, reach, 0, 0) if dim == -1 else (0, 0, reach, reach), mode="replicate")
@@ -171,7 +171,7 @@ class _HardCrossEntropy(torch.autograd.Function):
             log_BCN, difference_BCN, grad_BCN, target_B1N = parts
             hard_BCN = difference_BCN > least
             count += hard_BCN.sum()
-            total += cross_entropy(log_BCN, target_B1N == classes_C1, difference_BCN * hard_BCN, grad_BCN)
+            total += structural_cross_entropy(log_BCN, target_B1N == classes_C1, difference_BCN * hard_BCN, grad_BCN)
         ctx.save_for_backward(grad_BCHW)
         ctx.mark_non_differentiable(count)
         return total, count
@@ -182,7 +182,7 @@ class _HardCrossEntropy(torch.autograd.Function):
         return grad * ctx.saved_tensors[0], None, None, None
 
 
-def cross_entropy(log_BCN: Tensor, labels_BCN: Tensor, weight_BCN: Tensor, grad_BCN: Tensor) -> Tensor:
+def structural_cross_entropy(log_BCN: Tensor, labels_BCN: Tensor, weight_BCN: Tensor, grad_BCN: Tensor) -> Tensor:
     """The weighted sum of BCE(y, p) from log p; writes its gradient with respect to log p.
 
     Where p > 0.5, 1 - p loses its digits or is 0: its logarithm is that of the other classes' sum, which gets the

@@ -8,7 +8,7 @@ from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import cityscapes, cityscapes_small, nyuv2, synthia
 from hardedge.train.recipes.camvid import camvid
 from hardedge.train.recipes.own import is_own, own_recipe
-from hardedge.train.recipes.settings import guess, with_settings
+from hardedge.train.recipes.settings import nearest_name_hint, with_settings
 from hardedge.train.recipes.stored import stored_recipe
 from hardedge.train.recipes.streets import (
     streets,
@@ -55,10 +55,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     )
 }
 
-__all__ = ["RECIPES", "camvid", "recipe_named", "streets"]
+__all__ = ["RECIPES", "camvid", "find_recipe", "streets"]
 
 
-def recipe_named(word: str, settings: Mapping[str, str]) -> Recipe:
+def find_recipe(word: str, settings: Mapping[str, str]) -> Recipe:
     """The recipe that the word names, with some of its fields set from text, as `with_settings` reads them.
 
     The word is a shipped recipe's name; `FILE.py` or `FILE.py:function` of the user's own; or the directory or
@@ -77,6 +77,6 @@ def _found(word: str) -> Recipe:
     if path.is_dir() or path.suffix == ".json":
         return stored_recipe(path)
     raise BadInput(
-        f"unknown recipe {word}.{guess(word, list(RECIPES))} Give a name that `hardedge recipes` lists, "
+        f"unknown recipe {word}.{nearest_name_hint(word, list(RECIPES))} Give a name that `hardedge recipes` lists, "
         "FILE.py of your own, or the directory of a finished training."
     )

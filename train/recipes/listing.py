@@ -16,7 +16,7 @@ OPTIMISERS = {"sgd": "SGD", "adamw": "AdamW"}
 class RecipeFacts(Contract):
     """One recipe: what it is in a sentence, what it trains on which data, and mIoU as published and as measured here.
 
-    `source` says where the `schedule` comes from.
+    `source` says where the `schedule_text` comes from.
     """
 
     name: str
@@ -39,10 +39,10 @@ class RecipeTable(Contract):
 
 def recipe_table(functions: Iterable[Callable[[], Recipe]]) -> RecipeTable:
     """The facts of each recipe function, in order."""
-    return RecipeTable(recipes=tuple(facts_of(function) for function in functions))
+    return RecipeTable(recipes=tuple(recipe_facts(function) for function in functions))
 
 
-def facts_of(function: Callable[[], Recipe]) -> RecipeFacts:
+def recipe_facts(function: Callable[[], Recipe]) -> RecipeFacts:
     """One recipe's facts; its docstring has a line for each of NOTES."""
     recipe, text = function(), getdoc(function) or ""
     found = dict(re.findall(rf"^({'|'.join(NOTES)}): (.+)$", text, re.MULTILINE))
@@ -52,14 +52,14 @@ def facts_of(function: Callable[[], Recipe]) -> RecipeFacts:
         network=recipe.network,
         loss=str(recipe.loss),
         data=found["Data"],
-        schedule=schedule(recipe),
+        schedule=schedule_text(recipe),
         source=found["Schedule"],
         published=found["Published"],
         ours=found["Ours"],
     )
 
 
-def schedule(recipe: Recipe) -> str:
+def schedule_text(recipe: Recipe) -> str:
     """The optimiser and how long it goes over what, in words."""
     size = "x".join(map(str, recipe.crop))
     words = [f"{OPTIMISERS[recipe.optimiser]} {recipe.learning_rate:g}"]
@@ -70,13 +70,13 @@ def schedule(recipe: Recipe) -> str:
     return ", ".join([*parts, f"{recipe.steps:,} steps of {recipe.batch} at {size}"])
 
 
-def described(table: RecipeTable) -> str:
+def recipe_table_text(table: RecipeTable) -> str:
     """A line for each recipe."""
     width = max(len(facts.name) for facts in table.recipes)
     return "\n".join(f"{facts.name:{width}}  {facts.data}: {facts.summary}" for facts in table.recipes)
 
 
-def markdown(table: RecipeTable) -> str:
+def recipe_table_markdown(table: RecipeTable) -> str:
     """The table of docs/recipes.md."""
     head = ("recipe", "network, loss", "data", "schedule (from)", "published", "ours")
     rows = [

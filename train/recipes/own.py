@@ -10,7 +10,7 @@ from typing import Any
 
 from hardedge.errors import BadInput, HardedgeError
 from hardedge.train.recipe import Recipe
-from hardedge.train.recipes.settings import guess
+from hardedge.train.recipes.settings import nearest_name_hint
 
 MODULE = "hardedge_own_recipe"
 EXAMPLE = """Write one, for example:
@@ -52,7 +52,9 @@ def own_recipe(word: str) -> Recipe:
 def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         there = [str(each) for each in path.parent.glob("*.py")]
-        raise BadInput(f"{path}: no such file.{guess(str(path), there)} Give the path of a Python file with a recipe.")
+        raise BadInput(
+            f"{path}: no such file.{nearest_name_hint(str(path), there)} Give the path of a Python file with a recipe."
+        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -66,7 +68,9 @@ def _named(path: Path, content: dict[str, Any], name: str) -> Function:
     found = content.get(name)
     if not callable(found):
         known = list(_recipe_functions(content))
-        raise BadInput(f"{path} has no function {name}.{guess(name, known)} It has: {', '.join(known) or 'none'}.")
+        raise BadInput(
+            f"{path} has no function {name}.{nearest_name_hint(name, known)} It has: {', '.join(known) or 'none'}."
+        )
     return found  # type: ignore[no-any-return]  # its result is checked
 
 

@@ -25,7 +25,9 @@ def with_settings(recipe: Recipe, settings: Mapping[str, str], name: str) -> Rec
     for given, text in settings.items():
         field = given.removeprefix(PREFIX)
         if field not in names:
-            raise BadInput(f"a recipe has no field {field}.{guess(field, names)} It has: {', '.join(names)}.")
+            raise BadInput(
+                f"a recipe has no field {field}.{nearest_name_hint(field, names)} It has: {', '.join(names)}."
+            )
         chosen[field] = _value(field, text, like=record[field])
     return Recipe.from_json(record | chosen, name)
 
@@ -50,7 +52,7 @@ def _branch(text: str) -> Json:
     return {"kind": kind, "tap": tap or None}
 
 
-def guess(name: str, known: list[str]) -> str:
+def nearest_name_hint(name: str, known: list[str]) -> str:
     """The question whether the nearest known name was meant, after a space; nothing where none is near."""
     near = get_close_matches(name, known, n=1)
     return f" Did you mean {near[0]}?" if near else ""

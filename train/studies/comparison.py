@@ -6,13 +6,13 @@ from statistics import mean, stdev
 
 from hardedge.contracts import Contract, Json
 from hardedge.statistics.corrections import holm
-from hardedge.statistics.paired_by_seed import LEVEL, Difference, paired_difference
+from hardedge.statistics.paired_by_seed import LEVEL, SeedDifference, paired_difference
 
 SHOWN = 1 - LEVEL
 
 
 @dataclass(frozen=True)
-class Arm:
+class StudyArm:
     """One way to train: its scores and its trials by seed; `over` is the name of the arm that it is compared to."""
 
     name: str
@@ -37,7 +37,7 @@ class Row(Contract):
     mean: float
     deviation: float | None
     over: str | None
-    difference: Difference | None
+    difference: SeedDifference | None
     p: float | None
     verdict: str | None
 
@@ -53,7 +53,7 @@ class Failed(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison(Contract):
+class StudyComparison(Contract):
     """What a study found; `metric` is what its scores are, on the validation split."""
 
     study: str
@@ -74,10 +74,10 @@ class FoundLoss(Contract):
     metric: str
     score: float
     rounds: tuple[float, ...]
-    comparison: Comparison
+    comparison: StudyComparison
 
 
-def compared(arms: Sequence[Arm]) -> tuple[Row, ...]:
+def compare_arms(arms: Sequence[StudyArm]) -> tuple[Row, ...]:
     """A row for each arm that has a score, in their order."""
     by_name = {arm.name: arm for arm in arms}
     scored = [arm for arm in arms if arm.scores]
@@ -86,12 +86,12 @@ def compared(arms: Sequence[Arm]) -> tuple[Row, ...]:
     return tuple(_row(*each) for each in zip(scored, differences, corrected, strict=True))
 
 
-def _difference(arm: Arm, baseline: Arm) -> Difference | None:
+def _difference(arm: StudyArm, baseline: StudyArm) -> SeedDifference | None:
     common = sorted(arm.scores.keys() & baseline.scores.keys())
     return paired_difference([arm.scores[seed] for seed in common], [baseline.scores[seed] for seed in common])
 
 
-def _row(arm: Arm, difference: Difference | None, p: float | None) -> Row:
+def _row(arm: StudyArm, difference: SeedDifference | None, p: float | None) -> Row:
     values = list(arm.scores.values())
     verdict = None
     if difference is not None and p is not None:

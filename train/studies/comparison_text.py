@@ -1,19 +1,19 @@
 """A comparison of ways to train as a table for a terminal."""
 
-from hardedge.train.studies.comparison import Comparison, FoundLoss, Row
+from hardedge.train.studies.comparison import FoundLoss, Row, StudyComparison
 
 HEAD = ("", "seeds", "mean", "deviation", "over", "difference", "95 % interval", "p", "could show", "is")
 LEFT = (0, 4, 9)  # columns of words
 
 
-def described(found: Comparison, title: str) -> str:
+def study_text(found: StudyComparison, title: str) -> str:
     """The table under its title, what could not be trained, and how the differences are to be read."""
-    lines = [title, "", *table([HEAD, *map(_cells, found.rows)])]
+    lines = [title, "", *study_table([HEAD, *map(_cells, found.rows)])]
     for failed in found.failed:
         lines += ["", f"failed: trial {failed.trial} ({failed.name}, seed {failed.seed}): {failed.reason}"]
     tested = sum(row.difference is not None for row in found.rows)
     if tested:
-        lines += ["", how_in_words(tested)]
+        lines += ["", study_method_text(tested)]
     elif len(found.rows) > 1 and all(row.over is None for row in found.rows):
         lines += [
             "",
@@ -22,7 +22,7 @@ def described(found: Comparison, title: str) -> str:
     return "\n".join(lines)
 
 
-def described_loss(found: FoundLoss, words: str) -> str:
+def loss_text(found: FoundLoss, words: str) -> str:
     """The search round by round, what it found beside others, and how to train with it; `words` are a command's."""
     rounds = " ".join(f"{best:.2f}" for best in found.rounds)
     title = f"{found.metric} in percent on the images that judge, which the search has not seen"
@@ -30,14 +30,14 @@ def described_loss(found: FoundLoss, words: str) -> str:
         [
             f"best {found.metric} after each round, on the images that reward: {rounds}",
             "",
-            described(found.comparison, title),
+            study_text(found.comparison, title),
             "",
             f'hardedge {words} --set branches= --set loss="{found.loss}" --out DIR',
         ]
     )
 
 
-def how_in_words(tested: int) -> str:
+def study_method_text(tested: int) -> str:
     """What stands behind the words higher, lower and not shown."""
     return (
         "Differences in points, paired by seed, with Student's 95 % interval of each alone; p is Holm-corrected over "
@@ -57,7 +57,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (*start, row.over or "", *told)
 
 
-def table(rows: list[tuple[str, ...]]) -> list[str]:
+def study_table(rows: list[tuple[str, ...]]) -> list[str]:
     """Lines with the columns below each other; numbers to the right, columns that are empty in all rows left out."""
     kept = [column for column in range(len(HEAD)) if any(row[column] for row in rows[1:])]
     widths = {column: max(len(row[column]) for row in rows) for column in kept}

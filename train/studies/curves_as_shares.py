@@ -22,7 +22,7 @@ def _names(numbers: Sequence[int]) -> Iterator[tuple[str, int, int, bool]]:
             yield f"curve{curve}.{axis}{place // 2}", curve, place, axis == "x"
 
 
-def distributions_of(numbers: Sequence[int]) -> dict[str, FloatDistribution]:
+def share_distributions(numbers: Sequence[int]) -> dict[str, FloatDistribution]:
     """Where the shares of curves with so many numbers each lie: 0..1, and joints apart from the ends."""
     return {name: FloatDistribution(*_range(place // 2, is_x)) for name, _, place, is_x in _names(numbers)}
 
@@ -33,7 +33,7 @@ def _range(point: int, is_x: bool) -> tuple[float, float]:
     return low, 1 - APART if is_x and point < 2 else 1.0
 
 
-def curves_at(params: Params, numbers: Sequence[int]) -> tuple[float, ...]:
+def curves_from_shares(params: Params, numbers: Sequence[int]) -> tuple[float, ...]:
     """The curves' numbers, as `Asl` takes them."""
     found: list[float] = []
     for name, _, place, _ in _names(numbers):
@@ -42,7 +42,7 @@ def curves_at(params: Params, numbers: Sequence[int]) -> tuple[float, ...]:
     return tuple(round(value, DIGITS) for value in found)
 
 
-def shares_of(curves: Sequence[float], numbers: Sequence[int]) -> Params:
+def shares_from_curves(curves: Sequence[float], numbers: Sequence[int]) -> Params:
     """The parameters of these curves, as near as they may be."""
     found: Params = {}
     for index, (name, _, place, is_x) in enumerate(_names(numbers)):

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hardedge.artefact import disk_errors
 from hardedge.contracts import Contract, Json, read_json, to_json, write_atomically
-from hardedge.errors import BadInput, MissingHere, first_line, listed
+from hardedge.errors import BadInput, Unavailable, first_line, listed
 from hardedge.train.studies.journal import journal
 from hardedge.train.studies.locks import Locks
 from hardedge.train.studies.study import CHOOSING, TRIALS, Space, Study
@@ -30,7 +30,7 @@ PAUSE = 0.1  # seconds after each
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan(Contract):
+class StudyPlan(Contract):
     """What a study is of; all processes that work on it have the same. `study` is its name in the storage."""
 
     study: str = ""
@@ -38,11 +38,11 @@ class Plan(Contract):
     data_digest: str
 
 
-P = TypeVar("P", bound=Plan)
+P = TypeVar("P", bound=StudyPlan)
 
 
 @contextmanager
-def opened(out: Path, plan: P, storage: str | None, space: Space) -> Iterator[tuple[Study, P]]:
+def open_study(out: Path, plan: P, storage: str | None, space: Space) -> Iterator[tuple[Study, P]]:
     """The study in `out`, made where there is none, and its plan with the study's name.
 
     `storage` is a database's URL or the path of a journal of Optuna's; None is a journal in `out`. Raises BadInput when
@@ -60,7 +60,7 @@ def opened(out: Path, plan: P, storage: str | None, space: Space) -> Iterator[tu
             try:
                 yield Study(out, locks, study, space), plan
             except (SQLAlchemyError, StorageInternalError) as error:
-                raise MissingHere(
+                raise Unavailable(
                     f"the storage of {out} does not answer ({first_line(error)}). Start the same again: it goes on."
                 ) from error
 

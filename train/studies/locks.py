@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from hardedge.errors import MissingHere
+from hardedge.errors import Unavailable
 
 
 class Locks:
@@ -51,7 +51,7 @@ class Locks:
             fcntl.lockf(self._file, kind, 1, place)
         except OSError as error:
             if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise MissingHere(
+                raise Unavailable(
                     f"the file system of --out has no locks ({error.strerror}). Give an --out on one that has."
                 ) from None
             raise

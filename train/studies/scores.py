@@ -12,7 +12,7 @@ from torch import nn
 from hardedge.contracts import Contract, Task
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.metrics import confusion_counts, mean_iou
-from hardedge.train.evaluation import device_of, evaluating, network_input
+from hardedge.train.evaluation import device_of, evaluation_mode, network_input
 
 TOLERANCE = 3  # pixels between a border and its counterpart
 METRICS = {"miou": "mIoU", "recall": "mean recall", "boundary": "boundary F"}  # by the command line's words
@@ -32,22 +32,22 @@ class Counts(Contract):
     borders: tuple[tuple[int, int, int, int], ...]
 
 
-def counted(model: nn.Module, dataset: Dataset, ids: Iterable[str], *, with_borders: bool = True) -> Counts:
+def count_scores(model: nn.Module, dataset: Dataset, ids: Iterable[str], *, with_borders: bool = True) -> Counts:
     """The network's counts over the images, each at its label's own resolution; borders are 0 where not asked for."""
     task, device = dataset.task, device_of(model)
     pixels = np.zeros((task.num_classes, task.num_classes), np.int64)
     borders = np.zeros((task.num_classes, 4), np.int64)
-    with evaluating(model):
+    with evaluation_mode(model):
         for id in ids:
             image_HWC, label_HW = dataset.pair(id)
             mask_HW = model(network_input(image_HWC, device)).argmax(1)[0].to(torch.uint8).cpu().numpy()
             pixels += confusion_counts(mask_HW, label_HW, task.num_classes, task.ignore_index)
             if with_borders:
                 borders += border_counts(mask_HW, label_HW, task)
-    return Counts(pixels=nested(pixels), borders=nested(borders))  # type: ignore[arg-type]  # [C, 4]
+    return Counts(pixels=as_tuples(pixels), borders=as_tuples(borders))  # type: ignore[arg-type]  # [C, 4]
 
 
-def nested(counts: Ints) -> tuple[tuple[int, ...], ...]:
+def as_tuples(counts: Ints) -> tuple[tuple[int, ...], ...]:
     """A matrix as tuples, which a contract keeps."""
     return tuple(tuple(row) for row in counts.tolist())
 
@@ -82,7 +82,7 @@ def _near(border_HW: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return near_HW
 
 
-def scores(counts: Counts) -> dict[str, float]:
+def scores_of(counts: Counts) -> dict[str, float]:
     """mIoU, mean recall and the boundary F-score, in percent, over the classes that are labelled.
 
     NaN where no pixel, or no border, is.

@@ -21,13 +21,18 @@ from hardedge.errors import BadInput
 from hardedge.train.losses import parse_loss
 from hardedge.train.losses.asl import CURVES, PUBLISHED, Asl
 from hardedge.train.recipe import Recipe, require_usable
-from hardedge.train.studies.comparison import Arm, Comparison, FoundLoss, compared
-from hardedge.train.studies.curves_as_shares import curves_at, distributions_of, shares_of, soft_curves
-from hardedge.train.studies.folder import Plan, opened
+from hardedge.train.studies.comparison import FoundLoss, StudyArm, StudyComparison, compare_arms
+from hardedge.train.studies.curves_as_shares import (
+    curves_from_shares,
+    share_distributions,
+    shares_from_curves,
+    soft_curves,
+)
+from hardedge.train.studies.folder import StudyPlan, open_study
 from hardedge.train.studies.scores import METRICS
-from hardedge.train.studies.study import Job, Params, Space, Study, Trials, Wanted
-from hardedge.train.studies.sweep import RESULT, failures, require_alone
-from hardedge.train.studies.trial import Bench, run_trial
+from hardedge.train.studies.study import Params, Space, Study, StudyJob, Trials, Wanted
+from hardedge.train.studies.sweep import RESULT, failed_trials, require_alone
+from hardedge.train.studies.trial import TrialSetting, run_trial
 
 ASL_METRIC = {"miou": "miou", "recall": "macc", "boundary": "bf1"}
 BESIDE = {"boundary": "ce + "}  # alone it sees no regions
@@ -36,7 +41,7 @@ ARMS = ("ce", "soft", "published", "found")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchPlan(Plan):
+class SearchPlan(StudyPlan):
     """What is searched for; `seeds` are those of the comparison at the end, the search has the recipe's."""
 
     metric: str
@@ -79,9 +84,9 @@ def search_loss(
         samples=samples,
         seeds=tuple(range(recipe.seed + 1, recipe.seed + 1 + seeds)),
     )
-    benches = [Bench(data, dataset, metric, validation[start::2]) for start in (0, 1)]
-    space = Space(distributions_of(_numbers(metric)), partial(_sampler, samples))
-    with opened(out, plan, storage, space) as (study, plan):
+    benches = [TrialSetting(data, dataset, metric, validation[start::2]) for start in (0, 1)]
+    space = Space(share_distributions(_numbers(metric)), partial(_sampler, samples))
+    with open_study(out, plan, storage, space) as (study, plan):
         study.work(partial(_wanted, plan, proxy.seed), partial(_do, study, plan, proxy, benches))
         return _result(plan, study)
 
@@ -102,24 +107,24 @@ def _wanted(plan: SearchPlan, seed: int, trials: Trials) -> Wanted | None:
     if len(searching) < plan.rounds * plan.samples:
         first = (soft_curves(_numbers(plan.metric)), PUBLISHED[ASL_METRIC[plan.metric]])
         begun = len(searching)
-        params = shares_of(first[begun], _numbers(plan.metric)) if begun < len(first) else None
+        params = shares_from_curves(first[begun], _numbers(plan.metric)) if begun < len(first) else None
         return Wanted(params, seed, SEARCH)
-    if any(trial.state == TrialState.RUNNING for trial in searching) or best_of(searching) is None:
+    if any(trial.state == TrialState.RUNNING for trial in searching) or best_trial(searching) is None:
         return None
     there = {(trial.user_attrs["role"], trial.user_attrs["seed"]) for trial in trials}
     todo = (Wanted({}, each, arm) for each in plan.seeds for arm in ARMS)
     return next((each for each in todo if (each.role, each.seed) not in there), None)
 
 
-def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+def best_trial(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     """The trial of the highest reward, of equal ones the first."""
     scored = [trial for trial in trials if trial.value is not None]
     return max(scored, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
-def _do(study: Study, plan: SearchPlan, proxy: Recipe, benches: Sequence[Bench], job: Job) -> None:
+def _do(study: Study, plan: SearchPlan, proxy: Recipe, benches: Sequence[TrialSetting], job: StudyJob) -> None:
     params = job.params if job.role == SEARCH else None
-    text = loss_at(plan.metric, params) if params is not None else _arm_loss(plan, study, job.role)
+    text = loss_from_params(plan.metric, params) if params is not None else _arm_loss(plan, study, job.role)
     recipe = replace(proxy, loss=parse_loss(text), seed=job.seed)
     run_trial(study, job, recipe, benches[job.role != SEARCH])
     if job.role != SEARCH:
@@ -132,12 +137,12 @@ def _do(study: Study, plan: SearchPlan, proxy: Recipe, benches: Sequence[Bench],
         note(f"{round_}: the best {METRICS[plan.metric]} so far is {told[-1]:.2f} %")
 
 
-def loss_at(metric: str, params: Params) -> str:
+def loss_from_params(metric: str, params: Params) -> str:
     """The loss whose curves lie at these parameters."""
-    return loss_with(metric, curves_at(params, _numbers(metric)))
+    return loss_from_curves(metric, curves_from_shares(params, _numbers(metric)))
 
 
-def loss_with(metric: str, curves: Sequence[float]) -> str:
+def loss_from_curves(metric: str, curves: Sequence[float]) -> str:
     """The loss with these curves, as a recipe takes it."""
     asl = Asl(metric=ASL_METRIC[metric], curves=tuple(curves))  # type: ignore[arg-type]  # one of its literals
     return f"{BESIDE.get(metric, '')}{asl}"
@@ -147,15 +152,15 @@ def _arm_loss(plan: SearchPlan, study: Study, arm: str) -> str:
     if arm == "ce":
         return "ce"
     if arm == "found":
-        return loss_at(plan.metric, _best(study).params)
+        return loss_from_params(plan.metric, _best(study).params)
     published = arm == "published"
-    return loss_with(
+    return loss_from_curves(
         plan.metric, PUBLISHED[ASL_METRIC[plan.metric]] if published else soft_curves(_numbers(plan.metric))
     )
 
 
 def _best(study: Study) -> FrozenTrial:
-    best = best_of(_searching(study.trials()))
+    best = best_trial(_searching(study.trials()))
     if best is None:
         reasons = "; ".join(trial.user_attrs.get("error", "") for trial in study.trials()[:1])
         raise BadInput(f"no proxy training of {study.out} came to its end ({reasons}). Mend that; give another --out.")
@@ -170,26 +175,28 @@ def _best_by_round(plan: SearchPlan, trials: Trials) -> tuple[float, ...]:
     """The best reward after each round; rounds before the first reward are left out."""
     searching = _searching(trials)
     ends = range(plan.samples, len(searching) + plan.samples, plan.samples)
-    found = [best_of(searching[:end]) for end in ends]
+    found = [best_trial(searching[:end]) for end in ends]
     return tuple(best.value for best in found if best is not None and best.value is not None)
 
 
 def _result(plan: SearchPlan, study: Study) -> FoundLoss:
     best, trials = _best(study), study.trials()
-    arms = {name: Arm(name, {"loss": _arm_loss(plan, study, name)}, "ce" if name != "ce" else None) for name in ARMS}
+    arms = {
+        name: StudyArm(name, {"loss": _arm_loss(plan, study, name)}, "ce" if name != "ce" else None) for name in ARMS
+    }
     for trial in trials:
         role, seed = trial.user_attrs["role"], trial.user_attrs["seed"]
         if role in arms and trial.value is not None:
             arms[role].scores[seed], arms[role].trials[seed] = trial.value, trial.number
-    comparison = Comparison(
+    comparison = StudyComparison(
         study=plan.study,
         metric=METRICS[plan.metric],
-        rows=compared(list(arms.values())),
-        failed=tuple(failures(trials, lambda params: "a proxy")),
+        rows=compare_arms(list(arms.values())),
+        failed=tuple(failed_trials(trials, lambda params: "a proxy")),
     )
     assert best.value is not None
     found = FoundLoss(
-        loss=loss_at(plan.metric, best.params),
+        loss=loss_from_params(plan.metric, best.params),
         metric=METRICS[plan.metric],
         score=best.value,
         rounds=_best_by_round(plan, trials),

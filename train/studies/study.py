@@ -40,7 +40,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Job:
+class StudyJob:
     """A trial that this process has to itself, and the directory of its training."""
 
     number: int
@@ -69,7 +69,7 @@ class Study:
         """All that stand for a training, in their order."""
         return [trial for trial in self._all() if "seed" in trial.user_attrs]
 
-    def work(self, wanted: Callable[[Trials], Wanted | None], do: Callable[[Job], None]) -> None:
+    def work(self, wanted: Callable[[Trials], Wanted | None], do: Callable[[StudyJob], None]) -> None:
         """Does what is `wanted` of those that there are until nothing is, and waits for what other processes do.
 
         `do` ends its job with `complete` or `fail`. A job whose process ends before that is done again by another.
@@ -85,7 +85,7 @@ class Study:
             with waiting(f"waiting for {others} training(s) of other processes"):
                 time.sleep(POLL)
 
-    def claimed(self, wanted: Callable[[Trials], Wanted | None]) -> Job | None:
+    def claimed(self, wanted: Callable[[Trials], Wanted | None]) -> StudyJob | None:
         """The trial of a process that is gone, or a new one for what is wanted; None: there is neither."""
         with self._locks.held(CHOOSING):
             return self._left_behind() or self._new(wanted)
@@ -95,7 +95,7 @@ class Study:
         with self._locks.held(CHOOSING):
             write_atomically(self.out / name, content.encode())
 
-    def _left_behind(self) -> Job | None:
+    def _left_behind(self) -> StudyJob | None:
         for trial in self._all():
             if trial.state != TrialState.RUNNING or not self._locks.take(1 + trial.number):
                 continue
@@ -108,7 +108,7 @@ class Study:
             self._locks.give_back(1 + trial.number)
         return None
 
-    def _new(self, wanted: Callable[[Trials], Wanted | None]) -> Job | None:
+    def _new(self, wanted: Callable[[Trials], Wanted | None]) -> StudyJob | None:
         for _ in range(TRIES):
             todo = wanted(self.trials())
             if todo is None or (todo.params is None and self._exhausted):
@@ -133,38 +133,38 @@ class Study:
 
     def _proposed(self, todo: Wanted) -> int | None:
         """The number of a trial where the sampler proposes; None where that was proposed before."""
-        known = {key_of(trial.params) for trial in self.trials()}
+        known = {params_key(trial.params) for trial in self.trials()}
         self._study.sampler = self._space.sampler(len(self._all()))
         trial = self._study.ask(dict(self._space.distributions))
-        if key_of(trial.params) in known:
+        if params_key(trial.params) in known:
             self._study.tell(trial, state=TrialState.FAIL)
             return None
         for name, value in _attributes(todo).items():
             trial.set_user_attr(name, value)
         return trial.number
 
-    def complete(self, job: Job, score: float, **told: Json) -> None:
+    def complete(self, job: StudyJob, score: float, **told: Json) -> None:
         """Ends the trial with its score; `told` is kept beside it."""
         self._tell(job, told)
         self._study.tell(job.number, score)
         self._locks.give_back(1 + job.number)
 
-    def fail(self, job: Job, error: BaseException) -> None:
+    def fail(self, job: StudyJob, error: BaseException) -> None:
         """Ends the trial for good, with the reason."""
         note(f"trial {job.number} failed: {first_line(error)}")
         self._tell(job, {"error": str(error)})
         self._study.tell(job.number, state=TrialState.FAIL)
         self._locks.give_back(1 + job.number)
 
-    def _tell(self, job: Job, told: Mapping[str, Json]) -> None:
+    def _tell(self, job: StudyJob, told: Mapping[str, Json]) -> None:
         trial = optuna.Trial(self._study, self._all()[job.number]._trial_id)
         for name, value in told.items():
             trial.set_user_attr(name, value)
 
-    def _job(self, trial: FrozenTrial) -> Job:
+    def _job(self, trial: FrozenTrial) -> StudyJob:
         attributes = trial.user_attrs
         out = self.out / TRIALS / f"{trial.number:04d}"
-        return Job(trial.number, trial.params, attributes["seed"], attributes["role"], out)
+        return StudyJob(trial.number, trial.params, attributes["seed"], attributes["role"], out)
 
     def _all(self) -> Trials:
         return self._study.get_trials(deepcopy=False)
@@ -175,6 +175,6 @@ def _attributes(todo: Wanted) -> dict[str, Json]:
     return {"role": todo.role, "seed": todo.seed}
 
 
-def key_of(params: Params) -> str:
+def params_key(params: Params) -> str:
     """The same text for the same parameters."""
     return json.dumps(params, sort_keys=True)

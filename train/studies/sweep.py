@@ -16,12 +16,12 @@ from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, listed
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
-from hardedge.train.studies.comparison import Arm, Comparison, Failed, compared
-from hardedge.train.studies.folder import Plan, opened
+from hardedge.train.studies.comparison import Failed, StudyArm, StudyComparison, compare_arms
+from hardedge.train.studies.folder import StudyPlan, open_study
 from hardedge.train.studies.scores import METRICS
-from hardedge.train.studies.study import Job, Params, Space, Study, Trials, Wanted, key_of
-from hardedge.train.studies.trial import Bench, run_trial
-from hardedge.train.studies.variations import in_words, recipe_at, usable_points, varied
+from hardedge.train.studies.study import Params, Space, Study, StudyJob, Trials, Wanted, params_key
+from hardedge.train.studies.trial import TrialSetting, run_trial
+from hardedge.train.studies.variations import parse_search_space, point_text, recipe_at, usable_points
 from hardedge.train.tracking import require_trackers
 
 RESULT = "result.json"
@@ -30,7 +30,7 @@ Sampler = Literal["grid", "random", "tpe"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepPlan(Plan):
+class SweepPlan(StudyPlan):
     """What is trained: `points` is how many a sampler proposes, 0 for a grid."""
 
     losses: tuple[str, ...]
@@ -54,7 +54,7 @@ def sweep(
     points: int = 0,
     storage: str | None = None,
     track: Sequence[str] = (),
-) -> Comparison:
+) -> StudyComparison:
     """Trains every seed with every loss and option, and compares the losses to the first one, seed by seed.
 
     The same call again, in another process or on another machine that sees `out`, goes on with the sweep or joins it.
@@ -69,7 +69,7 @@ def sweep(
         raise BadInput(f"metric {metric} is not known. Give one of: {', '.join(METRICS)}.")
     dataset = open_dataset(data, recipe.labels)
     spelled = tuple(str(parse_loss(loss)) for loss in losses) or (str(recipe.loss),)
-    there = varied(spelled, vary or {}, ranges=sampler != "grid")
+    there = parse_search_space(spelled, vary or {}, ranges=sampler != "grid")
     grid = usable_points(recipe, there, seeds[0])
     plan = SweepPlan(
         recipe=recipe.to_json(),
@@ -81,11 +81,11 @@ def sweep(
         sampler=sampler,
         points=points,
     )
-    bench = Bench(data, dataset, metric, dataset.splits["val"], track)
+    bench = TrialSetting(data, dataset, metric, dataset.splits["val"], track)
     space = Space(there.distributions, partial(_sampler_of, sampler))
-    with opened(out, plan, storage, space) as (study, plan):
+    with open_study(out, plan, storage, space) as (study, plan):
 
-        def do(job: Job) -> None:
+        def do(job: StudyJob) -> None:
             run_trial(study, job, recipe_at(recipe, job.params, job.seed), bench)
 
         study.work(partial(_wanted, plan, grid), do)
@@ -105,25 +105,27 @@ def _sampler_of(name: Sampler, trials: int) -> BaseSampler:
 
 def _wanted(plan: SweepPlan, grid: Sequence[Params], trials: Trials) -> Wanted | None:
     """The next training: seed by seed, so that what is there can be compared; then a new point, if there may be one."""
-    there = {(key_of(trial.params), trial.user_attrs["seed"]) for trial in trials}
+    there = {(params_key(trial.params), trial.user_attrs["seed"]) for trial in trials}
     points = _points(plan, grid, trials)
     for seed in plan.seeds:
         for point in points:
-            if (key_of(point), seed) not in there:
+            if (params_key(point), seed) not in there:
                 return Wanted(dict(point), seed)
     return Wanted(None, plan.seeds[0]) if len(points) < plan.points else None
 
 
 def _points(plan: SweepPlan, grid: Sequence[Params], trials: Trials) -> Sequence[Params]:
     """Those of the grid; of a sampler, those that it has proposed so far."""
-    return grid if plan.sampler == "grid" else list({key_of(trial.params): trial.params for trial in trials}.values())
+    return (
+        grid if plan.sampler == "grid" else list({params_key(trial.params): trial.params for trial in trials}.values())
+    )
 
 
-def _result(plan: SweepPlan, recipe: Recipe, grid: Sequence[Params], study: Study, out: Path) -> Comparison:
+def _result(plan: SweepPlan, recipe: Recipe, grid: Sequence[Params], study: Study, out: Path) -> StudyComparison:
     trials = study.trials()
     arms = _arms(plan, recipe, grid, trials)
-    failed = tuple(failures(trials, in_words))
-    result = Comparison(study=plan.study, metric=METRICS[plan.metric], rows=compared(arms), failed=failed)
+    failed = tuple(failed_trials(trials, point_text))
+    result = StudyComparison(study=plan.study, metric=METRICS[plan.metric], rows=compare_arms(arms), failed=failed)
     study.write(RESULT, to_json(result))
     if not result.rows:
         reasons = [f"trial {each.trial} ({each.name}): {each.reason}" for each in failed]
@@ -133,15 +135,15 @@ def _result(plan: SweepPlan, recipe: Recipe, grid: Sequence[Params], study: Stud
     return result
 
 
-def _arms(plan: SweepPlan, recipe: Recipe, grid: Sequence[Params], trials: Trials) -> list[Arm]:
+def _arms(plan: SweepPlan, recipe: Recipe, grid: Sequence[Params], trials: Trials) -> list[StudyArm]:
     """The points in their order, each over the first loss at the same options; those of a sampler by their scores."""
     there = _points(plan, grid, trials)
     over = _baselines(plan, recipe, grid) if plan.sampler == "grid" else {}
-    arms = [Arm(in_words(point), point, over.get(key_of(point))) for point in there]
-    by_key = {key_of(point): arm for point, arm in zip(there, arms, strict=True)}
+    arms = [StudyArm(point_text(point), point, over.get(params_key(point))) for point in there]
+    by_key = {params_key(point): arm for point, arm in zip(there, arms, strict=True)}
     for trial in trials:
         if trial.value is not None:
-            arm, seed = by_key[key_of(trial.params)], trial.user_attrs["seed"]
+            arm, seed = by_key[params_key(trial.params)], trial.user_attrs["seed"]
             arm.scores[seed], arm.trials[seed] = trial.value, trial.number
     if plan.sampler == "grid":
         return arms
@@ -153,16 +155,16 @@ def _baselines(plan: SweepPlan, recipe: Recipe, grid: Sequence[Params]) -> dict[
 
     That is the first loss at the same options, and for the first loss the first point.
     """
-    names = {str(recipe_at(recipe, point, 0)): in_words(point) for point in grid}
+    names = {str(recipe_at(recipe, point, 0)): point_text(point) for point in grid}
     first = grid[0]
     found = {}
     for point in grid[1:]:
         beside = {**point, "loss": first["loss"]} if point["loss"] != first["loss"] else first
-        found[key_of(point)] = names[str(recipe_at(recipe, beside, 0))]
+        found[params_key(point)] = names[str(recipe_at(recipe, beside, 0))]
     return found
 
 
-def failures(trials: Trials, name: Callable[[Params], str]) -> Iterator[Failed]:
+def failed_trials(trials: Trials, name: Callable[[Params], str]) -> Iterator[Failed]:
     """The trials that ended with a reason."""
     for trial in trials:
         if "error" in trial.user_attrs:

@@ -12,15 +12,15 @@ from hardedge.console import note
 from hardedge.contracts import Checkpoint, load
 from hardedge.data.dataset import Dataset
 from hardedge.errors import BadInput
-from hardedge.train.hardness_maps import trained
+from hardedge.train.hardness_maps import load_trained
 from hardedge.train.recipe import Recipe
 from hardedge.train.stage import train
-from hardedge.train.studies.scores import METRICS, counted, scores
-from hardedge.train.studies.study import Job, Study
+from hardedge.train.studies.scores import METRICS, count_scores, scores_of
+from hardedge.train.studies.study import Study, StudyJob
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrialSetting:
     """What all trials of a study share: the data, the images that judge a training, by which metric, who tracks it."""
 
     data: Path
@@ -30,14 +30,14 @@ class Bench:
     track: Sequence[str] = ()
 
 
-def run_trial(study: Study, job: Job, recipe: Recipe, bench: Bench) -> None:
+def run_trial(study: Study, job: StudyJob, recipe: Recipe, bench: TrialSetting) -> None:
     """Trains and scores; a training that cannot be done ends its trial with the reason, and the study goes on.
 
     Raises MissingHere for what this machine lacks: the trial is then left to whoever goes on with the study.
     """
     note(f"trial {job.number}: loss {recipe.loss}, seed {job.seed}, in {job.out}")
     try:
-        made = made_by(recipe, bench, job.out)
+        made = train_trial(recipe, bench, job.out)
         score = score_of_checkpoint(job.out, made, bench, bench.judging)
     except (BadInput, torch.OutOfMemoryError) as error:
         study.fail(job, error)
@@ -45,7 +45,7 @@ def run_trial(study: Study, job: Job, recipe: Recipe, bench: Bench) -> None:
     study.complete(job, score, checkpoint=made.digest, seconds=made.seconds)
 
 
-def made_by(recipe: Recipe, bench: Bench, out: Path) -> Checkpoint:
+def train_trial(recipe: Recipe, bench: TrialSetting, out: Path) -> Checkpoint:
     """The checkpoint in `out`: as it is there, from where a training was killed, or from the start."""
     for partial in out.parent.glob(f".{out.name}.partial-*"):
         shutil.rmtree(partial)
@@ -56,13 +56,13 @@ def made_by(recipe: Recipe, bench: Bench, out: Path) -> Checkpoint:
     return made
 
 
-def score_of_checkpoint(out: Path, made: Checkpoint, bench: Bench, ids: Sequence[str]) -> float:
+def score_of_checkpoint(out: Path, made: Checkpoint, bench: TrialSetting, ids: Sequence[str]) -> float:
     """The metric over these images in percent; raises BadInput where none of them has what it is of."""
     if bench.metric == "miou" and tuple(ids) == tuple(bench.dataset.splits["val"]):
         return made.validation.miou
-    model = trained(made, out).model
-    counts = counted(model, bench.dataset, ids, with_borders=bench.metric == "boundary")
-    score = scores(counts)[METRICS[bench.metric]]
+    model = load_trained(made, out).model
+    counts = count_scores(model, bench.dataset, ids, with_borders=bench.metric == "boundary")
+    score = scores_of(counts)[METRICS[bench.metric]]
     if math.isnan(score):
         raise BadInput(
             f"{bench.dataset.root}: the {len(ids)} images that judge a training have nothing labelled that "

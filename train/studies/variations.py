@@ -21,7 +21,7 @@ OWN_OPTION = {"loss": "--loss", "seed": "--seeds and --first-seed", "name": "--o
 
 
 @dataclass(frozen=True)
-class Varied:
+class SearchSpace:
     """What each parameter may be, `loss` among them: values in their order, or a range."""
 
     distributions: Mapping[str, BaseDistribution]
@@ -33,7 +33,7 @@ class Varied:
             yield dict(zip(names, values, strict=True))
 
 
-def varied(losses: Sequence[str], vary: Mapping[str, str], *, ranges: bool) -> Varied:
+def parse_search_space(losses: Sequence[str], vary: Mapping[str, str], *, ranges: bool) -> SearchSpace:
     """The parameters of --loss and --vary, whose texts are values, `A|B`, or ranges, `LOW..HIGH` and `LOW..HIGH:log`.
 
     Raises BadInput for a field that has an option of its own, a value that is there twice, a range that is empty, and
@@ -46,7 +46,7 @@ def varied(losses: Sequence[str], vary: Mapping[str, str], *, ranges: bool) -> V
     if faults:
         raise listed("this cannot be varied", faults, "Write --vary FIELD='A|B', or FIELD=LOW..HIGH for a sampler.")
     losses_there = {"loss": CategoricalDistribution(tuple(losses))} if losses else {}
-    return Varied(losses_there | {field: _distribution(text) for field, text in vary.items()})
+    return SearchSpace(losses_there | {field: _distribution(text) for field, text in vary.items()})
 
 
 def _fault(text: str, ranges: bool) -> str | None:
@@ -91,7 +91,7 @@ def recipe_at(recipe: Recipe, point: Params, seed: int) -> Recipe:
     return replace(there, branches=there.branches or (HardnessBranch(kind="light"),))
 
 
-def usable_points(recipe: Recipe, there: Varied, seed: int) -> list[Params]:
+def usable_points(recipe: Recipe, there: SearchSpace, seed: int) -> list[Params]:
     """The combinations that are trainings of their own: of equal ones the first.
 
     Raises BadInput with the faults of all that cannot be trained.
@@ -103,7 +103,7 @@ def usable_points(recipe: Recipe, there: Varied, seed: int) -> list[Params]:
             made = recipe_at(recipe, point, seed)
             require_usable(made)
         except HardedgeError as error:
-            faults[f"{in_words(point)}: {error}"] = None
+            faults[f"{point_text(point)}: {error}"] = None
             continue
         found.setdefault(str(made), point)
     if faults:
@@ -111,7 +111,7 @@ def usable_points(recipe: Recipe, there: Varied, seed: int) -> list[Params]:
     return list(found.values())
 
 
-def in_words(point: Params) -> str:
+def point_text(point: Params) -> str:
     """A point in a line: its loss, then its other parameters."""
     told = [str(point["loss"])] if "loss" in point else []
     told += [f"{name}={_text(value)}" for name, value in point.items() if name != "loss"]

@@ -22,7 +22,7 @@ from hardedge.cli.reporting import report
 from hardedge.cli.serving import triton
 from hardedge.cli.sweeping import search_loss, sweep
 from hardedge.cli.training import edges, hard, models, recipes, strip, train
-from hardedge.errors import HardedgeError, ToldElsewhere
+from hardedge.errors import HardedgeError, ReportedElsewhere
 
 __all__ = ["cli", "main"]
 
@@ -86,7 +86,7 @@ def main() -> NoReturn:
     except click.ClickException as error:
         error.show()
         _end(error.format_message(), error.exit_code, stdout)
-    except ToldElsewhere as error:
+    except ReportedElsewhere as error:
         sys.exit(error.exit_code)
     except HardedgeError as error:
         _show(error)

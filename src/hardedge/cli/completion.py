@@ -129,7 +129,7 @@ def install() -> None:
         add_completion_class(shell)
 
 
-def recipes(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
+def complete_recipes(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
     """The shipped recipes, and files where none begins like this."""
     return _beginning(recipe_names(), typed) or [CompletionItem(typed, type="file")]
 

@@ -21,10 +21,10 @@ def check(data: Path, as_json: bool) -> None:
 
     Example: hardedge check my_data
     """
-    from hardedge.data.checking.check import check_dataset, described
+    from hardedge.data.checking.check import check_dataset, check_text
 
     result = check_dataset(data)
-    print_result(result, described(result), as_json)
+    print_result(result, check_text(result), as_json)
     if result.faults:
         sys.exit(2)
 

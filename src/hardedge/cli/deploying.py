@@ -27,20 +27,20 @@ from hardedge.cli.options import (
     verify_options,
 )
 from hardedge.cli.parts import (
-    finish,
-    gates_of,
-    given_of,
-    order_of,
+    build_request,
+    exit_with_verdict,
+    gates_from_options,
+    onnx_input_spec,
     print_result,
-    recipe_of,
+    read_recipe,
+    read_targets,
+    read_trust_options,
     require_trusted,
-    targets_of,
-    trust_of,
 )
 
 
 @click.command()
-@click.argument("recipe", required=False, shell_complete=completion.recipes)
+@click.argument("recipe", required=False, shell_complete=completion.complete_recipes)
 @click.option("--data", type=FOLDER, help="The data set's folder; without it the built-in street scenes are drawn.")
 @click.option("--out", type=FOLDER, default=Path("runs/run"), show_default=True, help="The directory to write.")
 @set_option
@@ -72,18 +72,18 @@ def run(
     """
     from hardedge import pipeline
 
-    plan = pipeline.Plan(
+    plan = pipeline.PipelinePlan(
         out=out,
         data=data,
-        recipe=recipe_of(recipe or ("camvid" if data else "streets"), settings),
+        recipe=read_recipe(recipe or ("camvid" if data else "streets"), settings),
         budget=budget,
-        targets=targets_of(targets) or pipeline.default_targets(),
-        gates=gates_of(gates),
+        targets=read_targets(targets) or pipeline.default_targets(),
+        gates=gates_from_options(gates),
         latency=latency,
         resume=resume,
         force=force,
     )
-    finish(pipeline.run(plan), out / "report", as_json)
+    exit_with_verdict(pipeline.run(plan), out / "report", as_json)
 
 
 @click.command()
@@ -127,18 +127,18 @@ def deploy(
 
     require_trusted(bundle, trust, signed_since)
     precisions = parse_precisions(precision, DEPLOYED)
-    engines = engines_to_build(targets_of(targets) or pipeline.default_targets(), precisions)
-    order, given = order_of(rest), given_of(rest)
+    engines = engines_to_build(read_targets(targets) or pipeline.default_targets(), precisions)
+    order, given = build_request(rest), onnx_input_spec(rest)
     report = pipeline.deploy(
         *(bundle, data, out, engines),
-        gates=gates_of(rest),
+        gates=gates_from_options(rest),
         latency=latency,
         order=order,
         given=given,
         compared=pipeline.Compared(plain, builds),
         force=force,
     )
-    finish(report, out / "report", as_json)
+    exit_with_verdict(report, out / "report", as_json)
 
 
 @click.command()
@@ -172,16 +172,16 @@ def verify(
     from hardedge.deploy.verification.engines_here import engines_or_own
     from hardedge.deploy.verification.stage import verify
 
-    trusted = trust_of(trust, signed_since)
+    trusted = read_trust_options(trust, signed_since)
     with engines_or_own(bundle, engines, out, trusted, force) as (paths, trusted):
         report = verify(
             *(bundle, paths, data, out),
-            gates=gates_of(gates),
+            gates=gates_from_options(gates),
             latency_seconds=latency,
             trust=trusted,
             force=force,
         )
-    finish(report, out, as_json)
+    exit_with_verdict(report, out, as_json)
 
 
 @click.command()
@@ -221,11 +221,11 @@ def bench(
     from hardedge.deploy.report.bench_page import write_bench
 
     require_trusted(bundle, trust, signed_since)
-    pairs = engines_to_build(targets_of(targets) or ("onnxruntime:cpu",), parse_precisions(precision, DEPLOYED))
-    order = order_of(build)
+    pairs = engines_to_build(read_targets(targets) or ("onnxruntime:cpu",), parse_precisions(precision, DEPLOYED))
+    order = build_request(build)
     if out:
         require_free(out, force, [bundle])
     found = benches.bench(bundle, pairs, seconds=seconds, batch=batch, order=order)
     if out:
         write_bench(found, out, force)
-    print_result(found, benches.described(found), as_json)
+    print_result(found, benches.bench_text(found), as_json)

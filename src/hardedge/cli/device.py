@@ -9,7 +9,7 @@ import click
 
 from hardedge.cli.options import FOLDER, json_option
 from hardedge.cli.parts import print_result
-from hardedge.errors import MissingHere
+from hardedge.errors import Unavailable
 
 
 @click.command()
@@ -48,10 +48,10 @@ def doctor(artefact: Path | None, as_json: bool) -> None:
 
     Example: hardedge doctor runs/a_deploy/engines/tensorrt
     """
-    from hardedge.deploy.doctor.doctor import described, diagnose, engine_in
-    from hardedge.deploy.doctor.machine_description import describe
+    from hardedge.deploy.doctor.doctor import diagnose, diagnosis_text, engine_in
+    from hardedge.deploy.doctor.machine_description import describe_machine
 
-    diagnosis = diagnose(describe(), engine_in(artefact))
-    print_result(diagnosis, described(diagnosis), as_json)
+    diagnosis = diagnose(describe_machine(), engine_in(artefact))
+    print_result(diagnosis, diagnosis_text(diagnosis), as_json)
     if diagnosis.obstacles:
-        sys.exit(MissingHere.exit_code)
+        sys.exit(Unavailable.exit_code)

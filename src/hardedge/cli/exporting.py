@@ -10,7 +10,7 @@ import click
 
 from hardedge.cli import completion
 from hardedge.cli.options import FOLDER, data_option, force_option, json_option, out_option, precision_option
-from hardedge.cli.parts import levels_of, loading, print_result
+from hardedge.cli.parts import loading, print_result, read_levels
 from hardedge.errors import GateFailed
 
 if TYPE_CHECKING:
@@ -120,11 +120,11 @@ def export(
 
     names, tile = parse_precisions(precision), parse_tile(calibration_tile)
     with loading("export", "torch", "onnxscript"):
-        from hardedge.export.graph.form import form_of
-        from hardedge.export.precisions.table import described
+        from hardedge.export.graph.form import parse_form
+        from hardedge.export.precisions.table import precisions_text
         from hardedge.export.stage import Precisions, export
 
-    form = form_of(sizes, profiles, network_size, outputs, opset)
+    form = parse_form(sizes, profiles, network_size, outputs, opset)
     wanted = Precisions(
         names=names,
         calibrate_by=calibrate_by,
@@ -144,7 +144,7 @@ def export(
     )
     files = [*(model.path for model in bundle.models), *([bundle.tensor.path] if bundle.tensor else [])]
     line = f"{out}: test mIoU {bundle.reference.score.miou:.2f} %, {', '.join(files)}"
-    print_result(bundle, f"{described(bundle)}\n{line}" if wanted.converted else line, as_json)
+    print_result(bundle, f"{precisions_text(bundle)}\n{line}" if wanted.converted else line, as_json)
 
 
 @click.command()
@@ -176,11 +176,11 @@ def tune(bundle: Path, data: Path, out: Path, goal: str, latency: str | None, fo
     if latency:
         parse_target(latency)
     with loading("export", "torch"):
-        from hardedge.export.precisions.table import described
+        from hardedge.export.precisions.table import precisions_text
 
     tuned, tuning = tune(bundle, data, out, goal=points, latency=latency, force=force)
     line = f"{out}: {tuning.chosen} of {len(tuning.order)} nodes in FP16, {len(tuning.steps)} mixtures measured"
-    print_result(tuning, f"{described(tuned)}\n{line}", as_json)
+    print_result(tuning, f"{precisions_text(tuned)}\n{line}", as_json)
 
 
 @click.command()
@@ -204,10 +204,10 @@ def keep(model: Path, out: Path, outputs: tuple[str, ...], size: tuple[int, int,
 
     Example: hardedge keep trained.onnx --keep logits --out theirs.onnx
     """
-    from hardedge.export.keep_outputs import described, keep_outputs
+    from hardedge.export.keep_outputs import keep_outputs, kept_outputs_text
 
     kept = keep_outputs(model, outputs, out, size)
-    print_result(kept, described(kept, out), as_json)
+    print_result(kept, kept_outputs_text(kept, out), as_json)
 
 
 @click.command()
@@ -230,7 +230,7 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
     manifest = load(Bundle, bundle)
     with waiting("identity certificate"):
         certificate = certify(bundle / manifest.model("fp32").path, checkpoint)
-    compared = {f"level {number}": level for number, level in levels_of(certificate)}
+    compared = {f"level {number}": level for number, level in read_levels(certificate)}
     compared["engines"] = certificate.level0.rtx_engines
     lines = [f"{name}: {check.status} ({check.detail})" for name, check in compared.items()]
     print_result(certificate, "\n".join(lines), as_json)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hardedge.errors import BadInput, GateFailed, MissingHere
+from hardedge.errors import BadInput, GateFailed, Unavailable
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from hardedge.contracts import Contract, Json, Report
     from hardedge.deploy.bundles.signing import Trust
-    from hardedge.deploy.foreign.forms import Given
-    from hardedge.deploy.tensorrt.plans import Order
+    from hardedge.deploy.foreign.forms import OnnxInputSpec
+    from hardedge.deploy.tensorrt.plans import BuildRequest
     from hardedge.deploy.verification.gates import Gates
     from hardedge.train.recipe import Recipe
 
@@ -46,22 +46,22 @@ def loading(extra: str, *packages: str) -> Iterator[None]:
         yield
 
 
-def recipe_of(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:
+def read_recipe(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:
     """The recipe that RECIPE names, with its --set fields; raises BadInput for an unknown one."""
     with loading("train", "torch"):
-        from hardedge.train.recipes import recipe_named
+        from hardedge.train.recipes import find_recipe
 
-    return recipe_named(name, dict(settings))
+    return find_recipe(name, dict(settings))
 
 
-def targets_of(names: tuple[str, ...]) -> tuple[str, ...]:
+def read_targets(names: tuple[str, ...]) -> tuple[str, ...]:
     """Each --target written out: `tensorrt-rtx:sm86,sm89` is two. Raises BadInput for an unknown one."""
     from hardedge.deploy.targets import parse_targets
 
     return tuple(target for name in names for target in parse_targets(name))
 
 
-def gates_of(options: dict[str, Any]) -> Gates:
+def gates_from_options(options: dict[str, Any]) -> Gates:
     """The gates of the options, over those of --gates; raises BadInput for a file that cannot be read."""
     from hardedge.deploy.verification.gates import Gates, read_gates
 
@@ -70,30 +70,30 @@ def gates_of(options: dict[str, Any]) -> Gates:
     return given.over(read_gates(path)) if path else given
 
 
-def order_of(given: dict[str, Any]) -> Order:
+def build_request(given: dict[str, Any]) -> BuildRequest:
     """How engines are built, from the build options, which are taken out of those that were given."""
     from dataclasses import fields
 
     from hardedge.contracts import BuildOptions
     from hardedge.deploy.tensorrt.build_cache import BuildCache
-    from hardedge.deploy.tensorrt.plans import Order
+    from hardedge.deploy.tensorrt.plans import BuildRequest
 
     options = BuildOptions(**{field.name: given.pop(field.name) for field in fields(BuildOptions)})
     cache = given.pop("cache")
-    return Order(options, BuildCache(cache) if cache else None, heal=not given.pop("no_heal"))
+    return BuildRequest(options, BuildCache(cache) if cache else None, heal=not given.pop("no_heal"))
 
 
-def given_of(given: dict[str, Any]) -> Given:
+def onnx_input_spec(given: dict[str, Any]) -> OnnxInputSpec:
     """What was said of an ONNX file of others, taken out of the options."""
-    from hardedge.deploy.foreign.forms import Given
+    from hardedge.deploy.foreign.forms import OnnxInputSpec
 
     mean, std, size, output = (given.pop(name) for name in ("mean", "std", "input_size", "output_name"))
     if std and min(std) <= 0:
         raise BadInput(f"--std {','.join(map(str, std))}: expected numbers above 0.")
-    return Given(mean=mean, std=std, size=size, output=output)
+    return OnnxInputSpec(mean=mean, std=std, size=size, output=output)
 
 
-def levels_of(certificate: Any) -> list[tuple[int, Any]]:
+def read_levels(certificate: Any) -> list[tuple[int, Any]]:
     """Levels 0 and 1 of an identity certificate with their numbers."""
     return list(enumerate((certificate.level0, certificate.level1)))
 
@@ -113,16 +113,16 @@ def as_document(result: Contract | Mapping[str, Json]) -> str:
     return to_json(result)
 
 
-def finish(report: Report, out: Path, as_json: bool) -> None:
+def exit_with_verdict(report: Report, out: Path, as_json: bool) -> None:
     """Prints a report's summary; raises GateFailed when a verdict or a gate did not pass."""
-    from hardedge.deploy.report.terminal import summary
+    from hardedge.deploy.report.terminal import summary_text
 
-    print_result(report, summary(report, out), as_json)
+    print_result(report, summary_text(report, out), as_json)
     if report.verdict == "fail":
         raise GateFailed(f"verification failed. The report says why: {out / 'report.html'}")
     if report.broken_off:
         lost = "; ".join(report.broken_off)
-        raise MissingHere(f"broken off while it ran: {lost}. The report has what was measured: {out / 'report.html'}")
+        raise Unavailable(f"broken off while it ran: {lost}. The report has what was measured: {out / 'report.html'}")
     undecided = [gate.name for gate in report.gates if gate.status != "pass"]
     if undecided:
         raise GateFailed(f"could not decide {', '.join(undecided)}. The report says why: {out / 'report.html'}")
@@ -132,12 +132,12 @@ def require_trusted(bundle: Path, public_key: Path | None, since: datetime | Non
     """Raises BadInput where somebody is trusted and did not sign this bundle."""
     from hardedge.contracts import Bundle, load
 
-    trust = trust_of(public_key, since)
+    trust = read_trust_options(public_key, since)
     if trust:
         trust.require(bundle, load(Bundle, bundle))
 
 
-def trust_of(public_key: Path | None, since: datetime | None) -> Trust | None:
+def read_trust_options(public_key: Path | None, since: datetime | None) -> Trust | None:
     """Who is trusted, from --trust and --signed-since; None where nobody was named."""
     from datetime import timezone
 

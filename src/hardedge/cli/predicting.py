@@ -10,7 +10,7 @@ import click
 
 from hardedge.cli import completion
 from hardedge.cli.options import FOLDER, force_option, json_option, out_option, trust_options
-from hardedge.cli.parts import print_result, trust_of
+from hardedge.cli.parts import print_result, read_trust_options
 
 
 @click.command()
@@ -61,12 +61,12 @@ def predict(
     if ray is not None and video is not None:
         raise click.UsageError("--ray makes masks of images: leave --video out.")
     made_of_video = video or "overlay"
-    trusted = trust_of(trust, signed_since)
+    trusted = read_trust_options(trust, signed_since)
     if camera is not None:
-        from hardedge.deploy.media.camera import camera_of
+        from hardedge.deploy.media.camera import parse_camera
         from hardedge.deploy.prediction.live import predict_camera
 
-        watched = camera_of(camera)
+        watched = parse_camera(camera)
         recording = predict_camera(bundle, watched, out, frames=frames, video=made_of_video, trust=trusted, **run)
         print_result(recording, "\n".join(recording.made), as_json)
         return

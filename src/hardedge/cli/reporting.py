@@ -26,13 +26,13 @@ def report(a: Path, b: Path, shared: bool, out: Path | None, force: bool, as_jso
     Example: hardedge report runs/ce/report runs/hardness/report --out compared
     """
     from hardedge.artefact import require_free
-    from hardedge.deploy.report.two_reports import compare
+    from hardedge.deploy.report.two_reports import compare_reports
     from hardedge.deploy.report.two_reports_page import write_comparison
-    from hardedge.deploy.report.two_reports_text import described
+    from hardedge.deploy.report.two_reports_text import comparison_report_text
 
     if out:
         require_free(out, force, [a, b])
-    found = compare(a, b, shared=shared)
+    found = compare_reports(a, b, shared=shared)
     if out:
         write_comparison(found, out, force)
-    print_result(found, described(found), as_json)
+    print_result(found, comparison_report_text(found), as_json)

@@ -10,7 +10,7 @@ import click
 
 from hardedge.cli import completion
 from hardedge.cli.options import FOLDER, json_option, trust_options
-from hardedge.cli.parts import print_result, trust_of
+from hardedge.cli.parts import print_result, read_trust_options
 
 if TYPE_CHECKING:
     from hardedge.deploy.triton.config import Kind
@@ -103,7 +103,7 @@ def triton(
         engine=engine,
         serving=Serving(instances, kind, preferred, delay, versions),
         warm_up=warm_up,
-        trust=trust_of(trust, signed_since),
+        trust=read_trust_options(trust, signed_since),
         force=force,
     )
     batch = f"batches up to {served.max_batch_size}" if served.max_batch_size else "a fixed batch"

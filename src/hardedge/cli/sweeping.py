@@ -10,7 +10,7 @@ import click
 
 from hardedge.cli import completion
 from hardedge.cli.options import FOLDER, Setting, data_option, json_option, set_option, track_option
-from hardedge.cli.parts import loading, print_result, recipe_of
+from hardedge.cli.parts import loading, print_result, read_recipe
 from hardedge.console import note
 
 # fields of which a search has its own
@@ -37,7 +37,7 @@ metric_option = click.option(
 
 
 @click.command()
-@click.argument("recipe", shell_complete=completion.recipes)
+@click.argument("recipe", shell_complete=completion.complete_recipes)
 @data_option
 @study_option
 @click.option(
@@ -97,10 +97,10 @@ def sweep(
         raise click.UsageError(f"--vary {', '.join(twice)} is there twice. Write its values in one: FIELD='A|B'.")
     _require_one_place({field for field, _ in settings}, losses, vary)
     with loading("sweep", "torch", "optuna"):
-        from hardedge.train.studies.comparison_text import described
+        from hardedge.train.studies.comparison_text import study_text
         from hardedge.train.studies.sweep import sweep
     found = sweep(
-        recipe_of(recipe, settings),
+        read_recipe(recipe, settings),
         data,
         out,
         losses=losses,
@@ -112,7 +112,7 @@ def sweep(
         storage=storage,
         track=track,
     )
-    print_result(found, described(found, f"{out}: {found.metric} of the validation split in percent"), as_json)
+    print_result(found, study_text(found, f"{out}: {found.metric} of the validation split in percent"), as_json)
 
 
 def _require_one_place(fields: set[str], losses: tuple[str, ...], vary: tuple[tuple[str, str], ...]) -> None:
@@ -127,7 +127,7 @@ def _require_one_place(fields: set[str], losses: tuple[str, ...], vary: tuple[tu
 
 
 @click.command()
-@click.argument("recipe", shell_complete=completion.recipes)
+@click.argument("recipe", shell_complete=completion.complete_recipes)
 @data_option
 @study_option
 @metric_option
@@ -162,11 +162,11 @@ def search_loss(
     Example: hardedge search-loss camvid --data my_data --out runs/loss --metric boundary
     """
     with loading("sweep", "torch", "optuna"):
-        from hardedge.train.studies.comparison_text import described_loss
+        from hardedge.train.studies.comparison_text import loss_text
         from hardedge.train.studies.search_loss import search_loss
     _tell_unheeded([name for name, _ in settings])
     found = search_loss(
-        recipe_of(recipe, settings),
+        read_recipe(recipe, settings),
         data,
         out,
         metric=metric,
@@ -178,7 +178,7 @@ def search_loss(
     )
     kept = [f"{name}={value}" for name, value in settings if name not in SEARCHED]
     words = shlex.join(["train", recipe, "--data", str(data), *(word for each in kept for word in ("--set", each))])
-    print_result(found, described_loss(found, words), as_json)
+    print_result(found, loss_text(found, words), as_json)
 
 
 def _tell_unheeded(fields: list[str]) -> None:

@@ -18,11 +18,11 @@ from hardedge.cli.options import (
     set_option,
     track_option,
 )
-from hardedge.cli.parts import loading, print_result, recipe_of
+from hardedge.cli.parts import loading, print_result, read_recipe
 
 
 @click.command()
-@click.argument("recipe", shell_complete=completion.recipes)
+@click.argument("recipe", shell_complete=completion.complete_recipes)
 @data_option
 @out_option
 @set_option
@@ -75,7 +75,7 @@ def train(
         settings += (("pretrained", "true"),)
     with loading("train", "torch"):
         from hardedge.train.stage import train
-    configured = recipe_of(recipe, (*settings, ("qat", qat)) if qat else settings)
+    configured = read_recipe(recipe, (*settings, ("qat", qat)) if qat else settings)
     checkpoint = train(
         configured,
         data,
@@ -157,9 +157,9 @@ def hard(
     """
     with loading("train", "torch"):
         from hardedge.data.dataset import SPLITS
-        from hardedge.train.hard.ranking import rank
+        from hardedge.train.hard.ranking import rank_hard
 
-    ranking = rank(
+    ranking = rank_hard(
         data,
         checkpoint,
         out,
@@ -205,10 +205,10 @@ def strip(
     Example: hardedge strip hl.pth --network mynet:build --data my_data --out runs/hl --drop 'weigh_head.*'
     """
     with loading("train", "torch"):
-        from hardedge.train.stripping import described, strip
+        from hardedge.train.stripping import strip, stripping_text
 
     made = strip(weights, network, data, out, drop=drop, prefix=prefix, force=force)
-    print_result(made, described(made, out), as_json)
+    print_result(made, stripping_text(made, out), as_json)
 
 
 @click.command()
@@ -221,10 +221,10 @@ def models(as_json: bool) -> None:
     Example: hardedge models --json
     """
     with loading("train", "torch"):
-        from hardedge.models.census import described, network_table
+        from hardedge.models.census import network_table, network_table_text
 
     table = network_table()
-    print_result(table, described(table), as_json)
+    print_result(table, network_table_text(table), as_json)
 
 
 @click.command()
@@ -238,7 +238,7 @@ def recipes(as_json: bool) -> None:
     """
     with loading("train", "torch"):
         from hardedge.train.recipes import RECIPES
-        from hardedge.train.recipes.listing import described, recipe_table
+        from hardedge.train.recipes.listing import recipe_table, recipe_table_text
 
     table = recipe_table(RECIPES.values())
-    print_result(table, described(table), as_json)
+    print_result(table, recipe_table_text(table), as_json)

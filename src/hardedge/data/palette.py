@@ -36,7 +36,7 @@ def save_mask(mask_HW: Pixels, task: Task, path: Path) -> None:
     palette_image(mask_HW, task).save(path, format="PNG")
 
 
-def colored(mask_HW: Pixels, task: Task) -> Pixels:
+def colour_mask(mask_HW: Pixels, task: Task) -> Pixels:
     """A mask in class colours, uint8 [H, W, 3] RGB."""
     return palette(task)[mask_HW]
 

@@ -34,14 +34,14 @@ def write_scribbles(root: Path) -> float:
     labelled, pixels = 0, 0
     with staged(root / "scribbles", force=None) as fresh:
         for id in tracked(dataset.splits["train"], "scribbles"):
-            scribble_HW = scribbled(dataset.mask(id), dataset.task.ignore_index)
+            scribble_HW = draw_scribbles(dataset.mask(id), dataset.task.ignore_index)
             labelled += int((scribble_HW != dataset.task.ignore_index).sum())
             pixels += scribble_HW.size
             Image.fromarray(scribble_HW).save(fresh / f"{id}.png")
     return labelled / pixels
 
 
-def scribbled(mask_HW: Pixels, ignore_index: int) -> Pixels:
+def draw_scribbles(mask_HW: Pixels, ignore_index: int) -> Pixels:
     """The mask along the inner part of each region's skeleton, `ignore_index` elsewhere.
 
     Inner is what is at least half as far from the region's border as its deepest point. Regions of fewer than 16 pixels

@@ -15,7 +15,7 @@ from hardedge.console import tracked
 from hardedge.contracts import sha256_of, to_json
 from hardedge.data.dataset import IMAGE_SUFFIXES, SPLITS, Dataset, Pixels
 from hardedge.data.opening import open_dataset
-from hardedge.data.shards import INDEX, MASK, SCRIBBLES, Shard, ShardIndex, member_name, order_of
+from hardedge.data.shards import INDEX, MASK, SCRIBBLES, Shard, ShardIndex, member_name, shard_order
 from hardedge.errors import BadInput, missing_extra
 
 AT_ONCE: Final = 32  # pairs that are read side by side; what is in memory
@@ -81,7 +81,7 @@ class _Writer:
         )
 
     def split(self, split: str, size: int, shards: int | None) -> Iterator[Shard]:
-        ids = sorted(dict.fromkeys(self.dataset.splits[split]), key=order_of)
+        ids = sorted(dict.fromkeys(self.dataset.splits[split]), key=shard_order)
         starts = [*range(0, len(ids), size)] if shards is None else [len(ids) * n // shards for n in range(shards)]
         parts = [ids[start:end] for start, end in pairwise([*starts, len(ids)])]
         for number, part in enumerate(tracked(parts, f"shards of {split}")):
@@ -98,7 +98,7 @@ class _Writer:
                 self.heights.add(member.size[0])
                 self.widths.add(member.size[1])
         return Shard(
-            file=file, images=len(ids), bytes=path.stat().st_size, sha256=sha256_of(path), first=order_of(ids[0])
+            file=file, images=len(ids), bytes=path.stat().st_size, sha256=sha256_of(path), first=shard_order(ids[0])
         )
 
     def _members(self, ids: list[str], scribbles: bool) -> Iterable[Member]:

@@ -56,7 +56,7 @@ class Table:
     members: dict[str, dict[str, Place]]
 
 
-def order_of(id: str) -> str:
+def shard_order(id: str) -> str:
     """What ids are ordered by: as good as random, so a shard is a sample of the whole, and an id is found by it."""
     return hashlib.sha256(id.encode()).hexdigest()
 
@@ -87,7 +87,7 @@ class Shards:
 
     def place_of(self, split: str, id: str) -> int | None:
         """The place of an id in the split; None when it is not there."""
-        number = max(0, bisect_right(self._firsts[split], order_of(id)) - 1)
+        number = max(0, bisect_right(self._firsts[split], shard_order(id)) - 1)
         ids = self.table(self.index.splits[split][number]).ids
         return self.starts[split][number] + ids.index(id) if id in ids else None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hardedge.contracts import Census
-from hardedge.graphs.files import copied, is_large, session_of, structure
+from hardedge.graphs.files import copy_model, is_large, open_session, without_weights
 
 if TYPE_CHECKING:
     import onnx
@@ -23,7 +23,7 @@ INPUT_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(f
 COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
+def canonical_form(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with metadata, doc strings and value infos stripped and everything but inputs and outputs renumbered.
 
     Values are numbered in the order in which nodes use and make them, nodes in their order, attributes and operator
@@ -31,7 +31,7 @@ def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     import onnx.inliner
 
-    plain = onnx.inliner.inline_local_functions(model) if model.functions else copied(model)
+    plain = onnx.inliner.inline_local_functions(model) if model.functions else copy_model(model)
     for field in ("metadata_props", "doc_string", "producer_name", "producer_version", "domain", "model_version"):
         plain.ClearField(field)
     plain.opset_import.sort(key=lambda entry: entry.domain)
@@ -45,8 +45,8 @@ def onnx_digest(model: onnx.ModelProto) -> str:
 
     Of a model above protobuf's 2 GiB, with each weight's sha256 in place of its bytes.
     """
-    plain = canonical(model)
-    hashed = structure(plain) if is_large(plain) else plain
+    plain = canonical_form(model)
+    hashed = without_weights(plain) if is_large(plain) else plain
     return hashlib.sha256(hashed.SerializeToString(deterministic=True)).hexdigest()
 
 
@@ -118,7 +118,7 @@ def _normalise_tensor(tensor: onnx.TensorProto, names: Names) -> None:
     tensor.ClearField("metadata_props")
 
 
-def census(model: onnx.ModelProto, size: tuple[int, int, int], multiply_adds: int | None = None) -> Census:
+def complexity_of(model: onnx.ModelProto, size: tuple[int, int, int], multiply_adds: int | None = None) -> Census:
     """What the graph is made of; multiply-adds of Conv, ConvTranspose, Gemm and MatMul for (batch, height, width).
 
     Parameters are the elements of all initializers but int64 ones (shapes and axes), used or not. `multiply_adds` are
@@ -130,8 +130,8 @@ def census(model: onnx.ModelProto, size: tuple[int, int, int], multiply_adds: in
         multiply_adds=_total(model, size) if multiply_adds is None else multiply_adds,
         nodes=operators.total(),
         operators=dict(sorted(operators.items())),
-        inputs=tuple(described(value) for value in model.graph.input),
-        outputs=tuple(described(value) for value in model.graph.output),
+        inputs=tuple(value_text(value) for value in model.graph.input),
+        outputs=tuple(value_text(value) for value in model.graph.output),
     )
 
 
@@ -144,7 +144,7 @@ def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
                 yield from every_node(inner)
 
 
-def described(value: onnx.ValueInfoProto) -> str:
+def value_text(value: onnx.ValueInfoProto) -> str:
     """A graph input or output in words: `image uint8 [batch,height,width,3]`."""
     import onnx.helper
 
@@ -187,7 +187,7 @@ def _multiply_adds(node: onnx.NodeProto, shapes: list[tuple[int, ...]]) -> int:
 def _shapes(model: onnx.ModelProto, names: list[str], size: tuple[int, int, int]) -> Shapes:
     from onnx import TensorProto, helper
 
-    probe = copied(model)
+    probe = copy_model(model)
     del probe.graph.output[:]
     for number, name in enumerate(names):
         probe.graph.node.append(helper.make_node("Shape", [name], [f"shape of {number}"]))
@@ -195,7 +195,7 @@ def _shapes(model: onnx.ModelProto, names: list[str], size: tuple[int, int, int]
     if not names:
         return {}
     # fusions would move quantisers past a MaxPool, which onnxruntime does not have in FP8
-    session = session_of(probe, fused=False)
+    session = open_session(probe, fused=False)
     image = session.get_inputs()[0]
     found = session.run(None, {image.name: np.zeros(_image_shape(image.shape, size), INPUT_TYPES[image.type])})
     return {name: tuple(shape.tolist()) for name, shape in zip(names, found, strict=True)}

@@ -32,7 +32,7 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
     if not is_large(model):
         write_atomically(path, model.SerializeToString(deterministic=True))
         return
-    outside = copied(model)
+    outside = copy_model(model)
     data = path.with_name(f"{path.name}.data")
     digest, offset = hashlib.sha256(), 0
     with data.open("wb") as file:
@@ -94,7 +94,7 @@ def copy_onnx(source: Path, out: Path) -> None:
     shutil.copyfile(source, out)
 
 
-def session_of(model: onnx.ModelProto, *, fused: bool = True) -> Any:
+def open_session(model: onnx.ModelProto, *, fused: bool = True) -> Any:
     """An onnxruntime session of a model in memory, on the CPU, without its warnings; what it refuses is raised.
 
     A large one goes by way of a temporary file. Without `fused`, nodes stay apart: fusions give other logits with INT8
@@ -113,16 +113,16 @@ def session_of(model: onnx.ModelProto, *, fused: bool = True) -> Any:
         return onnxruntime.InferenceSession(str(Path(folder) / "model.onnx"), options, providers=providers)
 
 
-def copied(model: onnx.ModelProto) -> onnx.ModelProto:
+def copy_model(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a model of any size: serialising a large one would fail."""
     other = type(model)()
     other.CopyFrom(model)
     return other
 
 
-def structure(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with each weight's sha256 in place of its bytes."""
-    small = copied(model)
+    small = copy_model(model)
     for tensor in _outer(small):
         tensor.raw_data = hashlib.sha256(tensor.raw_data).digest()
     return small

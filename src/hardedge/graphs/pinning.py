@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     import onnx
 
 
-def candidates(model: onnx.ModelProto) -> dict[str, str]:
+def pinning_candidates(model: onnx.ModelProto) -> dict[str, str]:
     """The precision of every named node that computes in less than FP32, in the graph's order."""
     types, made_by = element_types(model), producers(model)
     found = {node.name: precision_of(node, types, made_by) for node in model.graph.node if node.name}
     return {name: precision for name, precision in found.items() if precision not in (None, "fp32", "fp64")}
 
 
-def pinned(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
+def pin_to_fp32(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
     """A copy of the model in which these nodes compute in FP32 and give the types that they gave before.
 
     Between two of them values stay in FP32.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 PROBE = "logits as floats"  # no exporter gives a value such a name
 
 
-def with_logits(model: onnx.ModelProto) -> onnx.ModelProto | None:
+def with_logits_output(model: onnx.ModelProto) -> onnx.ModelProto | None:
     """The model with what its last argmax over axis 1 reads as one more output; None without such a node."""
     from onnx import TensorProto, helper
 

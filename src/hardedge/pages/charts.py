@@ -9,21 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Interval, Latency, LatencyComparison, ScoreDifference
-from hardedge.pages.markup import Markup, number, signed, tag
+from hardedge.pages.markup import Markup, number_text, signed_number, tag
 
 BAND: Final = 1.0  # percent: the equivalence test's limit
 LABELS, PLOT, AXIS = 46, 84, 22  # heights in px
 ROW = 46
 
 
-def histogram(latency: Latency) -> Markup:
+def histogram_chart(latency: Latency) -> Markup:
     """How often each latency was seen, with p50, p90 and p99 marked; the slowest runs are counted, not drawn."""
     samples = np.asarray(latency.samples, np.float64)
     low, high = histogram_range(samples, latency.p99)
     counts, edges = np.histogram(samples, bins=min(60, max(8, 2 * int(len(samples) ** 0.5))), range=(low, high))
     bars = [_bar(count / counts.max(), edges[i], edges[i + 1], low, high) for i, count in enumerate(counts) if count]
     marks = [_mark(row, name, value, low, high) for row, (name, value) in enumerate(percentiles(latency))]
-    summary = ", ".join(f"{name} {number(value, 2)} ms" for name, value in percentiles(latency))
+    summary = ", ".join(f"{name} {number_text(value, 2)} ms" for name, value in percentiles(latency))
     label = f"Latency of {latency.target} {latency.precision}, {latency.runs} runs: {summary}"
     return _svg(LABELS + PLOT + AXIS, label, *bars, *marks, *_axis(low, high, LABELS + PLOT, "ms"))
 
@@ -64,7 +64,7 @@ def percent(ratio: float) -> float:
 
 def interval_text(comparison: LatencyComparison) -> str:
     low, high = percent(comparison.interval.low), percent(comparison.interval.high)
-    return f"{signed(percent(comparison.ratio))} % [{signed(low)}, {signed(high)}]"
+    return f"{signed_number(percent(comparison.ratio))} % [{signed_number(low)}, {signed_number(high)}]"
 
 
 def difference_limit(rows: Sequence[ScoreDifference]) -> float:
@@ -120,7 +120,9 @@ def _bar(share: float, start: float, end: float, low: float, high: float) -> Mar
 def _mark(row: int, name: str, value: float, low: float, high: float) -> Markup:
     x = _x(min(value, high), low, high)
     side, gap = ("end", -5) if x > 60 else ("start", 5)
-    words = tag("text", f"{name} {number(value, 2)} ms", x=_p(x), y=str(11 + 15 * row), dx=str(gap), text_anchor=side)
+    words = tag(
+        "text", f"{name} {number_text(value, 2)} ms", x=_p(x), y=str(11 + 15 * row), dx=str(gap), text_anchor=side
+    )
     return tag("g", _line(x, 15 * row, LABELS + PLOT, "mark"), words)
 
 

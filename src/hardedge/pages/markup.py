@@ -34,10 +34,10 @@ def tag(name: str, /, *children: str | None, **attributes: str | None) -> Markup
     head = "".join(f' {key}="{escape(value)}"' for key, value in pairs if value is not None)
     if name in VOID:
         return Markup(f"<{name}{head}>")
-    return Markup(f"<{name}{head}>{joined(children)}</{name}>")
+    return Markup(f"<{name}{head}>{join_markup(children)}</{name}>")
 
 
-def joined(children: Iterable[str | None], between: str = "") -> Markup:
+def join_markup(children: Iterable[str | None], between: str = "") -> Markup:
     """Children one after another, plain text escaped."""
     parts = (child if isinstance(child, Markup) else escape(child) for child in children if child is not None)
     return Markup(escape(between).join(parts))
@@ -59,7 +59,7 @@ def as_sentence(text: str) -> str:
     return start if not text or text.endswith((".", "…")) else f"{start}."
 
 
-def note(text: str) -> Markup:
+def note_line(text: str) -> Markup:
     return tag("p", text, class_="note")
 
 
@@ -85,12 +85,12 @@ def sorted_by(value: float, shown: str | None) -> Markup:
     return tag("data", shown, value=f"{value:g}")
 
 
-def digest(value: str) -> Markup:
+def digest_text(value: str) -> Markup:
     """The first 12 digits of a digest; the full text shows when it is pointed at."""
     return tag("code", value[:12] + "…", title=value) if len(value) > 16 else tag("code", value)
 
 
-def table(
+def html_table(
     caption: str,
     head: Sequence[str],
     rows: Iterable[Sequence[str]],
@@ -113,31 +113,31 @@ def _row(cells: Sequence[str], side: Sequence[str | None]) -> Markup:
     return tag("tr", tag("th", first, scope="row", class_=side[0]), *others)
 
 
-def facts(pairs: Iterable[tuple[str, str]]) -> Markup:
+def facts_list(pairs: Iterable[tuple[str, str]]) -> Markup:
     """Names and values as a description list."""
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs), class_="facts")
 
 
-def number(value: float | None, digits: int = 2, unit: str = "") -> str:
+def number_text(value: float | None, digits: int = 2, unit: str = "") -> str:
     """A number with a real minus sign and grouped thousands; a dash for None."""
     if value is None:
         return "–"
     return f"{value:,.{digits}f}".replace("-", "−").replace(",", "\u202f") + (f"\u202f{unit}" if unit else "")
 
 
-def signed(value: float, digits: int = 2, unit: str = "") -> str:
+def signed_number(value: float, digits: int = 2, unit: str = "") -> str:
     """As number, with a sign; a value that rounds to nothing has none."""
     shown = round(value, digits)
-    return ("+" if shown > 0 else "") + number(shown + 0.0, digits, unit)
+    return ("+" if shown > 0 else "") + number_text(shown + 0.0, digits, unit)
 
 
-def share(value: float | None) -> str:
+def percent_text(value: float | None) -> str:
     """A share in 0..1 as percent, never rounded up to 100."""
     if value is None:
         return "–"
-    return "100\u202f%" if value >= 1 else number(min(value * 100, 99.999), 3, "%")
+    return "100\u202f%" if value >= 1 else number_text(min(value * 100, 99.999), 3, "%")
 
 
-def size_of(count: int) -> str:
+def size_text(count: int) -> str:
     """A number of bytes in kB or MB (powers of ten)."""
-    return number(count / 1e6, 2, "MB") if count >= 1e6 else number(count / 1e3, 1, "kB")
+    return number_text(count / 1e6, 2, "MB") if count >= 1e6 else number_text(count / 1e3, 1, "kB")

@@ -28,7 +28,7 @@ FEWEST_IMAGES = 5  # fewer that are not equal decide nothing
 
 
 @dataclass(frozen=True)
-class Difference:
+class MiouDifference:
     """Target minus reference in percent points: mIoU, its 90 % interval, the verdict, and a p-value a class."""
 
     miou_reference: float
@@ -39,7 +39,7 @@ class Difference:
     p_worse: tuple[float | None, ...]
 
 
-def difference(reference_NCC: Counts, target_NCC: Counts, margin: float, seed: int = 0) -> Difference:
+def miou_difference(reference_NCC: Counts, target_NCC: Counts, margin: float, seed: int = 0) -> MiouDifference:
     """Non-inferiority of the target's mIoU, from the confusion counts int64 [N, C, C] of both on the same images.
 
     Images are resampled for both arms together. `pass` when the lower end of the two-sided 90 % interval is above
@@ -48,13 +48,13 @@ def difference(reference_NCC: Counts, target_NCC: Counts, margin: float, seed: i
     fewer than five images that differ in it cannot show.
     """
     images = len(reference_NCC)
-    mean, classes = distributions(*map(hit_labelled_predicted, (reference_NCC, target_NCC)), seed=seed)
+    mean, classes = difference_distributions(*map(hit_labelled_predicted, (reference_NCC, target_NCC)), seed=seed)
     low, high = mean.quantile(ONE_SIDED), mean.quantile(1 - ONE_SIDED)
-    status = verdict(low, high, margin)
+    status = non_inferiority_verdict(low, high, margin)
     if images < FEWEST_IMAGES and not np.array_equal(reference_NCC, target_NCC):
         status = "inconclusive"
     miou_reference, miou = (100 * mean_iou(counts.sum(0)) for counts in (reference_NCC, target_NCC))
-    return Difference(
+    return MiouDifference(
         miou_reference=miou_reference,
         miou=miou,
         difference=miou - miou_reference,
@@ -70,14 +70,14 @@ def _p_worse(found: Bca | None, margin: float) -> float | None:
     return found.p_at_least(-margin, found.differing) if found else None
 
 
-def verdict(low: float, high: float, margin: float) -> Verdict:
+def non_inferiority_verdict(low: float, high: float, margin: float) -> Verdict:
     """What an interval of a difference in points says about a drop of more than `margin`."""
     if low > -margin:
         return "pass"
     return "fail" if high < -margin else "inconclusive"
 
 
-def distributions(
+def difference_distributions(
     base_NC3: Counts, other_NC3: Counts, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[Bca, list[Bca | None]]:
     """Other minus base in percent points, of the mIoU and of each class; None where a class is not in the labels.

@@ -34,7 +34,7 @@ class Equivalence:
     blocks_to_decide: int | None
 
 
-def equivalence(pairs: Sequence[Times], seed: int = 0) -> Equivalence:
+def compare_times(pairs: Sequence[Times], seed: int = 0) -> Equivalence:
     """Two one-sided 5 % tests by a bootstrap over session pairs, then over the blocks of each.
 
     `equivalent` when the 90 % interval lies inside +-1 %, `different` when it lies outside, else `inconclusive`.
@@ -42,13 +42,13 @@ def equivalence(pairs: Sequence[Times], seed: int = 0) -> Equivalence:
     ratio = math.exp(float(np.mean([log_ratio(times) for times in pairs])))
     low, high = np.exp(_percentiles(_bootstrap(pairs, np.random.default_rng(seed)), len(pairs)))
     blocks = sum(len(times) for times in pairs)
-    status = verdict(float(low), float(high))
+    status = equivalence_status(float(low), float(high))
     needed = blocks_to_decide(ratio, float(low), float(high), blocks) if status == "inconclusive" else None
     interval = Interval(low=float(low), high=float(high), confidence=100 * (1 - 2 * ONE_SIDED))
     return Equivalence(ratio, interval, status, blocks, needed)
 
 
-def verdict(low: float, high: float) -> Status:
+def equivalence_status(low: float, high: float) -> Status:
     """What an interval of the ratio says about +-1 %."""
     if low >= 1 - MARGIN and high <= 1 + MARGIN:
         return "equivalent"

@@ -14,7 +14,7 @@ POWER = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference(Contract):
+class SeedDifference(Contract):
     """Pairs of one seed each: their mean difference, its 95 % interval, and the p-value of no difference.
 
     `detectable` is the difference that a two-sided paired t-test would show four times out of five, were these pairs'
@@ -35,7 +35,7 @@ class Difference(Contract):
         return "lower" if self.high < 0 else "not shown"
 
 
-def paired_difference(ours: Sequence[float], baseline: Sequence[float]) -> Difference | None:
+def paired_difference(ours: Sequence[float], baseline: Sequence[float]) -> SeedDifference | None:
     """Ours minus the baseline's scores of the same seeds, with Student's interval; None for fewer than two."""
     differences = np.array(ours) - np.array(baseline)
     count = len(differences)
@@ -43,7 +43,7 @@ def paired_difference(ours: Sequence[float], baseline: Sequence[float]) -> Diffe
         return None
     error = float(differences.std(ddof=1)) / math.sqrt(count)
     mean, half = float(differences.mean()), error * float(stats.t.ppf((1 + LEVEL) / 2, count - 1))
-    return Difference(
+    return SeedDifference(
         pairs=count,
         mean=mean,
         low=mean - half,

@@ -9,7 +9,7 @@ import numpy as np
 
 from hardedge.contracts import EngineDifference, Interval, RealDifference, ScoreDifference
 from hardedge.metrics import Counts, iou_of_parts
-from hardedge.statistics.bootstrap import FEWEST_IMAGES, RESAMPLES, Bca, distributions
+from hardedge.statistics.bootstrap import FEWEST_IMAGES, RESAMPLES, Bca, difference_distributions
 from hardedge.statistics.corrections import holm
 
 REAL: Final = 0.05
@@ -23,7 +23,7 @@ def real_differences(a_NC3: Counts, b_NC3: Counts, names: Sequence[str], arms: t
     Images are resampled for both together. Intervals and p-values are widened for few images as in `difference`, where
     only images count in which the two differ: the others say nothing of which is better.
     """
-    mean, classes = distributions(a_NC3, b_NC3, resamples=max(RESAMPLES, A_CLASS * len(names)))
+    mean, classes = difference_distributions(a_NC3, b_NC3, resamples=max(RESAMPLES, A_CLASS * len(names)))
     a_C, b_C = (100 * iou_of_parts(counts.sum(0)) for counts in (a_NC3, b_NC3))
     p_values = holm([_p(found) for found in classes])
     rows = zip(names, a_C.tolist(), b_C.tolist(), classes, p_values, strict=True)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import to_json
-from hardedge.data.checking.check import check_dataset, described
+from hardedge.data.checking.check import check_dataset, check_text
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_good_data_set_is_counted(tiny_dataset: Path) -> None:
         assert entry.pixels == (masks == index).sum()
         assert entry.share == pytest.approx((masks == index).sum() / test.labelled)
         assert entry.images == 3
-    assert "no fault" in described(check)
+    assert "no fault" in check_text(check)
     assert json.loads(to_json(check))["splits"][0]["classes"][0]["name"] == "sky"
 
 
@@ -107,7 +107,7 @@ def test_a_faulty_text_file_is_one_fault(tiny_dataset: Path, file: str, content:
     check = check_dataset(tiny_dataset)
     assert len(check.faults) == 1
     assert said in check.faults[0]
-    assert check.faults[0] in described(check)
+    assert check.faults[0] in check_text(check)
 
 
 @pytest.mark.parametrize("file", ["classes.json", "splits/val.txt"])

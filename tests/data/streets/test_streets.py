@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from hardedge.data import open_dataset
-from hardedge.data.streets.canvas import Camera, Canvas, Dice, speckle
-from hardedge.data.streets.objects import Kind, lamp, sign
+from hardedge.data.streets.canvas import Canvas, Random, StreetCamera, speckle
+from hardedge.data.streets.objects import Kind, draw_sign, lamp
 from hardedge.data.streets.write import HEIGHT, IMAGES, TASK, WIDTH, draw, write_streets
 from hardedge.errors import BadInput
 from hardedge.metrics import confusion_counts, iou_per_class
@@ -41,7 +41,7 @@ def test_a_seed_gives_the_same_bytes_on_every_machine(seed: int, index: int) -> 
 
 
 def test_random_numbers_are_splitmix64_and_the_noise_has_its_range() -> None:
-    dice = Dice()
+    dice = Random()
     # the first outputs of splitmix64 from state 0
     assert [dice.roll() for _ in range(3)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
     rows, columns = np.arange(200, dtype=np.int32)[:, None] - 100, np.arange(200, dtype=np.int32)[None] - 100
@@ -64,10 +64,10 @@ def test_scenes_have_every_class_and_the_thin_ones_are_rare(scenes: tuple[np.nda
 
 def test_poles_and_signs_are_at_least_three_pixels_wide() -> None:
     for depth in range(700, 2400, 50):
-        camera = Camera(focal=270, height=160, center=WIDTH, horizon=HEIGHT)
+        camera = StreetCamera(focal=270, height=160, center=WIDTH, horizon=HEIGHT)
         canvas = Canvas((2 * HEIGHT, 2 * WIDTH), camera)
-        lamp(canvas, Dice(depth), -300, depth)
-        sign(canvas, Dice(depth), 300, depth)
+        lamp(canvas, Random(depth), -300, depth)
+        draw_sign(canvas, Random(depth), 300, depth)
         mask_HW = canvas.labels[::2, ::2]
         posts, faces = (mask_HW == Kind.POLE).sum(1), mask_HW == Kind.SIGN
         assert posts[posts > 0].min() >= 3

@@ -124,7 +124,7 @@ def deserialiser(monkeypatch: pytest.MonkeyPatch) -> Deserialiser:
     """On a machine that could run the engine: the device fits, and loading succeeds."""
     made = Deserialiser()
     monkeypatch.setattr(tensorrt_runner, "compute_capability", lambda: "sm86")
-    monkeypatch.setattr(tensorrt_runner, "loaded", made)
+    monkeypatch.setattr(tensorrt_runner, "load_engine", made)
     for name in ("runtime_for", "error_logger", "Execution"):
         monkeypatch.setattr(tensorrt_runner, name, lambda *_: None)
     return made

@@ -15,7 +15,7 @@ import pytest
 from hardedge.contracts import Bundle, Engine, Signature, load, read_json, seal, to_json
 from hardedge.deploy.bundles.signing import Trust, read_trust, sign, write_keys
 from hardedge.deploy.engines.build import build
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 pytest.importorskip("cryptography", reason="comes with hardedge[sign]")
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -236,9 +236,9 @@ def test_a_huge_or_nested_signature_is_refused(signed: Path, trust: Trust) -> No
 
 def test_without_the_extra_the_command_is_told(own_bundle: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    with pytest.raises(MissingHere, match=r"pip install 'hardedge\[sign\]'"):
+    with pytest.raises(Unavailable, match=r"pip install 'hardedge\[sign\]'"):
         sign(own_bundle, keys / "maker")
-    with pytest.raises(MissingHere, match=r"pip install 'hardedge\[sign\]'"):
+    with pytest.raises(Unavailable, match=r"pip install 'hardedge\[sign\]'"):
         read_trust(keys / "maker.pub")
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from hardedge.contracts import BuildOptions, Engine, Profile, read_json
-from hardedge.deploy.doctor.doctor import described, diagnose, engine_in
-from hardedge.deploy.doctor.machine_description import Gpu, MachineDescription, describe, import_all, query_gpus
-from hardedge.deploy.doctor.obstacles import Finding
+from hardedge.deploy.doctor.doctor import diagnose, diagnosis_text, engine_in
+from hardedge.deploy.doctor.machine_description import Gpu, MachineDescription, describe_machine, import_all, query_gpus
+from hardedge.deploy.doctor.obstacles import MachineFinding
 from hardedge.deploy.engines.build import build
 from hardedge.errors import BadInput
 
@@ -160,12 +160,12 @@ def test_tensorrt_inside_onnxruntime_needs_tensorrt() -> None:
 
 
 def test_the_text_names_found_and_cure_and_ends_with_the_count() -> None:
-    text = described(diagnose(machine("old_driver")))
+    text = diagnosis_text(diagnose(machine("old_driver")))
     assert (
         "OBSTACLE  cuda: driver 470.256.02 knows CUDA 11.4, but cuda-bindings, tensorrt-cu12 need CUDA 12: "
         "driver 525.60.13 or newer\n            sudo apt-get install nvidia-driver-580 && sudo reboot\n1 obstacle."
     ) in text
-    assert described(diagnose(machine("no_gpu"))).endswith("Nothing keeps what is installed from running here.")
+    assert diagnosis_text(diagnose(machine("no_gpu"))).endswith("Nothing keeps what is installed from running here.")
 
 
 def test_every_obstacle_has_a_cure_whatever_is_missing() -> None:
@@ -178,7 +178,7 @@ def test_every_obstacle_has_a_cure_whatever_is_missing() -> None:
             found = diagnose(dataclasses.replace(whole, **{field: value}), wanted)
             broken += len(found.obstacles)
             assert all(finding.cure for finding in found.obstacles), field
-            assert described(found)
+            assert diagnosis_text(found)
     assert broken >= 8
 
 
@@ -223,10 +223,10 @@ def test_a_jetsons_files_and_the_bus_are_read(tmp_path: Path) -> None:
         (tmp_path / "sys/bus/pci/devices" / name).mkdir(parents=True)
         (tmp_path / "sys/bus/pci/devices" / name / "vendor").write_text(f"{vendor}\n")
         (tmp_path / "sys/bus/pci/devices" / name / "class").write_text(f"{kind}\n")
-    found = describe(tmp_path)
+    found = describe_machine(tmp_path)
     assert (found.jetson, found.l4t, found.pci) == ("NVIDIA Jetson AGX Orin Developer Kit", "36.4.3", False)
     (tmp_path / "sys/bus/pci/devices/0000:00/class").write_text("0x030200\n")
-    assert describe(tmp_path).pci is True
+    assert describe_machine(tmp_path).pci is True
 
 
 def test_a_module_that_breaks_at_import_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,4 +270,4 @@ def test_findings_are_a_contract() -> None:
     from hardedge.contracts import parse_json
 
     with pytest.raises(BadInput, match="not a valid finding"):
-        parse_json(Finding, b'{"topic": "a", "status": "ok", "found": "b", "colour": 1}', "finding")
+        parse_json(MachineFinding, b'{"topic": "a", "status": "ok", "found": "b", "colour": 1}', "finding")

@@ -9,8 +9,8 @@ import pytest
 
 from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, load, sha256_of
 from hardedge.deploy.engines.build import build, build_all, rtx_digests, rtx_plans
-from hardedge.deploy.tensorrt.plans import Order, builder_errors
-from hardedge.errors import BadInput, MissingHere
+from hardedge.deploy.tensorrt.plans import BuildRequest, builder_errors
+from hardedge.errors import BadInput, Unavailable
 
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
 needs_rtx = pytest.mark.skipif(
@@ -33,7 +33,7 @@ def test_an_onnxruntime_engine_is_the_onnx_file(shared_bundle: Path, tmp_path: P
 def test_options_that_a_session_does_not_have_are_told(
     shared_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    order = Order(BuildOptions(dla=0))
+    order = BuildRequest(BuildOptions(dla=0))
     engine = build(shared_bundle, "onnxruntime:cpu", tmp_path / "engine", order=order)
     assert engine.options == BuildOptions()
     assert "onnxruntime:cpu: built without the options, which are TensorRT's" in capfd.readouterr().err
@@ -103,7 +103,7 @@ def test_the_users_directory_does_not_shadow_the_builder(
 
 @needs_no_tensorrt
 def test_without_tensorrt_the_command_is_told(shared_bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(MissingHere, match=r"pip install 'hardedge\[tensorrt\]'.*NVIDIA's.*GPU"):
+    with pytest.raises(Unavailable, match=r"pip install 'hardedge\[tensorrt\]'.*NVIDIA's.*GPU"):
         build(shared_bundle, "tensorrt", tmp_path / "engine")
     assert not (tmp_path / "engine").exists()
 

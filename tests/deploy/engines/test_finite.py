@@ -12,14 +12,14 @@ from onnx import TensorProto, helper, numpy_helper
 from hardedge.contracts import Bundle, Engine, load, parse_json, seal
 from hardedge.deploy.engines import finite
 from hardedge.deploy.engines.build import build
-from hardedge.deploy.engines.finite import images_to_try, nodes_kept_finite, not_finite
-from hardedge.deploy.engines.smallest_pins import in_words
-from hardedge.deploy.tensorrt.plans import Order
+from hardedge.deploy.engines.finite import choose_images_to_try, find_nodes_to_keep_finite, find_not_finite
+from hardedge.deploy.engines.smallest_pins import fallback_text
+from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
-from hardedge.graphs.canonical import census, onnx_digest
-from hardedge.graphs.pinning import candidates, pinned
+from hardedge.graphs.canonical import complexity_of, onnx_digest
+from hardedge.graphs.pinning import pin_to_fp32, pinning_candidates
 
 HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 IMAGES = {"a": np.full((32, 32, 3), 10, np.uint8), "b": np.full((32, 32, 3), 200, np.uint8)}
@@ -63,32 +63,32 @@ def overflowing(
 
 
 def test_values_that_fit_are_left_alone() -> None:
-    assert not_finite(overflowing(gain=100), IMAGES) is None
-    assert nodes_kept_finite(overflowing(gain=100), IMAGES, "model.onnx") == ()
-    assert not_finite(overflowing(kind=FLOAT), IMAGES) is None
+    assert find_not_finite(overflowing(gain=100), IMAGES) is None
+    assert find_nodes_to_keep_finite(overflowing(gain=100), IMAGES, "model.onnx") == ()
+    assert find_not_finite(overflowing(kind=FLOAT), IMAGES) is None
 
 
 def test_a_planted_overflow_is_healed_by_its_nodes_alone() -> None:
     """200 * 1000 is beyond 65504: the convolution, the ReLU and the reader must keep it in FP32; 10 * 1000 is not."""
     model = overflowing()
-    assert not_finite(model, {"a": IMAGES["a"]}) is None
-    found = not_finite(model, IMAGES)
+    assert find_not_finite(model, {"a": IMAGES["a"]}) is None
+    found = find_not_finite(model, IMAGES)
     assert found is not None
     assert found.said == "n5 (Conv) is not finite on image b"
-    healed = nodes_kept_finite(model, IMAGES, "model.onnx")
+    healed = find_nodes_to_keep_finite(model, IMAGES, "model.onnx")
     assert [each.node for each in healed] == ["n5", "n6", "n7"]
     assert {(each.cause, each.precision, each.why) for each in healed} == {("not finite", "fp16", found.said)}
-    changed = pinned(model, {each.node for each in healed})
-    assert not_finite(changed, IMAGES) is None
-    assert {"n3", "n4", "n8"} <= candidates(changed).keys()
-    assert in_words(healed) == (
+    changed = pin_to_fp32(model, {each.node for each in healed})
+    assert find_not_finite(changed, IMAGES) is None
+    assert {"n3", "n4", "n8"} <= pinning_candidates(changed).keys()
+    assert fallback_text(healed) == (
         "n5 (Conv, fp16), n6 (Relu, fp16), n7 (Conv, fp16) compute in FP32, as its values do not fit: "
         "n5 (Conv) is not finite on image b"
     )
 
 
 def test_an_infinity_that_never_reaches_the_logits_is_no_fault() -> None:
-    assert not_finite(overflowing(middle="Sigmoid"), IMAGES) is None
+    assert find_not_finite(overflowing(middle="Sigmoid"), IMAGES) is None
 
 
 def test_a_value_that_only_a_cast_makes_infinite_is_read_before_it() -> None:
@@ -98,10 +98,10 @@ def test_a_value_that_only_a_cast_makes_infinite_is_read_before_it() -> None:
     model.graph.initializer.append(scale)
     model.graph.node.insert(2, helper.make_node("Mul", ["planes", "scale"], ["bright"], name="bright"))
     model.graph.node[3].input[0] = "bright"
-    healed = nodes_kept_finite(model, IMAGES, "model.onnx")
+    healed = find_nodes_to_keep_finite(model, IMAGES, "model.onnx")
     assert [each.node for each in healed][:2] == ["n3", "n4"]
-    changed = pinned(model, {each.node for each in healed})
-    assert not_finite(changed, IMAGES) is None
+    changed = pin_to_fp32(model, {each.node for each in healed})
+    assert find_not_finite(changed, IMAGES) is None
     assert "n2" not in {node.name for node in changed.graph.node}
 
 
@@ -110,20 +110,20 @@ def test_what_fp32_cannot_heal_is_refused_with_its_node(kind: int) -> None:
     """Infinity times zero is NaN in any precision."""
     model = overflowing(kind=kind, bias=float("inf"), last=0.0)
     with pytest.raises(BadInput, match=r"model.onnx: n5 \(Conv\) is not finite on image a"):
-        nodes_kept_finite(model, IMAGES, "model.onnx")
+        find_nodes_to_keep_finite(model, IMAGES, "model.onnx")
 
 
 def test_a_network_whose_logits_nobody_can_name_is_not_judged() -> None:
     model = overflowing()
     model.graph.node[9].attribute[0].i = 2
-    assert not_finite(model, IMAGES) is None
+    assert find_not_finite(model, IMAGES) is None
 
 
 def test_large_networks_are_tried_on_few_images() -> None:
     images = {str(number): IMAGES["a"] for number in range(8)}
-    assert len(images_to_try(images, 10**9)) == 8
-    assert list(images_to_try(images, 2 * 10**11)) == ["0", "1"]
-    assert list(images_to_try(images, 10**13)) == ["0"]
+    assert len(choose_images_to_try(images, 10**9)) == 8
+    assert list(choose_images_to_try(images, 2 * 10**11)) == ["0", "1"]
+    assert list(choose_images_to_try(images, 10**13)) == ["0"]
     assert finite.MULTIPLY_ADDS == 5e11
 
 
@@ -132,7 +132,7 @@ def with_half(bundle: Path, model: onnx.ModelProto, name: str = "fp16") -> Bundl
     onnx.save(model, bundle / f"model.{name}.onnx")
     manifest = parse_json(Bundle, (bundle / Bundle.FILE).read_bytes(), "bundle")
     fp32 = manifest.models[0]
-    counted = census(model, manifest.profile.opt, multiply_adds=1)
+    counted = complexity_of(model, manifest.profile.opt, multiply_adds=1)
     more = replace(fp32, path=f"model.{name}.onnx", precision=name, onnx_digest=onnx_digest(model), census=counted)
     return seal(bundle, replace(manifest, models=(fp32, more)))
 
@@ -149,7 +149,7 @@ def test_a_build_heals_and_says_so(
     assert report.engines[0].healed == engine.healed
     assert "as its values do not fit" in (tmp_path / "out/report.html").read_text()
     with pytest.raises(BadInput, match=r"(?s)n5 \(Conv\) is not finite .*--no-heal forbids"):
-        build(own_bundle, "onnxruntime:cpu", tmp_path / "other", precision="fp16", order=Order(heal=False))
+        build(own_bundle, "onnxruntime:cpu", tmp_path / "other", precision="fp16", order=BuildRequest(heal=False))
     assert not (tmp_path / "other").exists()
 
 
@@ -169,8 +169,8 @@ def test_nan_weights_are_refused_with_the_node_that_reads_them(own_bundle: Path,
 
 
 def test_the_planted_models_are_what_they_are_said_to_be(color_model: Callable[..., onnx.ModelProto]) -> None:
-    assert set(candidates(overflowing()).values()) == {"fp16"}
-    assert candidates(color_model(np.eye(3))) == {}
+    assert set(pinning_candidates(overflowing()).values()) == {"fp16"}
+    assert pinning_candidates(color_model(np.eye(3))) == {}
 
 
 def test_what_onnxruntime_does_not_take_is_left_to_the_builder(
@@ -182,7 +182,7 @@ def test_what_onnxruntime_does_not_take_is_left_to_the_builder(
     model.graph.node[6].input.append("too wide")
     model.graph.initializer.append(numpy_helper.from_array(np.array([1, 3, 7, 9]), "too wide"))
     with pytest.raises(finite.NotRun):
-        nodes_kept_finite(model, IMAGES, "model.onnx")
+        find_nodes_to_keep_finite(model, IMAGES, "model.onnx")
     with_half(own_bundle, model)
     build(own_bundle, "onnxruntime:cpu", tmp_path / "engine", precision="fp16")
     assert "infinite values were not looked for" in capfd.readouterr().err

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Bundle, Engine, Profile, load
-from hardedge.deploy.bundles.validity import require_sound_model
+from hardedge.deploy.bundles.validity import check_model
 from hardedge.deploy.engines.build import build
-from hardedge.deploy.engines.heal_refused import compile_or_heal
-from hardedge.deploy.engines.smallest_pins import MOST_BUILDS, in_words, nodes_to_pin
-from hardedge.deploy.report.terminal import summary
+from hardedge.deploy.engines.heal_refused import compile_with_fp32_fallback
+from hardedge.deploy.engines.smallest_pins import MOST_BUILDS, fallback_text, find_nodes_to_pin
+from hardedge.deploy.report.terminal import summary_text
 from hardedge.deploy.targets import parse_target
-from hardedge.deploy.tensorrt.plans import Order, Refused
+from hardedge.deploy.tensorrt.plans import BuildRefused, BuildRequest
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
 from hardedge.graphs.element_types import element_types, precision_of, producers
-from hardedge.graphs.pinning import candidates, pinned
+from hardedge.graphs.pinning import pin_to_fp32, pinning_candidates
 
 SIZE = Profile(min=(1, 64, 96), opt=(1, 64, 96), max=(1, 64, 96))
 NUMPY = {TensorProto.FLOAT16: np.float16, TensorProto.BFLOAT16: ml_dtypes.bfloat16, TensorProto.FLOAT: np.float32}
@@ -59,7 +59,7 @@ def precisions(count: int) -> dict[str, str]:
 def test_exactly_the_culprits_are_pinned(count: int, chosen: set[int], names: bool) -> None:
     culprits = {f"n{number % count}" for number in chosen}
     builder = Builder(culprits, names)
-    pins = nodes_to_pin(precisions(count), str(builder(frozenset())), builder)
+    pins = find_nodes_to_pin(precisions(count), str(builder(frozenset())), builder)
     assert pins is not None
     assert set(pins) == culprits
     # one a culprit where they are named; some two halvings a culprit where not
@@ -67,19 +67,19 @@ def test_exactly_the_culprits_are_pinned(count: int, chosen: set[int], names: bo
 
 
 def test_what_no_pins_help_is_given_up() -> None:
-    assert nodes_to_pin(precisions(5), "no", lambda pins: "no") is None
-    assert nodes_to_pin(precisions(5), "name: n1", lambda pins: "name: n1") is None
+    assert find_nodes_to_pin(precisions(5), "no", lambda pins: "no") is None
+    assert find_nodes_to_pin(precisions(5), "name: n1", lambda pins: "name: n1") is None
 
 
 def test_a_name_that_misleads_is_not_kept() -> None:
     """The builder complains of n1, and n4 is what it cannot build."""
-    assert nodes_to_pin(precisions(8), "near n1", lambda pins: None if "n4" in pins else "near n1") == ("n4",)
+    assert find_nodes_to_pin(precisions(8), "near n1", lambda pins: None if "n4" in pins else "near n1") == ("n4",)
 
 
 def test_too_many_builds_end_with_more_nodes_pinned() -> None:
     culprits = {f"n{number}" for number in range(0, 400, 7)}
     builder = Builder(culprits, names=False)
-    pins = nodes_to_pin(precisions(400), "could not find any implementation", builder)
+    pins = find_nodes_to_pin(precisions(400), "could not find any implementation", builder)
     assert pins is not None
     assert builder.builds == MOST_BUILDS
     assert culprits <= set(pins)
@@ -94,7 +94,7 @@ def test_a_type_that_a_device_lacks_takes_all_its_nodes_at_once() -> None:
         builds.append(pins)
         return None if {"q1", "q2"} <= pins else told
 
-    assert nodes_to_pin(kinds, told, attempt) == ("q1", "q2")
+    assert find_nodes_to_pin(kinds, told, attempt) == ("q1", "q2")
     assert len(builds) == 1
 
 
@@ -156,12 +156,12 @@ def logits_of(model: onnx.ModelProto) -> np.ndarray:
 @pytest.mark.parametrize("last", ["HardSwish", "ConvTranspose", "int8"])
 def test_a_pinned_graph_is_sound_and_close_to_what_it_was(last: str, tmp_path: Path) -> None:
     model = typed(TensorProto.FLOAT16, last)
-    found = candidates(model)
+    found = pinning_candidates(model)
     wanted = [name for name, precision in found.items() if precision == ("int8" if last == "int8" else "fp16")][-1]
-    changed = pinned(model, {wanted})
+    changed = pin_to_fp32(model, {wanted})
     onnx.checker.check_model(changed, full_check=True)
     (tmp_path / "pinned.onnx").write_bytes(changed.SerializeToString())
-    require_sound_model(tmp_path / "pinned.onnx")
+    check_model(tmp_path / "pinned.onnx")
     before, after = precisions_of(model), precisions_of(changed)
     assert after[wanted] == "fp32"
     assert {name: after[name] for name in found if name != wanted} == {
@@ -174,7 +174,7 @@ def test_a_pinned_graph_is_sound_and_close_to_what_it_was(last: str, tmp_path: P
 def test_everything_pinned_is_the_fp32_network(tmp_path: Path) -> None:
     """Weights that FP16 holds exactly: the FP32 network with these weights gives the same logits."""
     half = typed(TensorProto.FLOAT16, "ConvTranspose")
-    full = pinned(half, set(candidates(half)))
+    full = pin_to_fp32(half, set(pinning_candidates(half)))
     assert set(precisions_of(full).values()) <= {"fp32", None}
     exact = typed(TensorProto.FLOAT, "ConvTranspose")
     for tensor, stored in zip(exact.graph.initializer, half.graph.initializer, strict=True):
@@ -187,7 +187,7 @@ def test_everything_pinned_is_the_fp32_network(tmp_path: Path) -> None:
 
 def test_quantisers_and_weights_that_nothing_reads_are_gone() -> None:
     model = typed(TensorProto.FLOAT16, "int8")
-    changed = pinned(model, {name for name, precision in candidates(model).items() if precision == "int8"})
+    changed = pin_to_fp32(model, {name for name, precision in pinning_candidates(model).items() if precision == "int8"})
     assert not any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in changed.graph.node)
     names = {tensor.name for tensor in changed.graph.initializer}
     assert "second in fp32" in names
@@ -207,7 +207,7 @@ def test_stored_quantised_weights_become_their_values(axis: int) -> None:
     graph.initializer.extend([numpy_helper.from_array(values, "stored"), numpy_helper.from_array(scales, "scales")])
     dequantiser.input[:] = ["stored", "scales"]
     dequantiser.attribute.append(helper.make_attribute("axis", axis))
-    changed = pinned(model, {name for name, precision in candidates(model).items() if precision == "int8"})
+    changed = pin_to_fp32(model, {name for name, precision in pinning_candidates(model).items() if precision == "int8"})
     weight = next(numpy_helper.to_array(t) for t in changed.graph.initializer if t.name == "w dq in fp32")
     shape = [-1 if place == axis else 1 for place in range(4)]
     assert np.array_equal(weight, values.astype(np.float32) * scales.astype(np.float32).reshape(shape))
@@ -227,9 +227,9 @@ def test_a_real_refusal_is_healed_by_its_one_node(kind: int, last: str, said: st
     onnx.save(model, tmp_path / "model.onnx")
     target = parse_target("tensorrt-rtx:sm86")
     job = ("tensorrt-rtx", tmp_path / "model.onnx", [target], [SIZE], tmp_path)
-    with pytest.raises(Refused):
-        compile_or_heal(*job, Order(heal=False))
-    plan = compile_or_heal(*job, Order())[target]
+    with pytest.raises(BuildRefused):
+        compile_with_fp32_fallback(*job, BuildRequest(heal=False))
+    plan = compile_with_fp32_fallback(*job, BuildRequest())[target]
     culprit = next(node for node in model.graph.node if "logits" in node.output)
     assert [(each.node, each.operator) for each in plan.healed] == [(culprit.name, culprit.op_type)]
     assert said in plan.healed[0].why
@@ -240,7 +240,9 @@ def test_a_real_refusal_is_healed_by_its_one_node(kind: int, last: str, said: st
 def test_a_device_that_builds_it_is_left_as_it_is(tmp_path: Path) -> None:
     onnx.save(typed(TensorProto.FLOAT16, "fp8"), tmp_path / "model.onnx")
     targets = [parse_target(f"tensorrt-rtx:{device}") for device in ("sm86", "sm89")]
-    plans = compile_or_heal("tensorrt-rtx", tmp_path / "model.onnx", targets, [SIZE], tmp_path, Order())
+    plans = compile_with_fp32_fallback(
+        "tensorrt-rtx", tmp_path / "model.onnx", targets, [SIZE], tmp_path, BuildRequest()
+    )
     assert [len(plans[target].healed) for target in targets] == [1, 0]
 
 
@@ -260,16 +262,18 @@ def test_what_was_healed_is_in_the_manifest_the_audit_and_the_report(
     resealed(own_bundle, models=(fp32, bf16))
     engine = build(own_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", precision="bf16")
     assert load(Engine, tmp_path / "engine").healed == engine.healed
-    assert in_words(engine.healed).startswith("n6 (HardSwish, bf16) compute in FP32, as the builder refused: In node 6")
+    assert fallback_text(engine.healed).startswith(
+        "n6 (HardSwish, bf16) compute in FP32, as the builder refused: In node 6"
+    )
     assert "tensorrt-rtx:sm86: n6 (HardSwish, bf16)" in capfd.readouterr().err
     report = verify(own_bundle, [tmp_path / "engine"], None, tmp_path / "out", gates=Gates(), latency_seconds=0)
     assert report.engines[0].healed == engine.healed
     assert "n6 (HardSwish, bf16) compute in FP32" in (tmp_path / "out/report.html").read_text()
-    lines = summary(report, tmp_path / "out").splitlines()
+    lines = summary_text(report, tmp_path / "out").splitlines()
     assert any(line.startswith("  healed       tensorrt-rtx:sm86: n6 (HardSwish, bf16)") for line in lines)
     assert "  computes in  tensorrt-rtx:sm86 bf16: bf16 100.0% of the multiply-adds (onnx)" in lines
-    with pytest.raises(Refused, match="HardSwish"):
-        build(own_bundle, "tensorrt-rtx:sm86", tmp_path / "other", precision="bf16", order=Order(heal=False))
+    with pytest.raises(BuildRefused, match="HardSwish"):
+        build(own_bundle, "tensorrt-rtx:sm86", tmp_path / "other", precision="bf16", order=BuildRequest(heal=False))
 
 
 @needs_rtx
@@ -278,7 +282,7 @@ def test_an_fp32_network_has_nothing_to_heal(own_bundle: Path, tmp_path: Path, r
     model.graph.node[2].op_type = "ConvInteger"
     onnx.save(model, own_bundle / "model.onnx")
     resealed(own_bundle)
-    with pytest.raises(Refused, match="ConvInteger"):
+    with pytest.raises(BuildRefused, match="ConvInteger"):
         build(own_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
 
 
@@ -286,4 +290,4 @@ def test_many_healed_nodes_are_told_briefly() -> None:
     from hardedge.contracts import HealedNode
 
     healed = [HealedNode(node=f"n{i}", operator="Conv", precision="fp8", why="why") for i in range(9)]
-    assert in_words(healed).endswith("n4 (Conv, fp8) and 4 more compute in FP32, as the builder refused: why")
+    assert fallback_text(healed).endswith("n4 (Conv, fp8) and 4 more compute in FP32, as the builder refused: why")

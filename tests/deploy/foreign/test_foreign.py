@@ -14,9 +14,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Bundle, Report, load
-from hardedge.deploy.foreign.as_given import AsGiven, bilinear, confidence_map, prepared
+from hardedge.deploy.foreign.as_given import ReferenceSession, confidence_map, prepare_image, resize_bilinear
 from hardedge.deploy.foreign.bundle import bundle_of_foreign
-from hardedge.deploy.foreign.forms import Given, form_of, pixels_to_mask, read_foreign
+from hardedge.deploy.foreign.forms import OnnxInputSpec, foreign_form, foreign_pixels_to_mask, read_foreign
 from hardedge.errors import BadInput
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -94,7 +94,7 @@ def test_what_a_gate_asks_of_a_network_without_a_checkpoint_fails(
     done = hardedge("deploy", tmp_path / "theirs.onnx", "--out", tmp_path / "out", *arguments)
     assert done.returncode == 1
     assert "could not decide --require" in done.stderr
-    again = bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "again", Given())
+    again = bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "again", OnnxInputSpec())
     assert again.files["model.onnx"] == load(Bundle, tmp_path / "out/bundle").files["model.onnx"]
 
 
@@ -107,7 +107,7 @@ def test_every_form_gives_the_masks_of_the_file_itself(
     """A network of another size gets resized pixels, and its scores are resized back before the argmax."""
     module = Nearest(stride, mask=mask)
     path = exported(tmp_path / "theirs.onnx", module, dynamo=False, size=size or (64, 96), output_names=["found"])
-    bundle = bundle_of_foreign(path, shared_data, tmp_path / "bundle", Given(MEAN, STD))
+    bundle = bundle_of_foreign(path, shared_data, tmp_path / "bundle", OnnxInputSpec(MEAN, STD))
     assert bundle.hardness == ("none" if mask else "confidence")
     assert bundle.reference.score.miou > 50
     assert bundle.logit_difference < 1e-4
@@ -118,7 +118,7 @@ def test_every_form_gives_the_masks_of_the_file_itself(
 def test_sizes_that_the_file_leaves_open_stay_open(shared_data: Path, tmp_path: Path) -> None:
     axes = {"x": {0: "b", 2: "h", 3: "w"}, "logits": {0: "b", 2: "h", 3: "w"}}
     path = exported(tmp_path / "theirs.onnx", Nearest(), dynamo=False, output_names=["logits"], dynamic_axes=axes)
-    bundle = bundle_of_foreign(path, shared_data, tmp_path / "bundle", Given(MEAN, STD))
+    bundle = bundle_of_foreign(path, shared_data, tmp_path / "bundle", OnnxInputSpec(MEAN, STD))
     assert bundle.profile.max[0] == 4
     session = onnxruntime.InferenceSession(tmp_path / "bundle/model.onnx", providers=["CPUExecutionProvider"])
     (masks_BHW,) = session.run(None, {"image": np.zeros((3, 40, 56, 3), np.uint8)})
@@ -129,10 +129,10 @@ def test_pixels_in_and_mask_out_needs_no_word(
     shared_data: Path, tmp_path: Path, color_model: Callable[..., onnx.ModelProto]
 ) -> None:
     onnx.save(color_model(COLORS), tmp_path / "theirs.onnx")
-    bundle = bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "bundle", Given())
+    bundle = bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "bundle", OnnxInputSpec())
     assert bundle.reference.score.miou > 60
     with pytest.raises(BadInput, match="takes pixels: leave out --mean"):
-        bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "other", Given(MEAN, STD))
+        bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "other", OnnxInputSpec(MEAN, STD))
     assert not (tmp_path / "other").exists()
 
 
@@ -162,7 +162,7 @@ def model_of(kind: int, dims: list[Any], out_kind: int, *outputs: tuple[str, lis
 F, U, I64 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT64
 FLOATS = [1, 3, "h", "w"]
 SCORES = ("logits", [1, 3, "h", "w"])
-NORMALISED = Given(MEAN, STD)
+NORMALISED = OnnxInputSpec(MEAN, STD)
 
 
 @pytest.mark.parametrize(
@@ -180,20 +180,24 @@ NORMALISED = Given(MEAN, STD)
             NORMALISED,
             r"several outputs: logits .*aux .*--output",
         ),
-        (model_of(F, FLOATS, F, SCORES), Given(MEAN, STD, output="logit"), r"no output logit: it has logits"),
-        (model_of(F, FLOATS, F, SCORES), Given(), r"how its pixels are normalised, e.g. ImageNet's --mean"),
+        (model_of(F, FLOATS, F, SCORES), OnnxInputSpec(MEAN, STD, output="logit"), r"no output logit: it has logits"),
+        (model_of(F, FLOATS, F, SCORES), OnnxInputSpec(), r"how its pixels are normalised, e.g. ImageNet's --mean"),
         (model_of(F, [1, 1, "h", "w"], F, SCORES), NORMALISED, r"expected float32 \[B,3,H,W\]"),
         (model_of(I64, FLOATS, F, SCORES), NORMALISED, r"x int64 .*expected float32 \[B,3,H,W\] or uint8"),
         (model_of(F, FLOATS, F, ("out", [1, 3])), NORMALISED, r"out float32 \[1,3\]: expected scores"),
         (model_of(F, FLOATS, I64, ("mask", [1, 2, 3, "h", "w"])), NORMALISED, r"expected classes \[B,H,W\]"),
-        (model_of(F, [1, 3, 8, 8], F, SCORES), Given(MEAN, STD, (9, 9)), r"has its size: leave out --input-size"),
+        (
+            model_of(F, [1, 3, 8, 8], F, SCORES),
+            OnnxInputSpec(MEAN, STD, (9, 9)),
+            r"has its size: leave out --input-size",
+        ),
         (model_of(F, [2, 3, "h", "w"], F, SCORES), NORMALISED, r"batches of 2 only. Export it with a batch of 1"),
         (model_of(F, FLOATS, F, SCORES, opset=11), NORMALISED, r"opset 11: export it with opset 13"),
     ],
 )
-def test_what_is_not_taken_is_one_message_with_the_way_out(model: Any, given: Given, said: str) -> None:
+def test_what_is_not_taken_is_one_message_with_the_way_out(model: Any, given: OnnxInputSpec, said: str) -> None:
     with pytest.raises(BadInput, match=said) as caught:
-        form_of(model, given, 3, "theirs.onnx")
+        foreign_form(model, given, 3, "theirs.onnx")
     assert str(caught.value).startswith("theirs.onnx cannot be deployed as it is:")
     assert "Taken: float [B,3,H,W]" in str(caught.value)
 
@@ -201,7 +205,7 @@ def test_what_is_not_taken_is_one_message_with_the_way_out(model: Any, given: Gi
 def test_all_faults_are_told_at_once() -> None:
     model = model_of(F, [1, "h", "w", 3], F, SCORES, ("aux", [1, 3, 9, 9]), opset=11)
     with pytest.raises(BadInput) as caught:
-        form_of(model, Given(), 3, "theirs.onnx")
+        foreign_form(model, OnnxInputSpec(), 3, "theirs.onnx")
     assert len(str(caught.value).splitlines()) == 5
 
 
@@ -232,7 +236,7 @@ def test_a_size_that_the_file_refuses_names_the_option(shared_data: Path, tmp_pa
         model.graph.input[0].type.tensor_type.shape.dim[place].dim_param = f"side {place}"
     onnx.save(model, path)
     with pytest.raises(BadInput, match="does not run on scene.*--input-size HEIGHTxWIDTH"):
-        bundle_of_foreign(path, shared_data, tmp_path / "bundle", Given(MEAN, STD))
+        bundle_of_foreign(path, shared_data, tmp_path / "bundle", OnnxInputSpec(MEAN, STD))
 
 
 def test_the_reference_resizes_as_torch_does() -> None:
@@ -241,17 +245,17 @@ def test_the_reference_resizes_as_torch_does() -> None:
         expected = torch.nn.functional.interpolate(
             torch.tensor(values_CHW)[None], size=size, mode="bilinear", align_corners=False
         )[0].numpy()
-        assert np.abs(bilinear(values_CHW, size) - expected).max() < 1e-6
+        assert np.abs(resize_bilinear(values_CHW, size) - expected).max() < 1e-6
 
 
 def test_the_reference_normalises_as_torchvision_does() -> None:
     image_HWC = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
     model = model_of(F, FLOATS, F, SCORES)
-    form = form_of(model, NORMALISED, 3, "theirs.onnx")
+    form = foreign_form(model, NORMALISED, 3, "theirs.onnx")
     expected = (torch.tensor(image_HWC).permute(2, 0, 1) / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[
         :, None, None
     ]
-    assert np.abs(prepared(image_HWC, form)[0] - expected.numpy()).max() < 1e-5
+    assert np.abs(prepare_image(image_HWC, form)[0] - expected.numpy()).max() < 1e-5
 
 
 def test_confidence_stands_in_for_hardness() -> None:
@@ -267,7 +271,7 @@ def test_a_mask_of_another_size_or_class_is_refused() -> None:
     weights = [numpy_helper.from_array(np.array([1, 4, 6]), "k")]
     graph = helper.make_graph(nodes, "g", [image], [mask], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    run = AsGiven(model, form_of(model, NORMALISED, 3, "theirs.onnx"), 3, "theirs.onnx")
+    run = ReferenceSession(model, foreign_form(model, NORMALISED, 3, "theirs.onnx"), 3, "theirs.onnx")
     with pytest.raises(BadInput, match="the mask of a is 6x4, the image 8x8"):
         run(np.zeros((8, 8, 3), np.uint8), "a")
     with pytest.raises(BadInput, match="the mask of a has class 7, the data 0-2"):
@@ -296,7 +300,7 @@ def test_negative_classes_are_named() -> None:
     nodes += [helper.make_node("Cast", ["minus one"], ["i"], to=I64), helper.make_node("Add", ["a", "i"], ["mask"])]
     value = helper.make_tensor_value_info
     model = small_model(nodes, value("x", F, FLOATS), value("mask", I64, ["b", "h", "w"]))
-    run = AsGiven(model, form_of(model, NORMALISED, 3, "theirs.onnx"), 3, "theirs.onnx")
+    run = ReferenceSession(model, foreign_form(model, NORMALISED, 3, "theirs.onnx"), 3, "theirs.onnx")
     red_HWC = np.broadcast_to(np.array([255, 0, 0], np.uint8), (4, 6, 3))  # its first channel is the largest
     with pytest.raises(BadInput, match=r"the mask of a has class -1, the data 0-2\. Give the data"):
         run(red_HWC, "a")
@@ -307,7 +311,7 @@ def test_a_file_of_pixels_of_one_size_is_not_sent_to_an_option_that_it_refuses()
     nodes.append(helper.make_node("Transpose", ["f"], ["scores"], perm=[0, 3, 1, 2]))
     value = helper.make_tensor_value_info
     model = small_model(nodes, value("x", TensorProto.UINT8, [1, 4, 6, 3]), value("scores", F, [1, 3, 4, 6]))
-    run = AsGiven(model, form_of(model, Given(), 3, "theirs.onnx"), 3, "theirs.onnx")
+    run = ReferenceSession(model, foreign_form(model, OnnxInputSpec(), 3, "theirs.onnx"), 3, "theirs.onnx")
     assert run(np.zeros((4, 6, 3), np.uint8), "a").mask_HW.shape == (4, 6)
     with pytest.raises(BadInput, match=r"does not run on a, 8x8 .* A file that takes pixels must take every") as caught:
         run(np.zeros((8, 8, 3), np.uint8), "a")
@@ -316,8 +320,10 @@ def test_a_file_of_pixels_of_one_size_is_not_sent_to_an_option_that_it_refuses()
 
 def test_the_graph_is_the_same_bytes_every_time() -> None:
     path_model = model_of(F, FLOATS, F, SCORES)
-    form = form_of(path_model, NORMALISED, 3, "theirs.onnx")
-    first, second = (pixels_to_mask(path_model, form, True).SerializeToString(deterministic=True) for _ in range(2))
+    form = foreign_form(path_model, NORMALISED, 3, "theirs.onnx")
+    first, second = (
+        foreign_pixels_to_mask(path_model, form, True).SerializeToString(deterministic=True) for _ in range(2)
+    )
     assert first == second
     assert b"around" not in first
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from hardedge.deploy.latency import bench as benches
-from hardedge.deploy.latency.bench import Arm, bench, described
+from hardedge.deploy.latency.bench import BenchArm, bench, bench_text
 from hardedge.deploy.latency.memory_process import memory_of
 from hardedge.deploy.machine import compute_capability, resident_memory
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx comes with hardedge[export] on x86-64"
@@ -82,7 +82,7 @@ def paced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(benches, "time", clock)
     monkeypatch.setattr(overhead, "time", clock)
     monkeypatch.setattr(benches, "open_runner", open_paced)
-    monkeypatch.setattr(benches, "builds", built)
+    monkeypatch.setattr(benches, "repeat_build", built)
     return log
 
 
@@ -111,7 +111,7 @@ def test_tensorrts_builds_take_turns(shared_bundle: Path, paced: list[str]) -> N
 
 def test_what_is_printed_has_every_figure(shared_bundle: Path, paced: list[str]) -> None:
     found = bench(shared_bundle, [("tensorrt", "fp32"), ("tensorrt", "fp16")], seconds=40)
-    lines = described(found).splitlines()
+    lines = bench_text(found).splitlines()
     assert lines[0].split()[:5] == ["target", "image", "p50", "p90", "p99"]
     assert lines[1].startswith("tensorrt fp32  1x96x64  20.00  20.00  20.00  50.0")
     assert lines[3] == "tensorrt fp16 over tensorrt fp32: 0.500 [0.500, 0.500], different"
@@ -139,7 +139,7 @@ def test_what_does_not_run_here_is_left_out_with_its_reason(
     found = bench(shared_bundle, pairs, seconds=0.1)
     assert [run.target for run in found.runs] == ["onnxruntime:cpu"]
     assert "Not run on this machine: tensorrt-rtx:sm86 fp32: " in capfd.readouterr().err
-    with pytest.raises(MissingHere, match=r"(?s)nothing to time on this machine:.*sm86 fp32: "):
+    with pytest.raises(Unavailable, match=r"(?s)nothing to time on this machine:.*sm86 fp32: "):
         bench(shared_bundle, pairs[:1], seconds=0.1)
 
 
@@ -153,7 +153,7 @@ def test_the_program_prints_json(shared_bundle: Path, hardedge: Callable[..., ob
 
 def test_an_arm_opens_its_builds_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benches, "open_runner", lambda path: path.name)
-    opener = Arm("tensorrt", "fp32", (Path("a"), Path("b"))).opener()
+    opener = BenchArm("tensorrt", "fp32", (Path("a"), Path("b"))).opener()
     assert [opener() for _ in range(3)] == ["a", "b", "a"]
 
 

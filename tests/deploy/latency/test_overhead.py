@@ -11,10 +11,10 @@ import pytest
 from hardedge.contracts import Bundle, Certificate, load, read_json
 from hardedge.deploy.latency import overhead as measured
 from hardedge.deploy.latency import paired_runs
-from hardedge.deploy.latency.overhead import latency, level2, overhead, stored
-from hardedge.deploy.latency.paired_runs import TooSlow, compare, paired_times
-from hardedge.deploy.latency.repeated_builds import Arms, built_arms
-from hardedge.deploy.tensorrt.plans import Order
+from hardedge.deploy.latency.overhead import certify_latency, measure_latency, overhead_of, sample_times
+from hardedge.deploy.latency.paired_runs import TooSlow, compare_models, paired_times
+from hardedge.deploy.latency.repeated_builds import RepeatedBuilds, build_repeatedly
+from hardedge.deploy.tensorrt.plans import BuildRequest
 
 IMAGE_HWC = np.zeros((64, 96, 3), np.uint8)
 
@@ -94,24 +94,27 @@ def test_a_time_that_is_over_before_the_first_pair_is_too_slow(clock: Clock) -> 
 
 def test_latency_percentiles_and_their_samples(clock: Clock) -> None:
     runner = Timed(clock, "A", 0.001, [])
-    result = latency(runner, "onnxruntime:cpu", "fp32", IMAGE_HWC, seconds=2)
+    result = measure_latency(runner, "onnxruntime:cpu", "fp32", IMAGE_HWC, seconds=2)
     assert (result.size, result.runs) == ((64, 96), pytest.approx(2000, abs=1))
     assert result.p50 == result.p90 == pytest.approx(1.0)
     assert len(result.samples) == measured.STORED_SAMPLES
-    assert stored(np.arange(7.0)) == [0, 1, 2, 3, 4, 5, 6]
-    assert stored(np.arange(1000.0))[:2] == [0, 2]
-    assert stored(np.arange(1000.0))[-1] == 999
+    assert sample_times(np.arange(7.0)) == [0, 1, 2, 3, 4, 5, 6]
+    assert sample_times(np.arange(1000.0))[:2] == [0, 2]
+    assert sample_times(np.arange(1000.0))[-1] == 999
 
 
 def test_few_runs_are_made_even_without_time(clock: Clock) -> None:
-    assert latency(Timed(clock, "A", 1.0, []), "tensorrt", "fp16", IMAGE_HWC, seconds=0).runs == measured.FEWEST_RUNS
+    assert (
+        measure_latency(Timed(clock, "A", 1.0, []), "tensorrt", "fp16", IMAGE_HWC, seconds=0).runs
+        == measured.FEWEST_RUNS
+    )
 
 
 def test_a_real_branch_is_seen_and_a_real_file_is_itself(shared_bundle: Path) -> None:
     """On a busy machine either may be undecided; neither may come out as the contrary."""
     model, control = shared_bundle / "model.onnx", shared_bundle / "control.onnx"
-    branch = compare(model, control, IMAGE_HWC, 3, arm="branch")
-    itself = compare(model, model, IMAGE_HWC, 3, arm="itself")
+    branch = compare_models(model, control, IMAGE_HWC, 3, arm="branch")
+    itself = compare_models(model, model, IMAGE_HWC, 3, arm="itself")
     assert branch.status in ("different", "inconclusive")
     assert branch.ratio > 1.2
     assert itself.interval.low <= 1.05
@@ -122,12 +125,12 @@ def test_a_real_branch_is_seen_and_a_real_file_is_itself(shared_bundle: Path) ->
 def test_level2_is_implied_by_equal_digests(shared_bundle: Path) -> None:
     bundle = load(Bundle, shared_bundle)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
-    level = level2(shared_bundle, bundle, issued, IMAGE_HWC, seconds=0)
+    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, seconds=0)
     assert (level.status, level.noise_floor, level.control) == ("implied", None, None)
     assert "not measured" in level.detail
-    assert overhead(level).status == "implied"
-    differing = level2(shared_bundle, bundle, replace(issued, status="different"), IMAGE_HWC, seconds=0)
-    assert differing.status == overhead(differing).status == "not run here"
+    assert overhead_of(level).status == "implied"
+    differing = certify_latency(shared_bundle, bundle, replace(issued, status="different"), IMAGE_HWC, seconds=0)
+    assert differing.status == overhead_of(differing).status == "not run here"
 
 
 @pytest.mark.parametrize(
@@ -147,10 +150,10 @@ def test_the_positive_control_is_put_in_words(
     monkeypatch.setattr(paired_runs, "paired_times", synthetic)
     bundle = load(Bundle, shared_bundle)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
-    level = level2(shared_bundle, bundle, issued, IMAGE_HWC, seconds=1)
+    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, seconds=1)
     assert level.status == "implied"
     assert said in level.detail
-    without = level2(shared_bundle, replace(bundle, control=None), issued, IMAGE_HWC, seconds=1)
+    without = certify_latency(shared_bundle, replace(bundle, control=None), issued, IMAGE_HWC, seconds=1)
     assert without.control is None
     assert "no positive control" in without.detail
 
@@ -161,7 +164,7 @@ def test_what_is_too_slow_to_measure_is_said(shared_bundle: Path, monkeypatch: p
 
     monkeypatch.setattr(paired_runs, "paired_times", too_slow)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
-    level = level2(shared_bundle, load(Bundle, shared_bundle), issued, IMAGE_HWC, seconds=1)
+    level = certify_latency(shared_bundle, load(Bundle, shared_bundle), issued, IMAGE_HWC, seconds=1)
     assert (level.status, level.noise_floor) == ("implied", None)
     assert level.detail.endswith("40 s needed, 15 s given: give a longer --latency")
 
@@ -177,8 +180,8 @@ class Varying:
         return Timed(self.clock, self.name, next(self.builds), self.log)
 
 
-def arms_of(clock: Clock, shipped: list[float], plain: list[float] | None, log: list[str]) -> Arms:
-    return Arms(
+def arms_of(clock: Clock, shipped: list[float], plain: list[float] | None, log: list[str]) -> RepeatedBuilds:
+    return RepeatedBuilds(
         target="tensorrt",
         builds=len(shipped),
         first=Varying(clock, "A", shipped, log),
@@ -205,8 +208,8 @@ def test_builds_of_both_arms_decide_where_level_0_does_not(
     issued = replace(read_json(Certificate, shared_bundle / Certificate.FILE).level0, status="different")
     log: list[str] = []
     shipped = [0.0100] * 5
-    level = level2(shared_bundle, bundle, issued, IMAGE_HWC, 10, arms_of(clock, shipped, plain, log))
-    assert (level.status, overhead(level).status) == (status, status)
+    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, 10, arms_of(clock, shipped, plain, log))
+    assert (level.status, overhead_of(level).status) == (status, status)
     assert level.shipped is not None
     assert level.shipped.arm == "the shipped network over the plain one, 5 builds an arm for tensorrt"
     # every pair is of builds of its own: the units that the interval is made from
@@ -221,7 +224,7 @@ def test_builds_of_both_arms_decide_where_level_0_does_not(
 def test_builds_of_one_file_show_what_building_alone_does(shared_bundle: Path, clock: Clock) -> None:
     bundle = replace(load(Bundle, shared_bundle), control=None)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
-    level = level2(shared_bundle, bundle, issued, IMAGE_HWC, 10, arms_of(clock, EQUAL, None, []))
+    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, 10, arms_of(clock, EQUAL, None, []))
     assert level.status == "implied"
     assert level.noise_floor is not None
     assert level.noise_floor.arm == "the file against itself, 5 builds an arm for tensorrt"
@@ -231,13 +234,15 @@ def test_builds_of_one_file_show_what_building_alone_does(shared_bundle: Path, c
 def test_real_sessions_of_another_network_come_out_different(shared_bundle: Path, tmp_path: Path) -> None:
     """The control network stands in for the shipped one: its extra output costs several times the plain network."""
     folder = tmp_path / "builds"
-    arms = built_arms(shared_bundle, shared_bundle / "control.onnx", ["onnxruntime:cpu"], 5, folder, Order())
+    arms = build_repeatedly(
+        shared_bundle, shared_bundle / "control.onnx", ["onnxruntime:cpu"], 5, folder, BuildRequest()
+    )
     assert arms is not None
     assert arms.target == "onnxruntime:cpu"
     assert len(list(folder.glob("*/onnxruntime-cpu/*/engine.json"))) == 15
     bundle = replace(load(Bundle, shared_bundle), control=None)
     issued = replace(read_json(Certificate, shared_bundle / Certificate.FILE).level0, status="different")
-    level = level2(shared_bundle, bundle, issued, IMAGE_HWC, 4, arms)
+    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, 4, arms)
     assert level.shipped is not None
     assert level.shipped.ratio < 0.85  # a busy machine widens the interval, not the ratio this far
     assert level.status in ("different", "inconclusive")

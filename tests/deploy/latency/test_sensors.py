@@ -15,10 +15,10 @@ from hardedge.deploy.latency.sensors import (
     Ina3221,
     Nvml,
     Reading,
-    in_words,
     rails_of,
     sensor_for,
-    watched,
+    sensor_text,
+    watch_sensor,
 )
 
 # as an Orin Nano's kernel 5.15 shows them
@@ -106,11 +106,11 @@ def test_what_cannot_be_read_is_no_reading(text: str, tmp_path: Path, no_nvml: N
 def test_without_a_sensor_the_words_say_so(tmp_path: Path, no_nvml: None) -> None:
     assert sensor_for("tensorrt", tmp_path) == NO_SENSOR
     assert sensor_for("onnxruntime:cpu", tmp_path) == NO_CPU_SENSOR
-    with watched(NO_SENSOR) as watch:
+    with watch_sensor(NO_SENSOR) as watch:
         pass
     found = watch.summary()
     assert (found.power, found.clock, found.readings) == (None, None, 0)
-    assert in_words(found) == NO_SENSOR
+    assert sensor_text(found) == NO_SENSOR
     assert NO_SENSOR.startswith("not measured: no sensor")
 
 
@@ -175,7 +175,7 @@ class Rising:
 
 def test_a_run_is_watched_from_its_beginning_to_its_end() -> None:
     sensor = Rising()
-    with watched(sensor, interval=0.001) as watch:
+    with watch_sensor(sensor, interval=0.001) as watch:
         deadline = time.monotonic() + 300
         while sensor.looks < 3 and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -192,7 +192,7 @@ def test_a_failed_run_ends_the_watch() -> None:
     sensor = Rising()
 
     def run() -> None:
-        with watched(sensor, interval=60):
+        with watch_sensor(sensor, interval=60):
             raise ValueError("device lost")
 
     with pytest.raises(ValueError, match="device lost"):
@@ -204,4 +204,4 @@ def test_what_sensors_said_in_words() -> None:
     found = Sensors(
         source="NVML", readings=3, power=71.52, clock=(1200, 1980), temperature=(60, 63), throttled=("power cap",)
     )
-    assert in_words(found) == "71.5 W, 1200 to 1980 MHz, 60 to 63 °C, clock lowered: power cap (NVML)"
+    assert sensor_text(found) == "71.5 W, 1200 to 1980 MHz, 60 to 63 °C, clock lowered: power cap (NVML)"

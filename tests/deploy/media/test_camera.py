@@ -23,9 +23,9 @@ import pytest
 
 from hardedge.data.dataset import read_mask
 from hardedge.deploy.media import camera
-from hardedge.deploy.media.camera import Camera, Live, camera_of
+from hardedge.deploy.media.camera import Camera, Live, parse_camera
 from hardedge.deploy.prediction.live import predict_camera
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 av: Any = pytest.importorskip("av", reason="comes with hardedge[video]")
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -112,7 +112,7 @@ def test_the_newest_frame_is_taken_and_those_between_are_counted() -> None:
         assert number > 0
         # the last is generated 1.98 s after the beginning at the earliest; both came before they were asked for
         assert 1.97 - after_first <= float(newest.time * newest.base) <= after_last
-        with pytest.raises(MissingHere, match="its stream ended"):
+        with pytest.raises(Unavailable, match="its stream ended"):
             next(frames)
 
 
@@ -194,7 +194,7 @@ def test_a_camera_that_falls_silent_is_told(
         assert next(frames).number == 0
         monkeypatch.setattr(camera, "SILENCE", 0.5)
         sender[0].send_signal(signal.SIGSTOP)
-        with pytest.raises(MissingHere, match="has sent no frame for 0.5 s"):
+        with pytest.raises(Unavailable, match="has sent no frame for 0.5 s"):
             list(frames)
 
 
@@ -222,25 +222,25 @@ def test_damaged_frames_are_left_out_and_counted(tmp_path: Path) -> None:
                     packet = broken
                 container.mux(packet)
     with closing(Live(Camera(str(tmp_path / "stream.avi"), None))) as live:
-        with pytest.raises(MissingHere, match="is gone \\(its stream ended\\)"):
+        with pytest.raises(Unavailable, match="is gone \\(its stream ended\\)"):
             list(live.frames(threading.Event()))
         assert live.damaged == 2
 
 
 def test_what_is_no_camera_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(MissingHere, match=r"/dev/video987 cannot be opened \(No such file.*Connect it"):
-        Live(camera_of("987"))
-    with pytest.raises(MissingHere, match=r"/dev/null cannot be opened \(Inappropriate ioctl"):
-        Live(camera_of("/dev/null"))
-    with pytest.raises(MissingHere, match=r"tcp://127.0.0.1:9 cannot be opened \(Connection refused.*its address"):
-        Live(camera_of("tcp://127.0.0.1:9"))
+    with pytest.raises(Unavailable, match=r"/dev/video987 cannot be opened \(No such file.*Connect it"):
+        Live(parse_camera("987"))
+    with pytest.raises(Unavailable, match=r"/dev/null cannot be opened \(Inappropriate ioctl"):
+        Live(parse_camera("/dev/null"))
+    with pytest.raises(Unavailable, match=r"tcp://127.0.0.1:9 cannot be opened \(Connection refused.*its address"):
+        Live(parse_camera("tcp://127.0.0.1:9"))
     for name in ("front door", "-1", "video.mp4"):
         with pytest.raises(BadInput, match="expected a number .0 is /dev/video0., a device, or a stream's URL"):
-            camera_of(name)
-    assert (camera_of("0"), camera_of("/dev/video2").format) == (Camera("/dev/video0", "v4l2"), "v4l2")
+            parse_camera(name)
+    assert (parse_camera("0"), parse_camera("/dev/video2").format) == (Camera("/dev/video0", "v4l2"), "v4l2")
     monkeypatch.setattr(av, "formats_available", {"mpegts"})
-    with pytest.raises(MissingHere, match="this PyAV reads no devices"):
-        Live(camera_of("0"))
+    with pytest.raises(Unavailable, match="this PyAV reads no devices"):
+        Live(parse_camera("0"))
 
 
 def test_a_camera_that_this_user_may_not_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,8 +250,8 @@ def test_a_camera_that_this_user_may_not_read_is_told(monkeypatch: pytest.Monkey
         av.error.err_check(-errno.EACCES, "/dev/video0")
 
     monkeypatch.setattr(av, "open", refuse)
-    with pytest.raises(MissingHere, match="Permission denied.*to the group that may read it"):
-        Live(camera_of("0"))
+    with pytest.raises(Unavailable, match="Permission denied.*to the group that may read it"):
+        Live(parse_camera("0"))
 
 
 @pytest.fixture(scope="module")
@@ -325,8 +325,8 @@ def test_a_camera_that_another_program_uses_is_told(
 
 
 def test_a_password_is_in_no_message() -> None:
-    with pytest.raises(MissingHere) as caught:
-        Live(camera_of("tcp://me:secret@127.0.0.1:9"))
+    with pytest.raises(Unavailable) as caught:
+        Live(parse_camera("tcp://me:secret@127.0.0.1:9"))
     assert "secret" not in str(caught.value)
 
 

@@ -18,7 +18,7 @@ from hardedge.contracts import Bundle, load
 from hardedge.data.dataset import read_mask
 from hardedge.deploy.media.video import FrameMasks, Video, open_video
 from hardedge.deploy.prediction.predict import predict
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 av: Any = pytest.importorskip("av", reason="comes with hardedge[video]")
 COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)], np.uint8)  # of the bundle's classes
@@ -255,7 +255,7 @@ def test_without_the_extra_the_command_is_told(
 ) -> None:
     source = write_video(tmp_path / "drive.mp4", count=2)
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingHere, match=r"pip install 'hardedge\[video\]'"):
+    with pytest.raises(Unavailable, match=r"pip install 'hardedge\[video\]'"):
         predict(shared_bundle, [source], tmp_path / "out")
 
 
@@ -264,7 +264,7 @@ def test_a_pyav_without_the_encoder_is_told(
 ) -> None:
     source = write_video(tmp_path / "drive.mp4", count=2)
     monkeypatch.setattr(av, "codecs_available", {"mpeg4"})
-    with pytest.raises(MissingHere, match="no libx264"):
+    with pytest.raises(Unavailable, match="no libx264"):
         predict(shared_bundle, [source], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -9,7 +9,7 @@ from scipy.stats import bootstrap, norm, t
 from hardedge.contracts import Interval
 from hardedge.deploy.parity.compare import _detail, agreement, boundary_band, images_to_decide
 from hardedge.metrics import mean_iou
-from hardedge.statistics.bootstrap import Difference, difference, verdict
+from hardedge.statistics.bootstrap import MiouDifference, miou_difference, non_inferiority_verdict
 from hardedge.statistics.corrections import holm
 
 
@@ -35,7 +35,7 @@ def with_errors(counts_NCC: np.ndarray, share: float, seed: int = 1) -> np.ndarr
 
 def test_equal_masks_differ_by_exactly_nothing() -> None:
     reference = counts(0, 20, 5)
-    found = difference(reference, reference.copy(), margin=0.1)
+    found = miou_difference(reference, reference.copy(), margin=0.1)
     assert (found.difference, found.interval.low, found.interval.high, found.status) == (0, 0, 0, "pass")
     assert found.miou == found.miou_reference == pytest.approx(100 * mean_iou(reference.sum(0)))
     assert found.p_worse == (1.0,) * 5
@@ -56,7 +56,7 @@ def test_the_interval_is_that_of_scipys_bca_bootstrap(images: int) -> None:
     theirs = bootstrap(
         (np.arange(images),), drop, vectorized=False, n_resamples=2000, confidence_level=level, method="BCa", rng=7
     ).confidence_interval
-    found = difference(reference, target, margin=0.1)
+    found = miou_difference(reference, target, margin=0.1)
     # two bootstraps of 2000 resamples: their 5 % quantiles scatter by about 4 % of the interval
     width = found.interval.high - found.interval.low
     assert found.interval.low == pytest.approx(theirs.low, abs=0.15 * width)
@@ -67,21 +67,21 @@ def test_the_interval_is_that_of_scipys_bca_bootstrap(images: int) -> None:
 @pytest.mark.parametrize(("share", "status"), [(0.0001, "pass"), (0.02, "fail")])
 def test_small_and_large_losses_are_told_apart(share: float, status: str) -> None:
     reference = counts(3, 40, 6)
-    assert difference(reference, with_errors(reference, share), margin=0.1).status == status
+    assert miou_difference(reference, with_errors(reference, share), margin=0.1).status == status
 
 
 def test_few_uneven_images_do_not_decide() -> None:
     reference = counts(3, 6, 3)
     target = reference.copy()
     target[0] = with_errors(reference[:1], 0.03)[0]
-    assert difference(reference, target, margin=0.5).status == "inconclusive"
+    assert miou_difference(reference, target, margin=0.5).status == "inconclusive"
 
 
 @pytest.mark.parametrize("images", [1, 4])
 def test_fewer_than_five_images_decide_only_when_they_are_equal(images: int) -> None:
     reference = counts(0, images, 3)
-    assert difference(reference, with_errors(reference, 0.1), margin=0.1).status == "inconclusive"
-    assert difference(reference, reference, margin=0.1).status == "pass"
+    assert miou_difference(reference, with_errors(reference, 0.1), margin=0.1).status == "inconclusive"
+    assert miou_difference(reference, reference, margin=0.1).status == "pass"
 
 
 def test_a_class_that_lost_is_found_and_the_others_are_not() -> None:
@@ -90,7 +90,7 @@ def test_a_class_that_lost_is_found_and_the_others_are_not() -> None:
     lost = target[:, 2, 2] // 50
     target[:, 2, 2] -= lost
     target[:, 2, 3] += lost
-    p_worse = difference(reference, target, margin=0.1).p_worse
+    p_worse = miou_difference(reference, target, margin=0.1).p_worse
     assert p_worse[2] is not None
     assert p_worse[2] < 0.01
     assert p_worse[0] == p_worse[1] == p_worse[4] == 1.0
@@ -103,14 +103,14 @@ def test_a_class_that_lost_in_few_images_is_not_blamed(images: int, shown: bool)
     lost = target[:images, 2, 2] // 10
     target[:images, 2, 2] -= lost
     target[:images, 2, 3] += lost
-    p_worse = difference(reference, target, margin=0.1).p_worse[2]
+    p_worse = miou_difference(reference, target, margin=0.1).p_worse[2]
     assert p_worse is not None
     assert (p_worse < 0.05) == shown
 
 
 def test_an_absent_class_has_no_p_value_and_no_part_in_the_mean() -> None:
     reference = np.pad(counts(0, 10, 3), ((0, 0), (0, 1), (0, 1)))
-    found = difference(reference, reference, margin=0.1)
+    found = miou_difference(reference, reference, margin=0.1)
     assert found.p_worse[3] is None
     assert found.miou == pytest.approx(100 * mean_iou(reference[:, :3, :3].sum(0)))
 
@@ -125,7 +125,7 @@ def test_holm_by_hand() -> None:
     [(-0.09, 0.2, "pass"), (-0.1, 0.2, "inconclusive"), (-0.5, -0.11, "fail"), (-0.5, -0.1, "inconclusive")],
 )
 def test_verdicts_at_the_margin(low: float, high: float, status: str) -> None:
-    assert verdict(low, high, 0.1) == status
+    assert non_inferiority_verdict(low, high, 0.1) == status
 
 
 @settings(max_examples=30, deadline=None)
@@ -164,7 +164,7 @@ def test_an_undecided_difference_says_how_many_images_would_decide(
 ) -> None:
     """Twice as near to the margin needs four times the images."""
     interval = Interval(low=low, high=high, confidence=90)
-    found = Difference(50.0, 50.0 + change, change, interval, "inconclusive", ())
+    found = MiouDifference(50.0, 50.0 + change, change, interval, "inconclusive", ())
     assert images_to_decide(found, 0.1, 50) == needed
     said = _detail(found, 0.1, 50)
     assert said.endswith(f"about {needed} like them would" if needed else "no number of images would")

@@ -36,7 +36,7 @@ from hardedge.data.dataset import read_mask
 from hardedge.data.palette import overlay
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.prediction.predict import predict
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 COLORS = ((230, 25, 75), (60, 180, 75), (0, 130, 200))
 TASK = Task(classes=tuple(ClassInfo(name=f"c{i}", color=color) for i, color in enumerate(COLORS)), ignore_index=255)
@@ -371,7 +371,7 @@ def test_other_targets_are_refused_by_name(bundle: Path, tmp_path: Path, target:
 def test_cuda_without_a_gpu_says_so(bundle: Path, tmp_path: Path) -> None:
     if Path("/dev/nvidiactl").exists():
         pytest.skip("there is a GPU")
-    with pytest.raises(MissingHere):
+    with pytest.raises(Unavailable):
         predict(bundle, [saved(tmp_path / "a.png", pixels())], tmp_path / "out", target="onnxruntime:cuda")
     assert not (tmp_path / "out").exists()
 

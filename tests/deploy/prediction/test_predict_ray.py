@@ -17,11 +17,11 @@ from PIL import Image
 
 from hardedge.contracts import Bundle, load, to_json
 from hardedge.deploy.bundles.signing import read_trust, sign, write_keys
-from hardedge.deploy.prediction.on_ray import RECORD, Predicted, listed_images, predict_on_ray
+from hardedge.deploy.prediction.on_ray import RECORD, Predicted, list_images, predict_on_ray
 from hardedge.deploy.prediction.predict import predict
 from hardedge.deploy.prediction.ray_cluster import LOOPBACK, QUIET
 from hardedge.deploy.prediction.ray_worker import Labeller, Work
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 HEAD = """
@@ -211,7 +211,7 @@ def test_images_are_listed_once_and_hidden_ones_not(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", 3)
     (images / ".photo0000.png").write_bytes(b"")
     (images / "notes.txt").write_text("")
-    found = listed_images([images, images / "photo0001.png"])
+    found = list_images([images, images / "photo0001.png"])
     assert sorted(found) == [str(images / f"photo000{number}.png") for number in range(3)]
 
 
@@ -222,7 +222,7 @@ def test_a_link_has_the_name_that_it_was_given(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "links/front.png").symlink_to(images / "photo0000.png")
     monkeypatch.chdir(tmp_path)
     for given in ([Path("links/front.png")], [Path("links")], [Path("links"), tmp_path / "images/../links/front.png"]):
-        assert listed_images(given) == [str(tmp_path / "links/front.png")]
+        assert list_images(given) == [str(tmp_path / "links/front.png")]
 
 
 def test_masks_of_another_bundle_are_not_mixed(
@@ -230,7 +230,7 @@ def test_masks_of_another_bundle_are_not_mixed(
 ) -> None:
     images, out = write_images(tmp_path / "images", 1), tmp_path / "out"
     nowhere = "127.0.0.1:1"
-    with pytest.raises(MissingHere, match=rf"no Ray cluster at {nowhere} .*ray start --head"):
+    with pytest.raises(Unavailable, match=rf"no Ray cluster at {nowhere} .*ray start --head"):
         predict_on_ray(shared_bundle, [images], out, nowhere)
     assert not out.exists()
     (out / "masks").mkdir(parents=True)
@@ -241,7 +241,7 @@ def test_masks_of_another_bundle_are_not_mixed(
     (out / "masks/photo0000.png").write_bytes(b"made")
     made = predict_on_ray(shared_bundle, [images], out, nowhere)
     assert (made.made, made.there) == (0, 1)
-    with pytest.raises(MissingHere, match="no Ray cluster"):
+    with pytest.raises(Unavailable, match="no Ray cluster"):
         predict_on_ray(shared_bundle, [images], out, nowhere, engine=shared_engine, force=True)
     assert (out / "masks/photo0000.png").read_bytes() == b"made"  # replaced when there is something to replace it
     with pytest.raises(BadInput, match="would replace what is read"):
@@ -275,6 +275,6 @@ def test_without_the_extra_it_says_how_to_add_it(
     shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingHere, match=r"pip install 'hardedge\[ray\]'"):
+    with pytest.raises(Unavailable, match=r"pip install 'hardedge\[ray\]'"):
         predict_on_ray(shared_bundle, [write_images(tmp_path / "images", 1)], tmp_path / "out", "local")
     assert not (tmp_path / "out").exists()

@@ -32,7 +32,7 @@ from hardedge.contracts import (
     StablePixels,
     Task,
 )
-from hardedge.deploy.report.html import Sample
+from hardedge.deploy.report.pictures import SamplePictures
 from hardedge.statistics.two_runs import real_differences
 
 CLASSES = (
@@ -210,15 +210,15 @@ def example() -> Report:
     )
 
 
-def samples() -> list[Sample]:
+def samples() -> list[SamplePictures]:
     rng = np.random.default_rng(5)
     truth_HW = np.sort(rng.integers(0, 11, (48, 64), np.uint8), axis=0)
     truth_HW[:3] = 255
     prediction_HW = np.where(rng.random((48, 64)) < 0.1, 3, np.where(truth_HW == 255, 0, truth_HW)).astype(np.uint8)
     image_HWC, hardness_HW = rng.integers(0, 256, (48, 64, 3), np.uint8), rng.integers(0, 256, (48, 64), np.uint8)
     return [
-        Sample("scene001", image_HWC, truth_HW, prediction_HW, hardness_HW, truth_HW, hardness_HW > 30),
-        Sample("scene002", image_HWC, truth_HW, prediction_HW, None, truth_HW, None),
+        SamplePictures("scene001", image_HWC, truth_HW, prediction_HW, hardness_HW, truth_HW, hardness_HW > 30),
+        SamplePictures("scene002", image_HWC, truth_HW, prediction_HW, None, truth_HW, None),
     ]
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from hardedge.contracts import Comparison, ReferenceImage, Report, parse_json, seal
 from hardedge.deploy.parity.image_counts import ImageCounts, write_counts
-from hardedge.deploy.report.two_reports import CAVEAT, compare
-from hardedge.deploy.report.two_reports_page import html
-from hardedge.deploy.report.two_reports_text import described, p_in_words
+from hardedge.deploy.report.two_reports import CAVEAT, compare_reports
+from hardedge.deploy.report.two_reports_page import comparison_html
+from hardedge.deploy.report.two_reports_text import comparison_report_text, p_value_text
 from hardedge.errors import BadInput
 
 _spec = importlib.util.spec_from_file_location("example_report", Path(__file__).parent / "example_report.py")
@@ -67,7 +67,7 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_only_what_was_planted_is_real(two: tuple[Path, Path]) -> None:
-    found = compare(*two)
+    found = compare_reports(*two)
     assert (found.images, found.left_out, found.unpaired) == (40, 0, ())
     assert [(each.a, each.b, each.images, each.tested) for each in found.engines] == [
         ("reference run", "reference run", 40, 1),
@@ -85,7 +85,7 @@ def test_only_what_was_planted_is_real(two: tuple[Path, Path]) -> None:
 def test_images_are_matched_by_id_not_by_place(two: tuple[Path, Path], tmp_path: Path) -> None:
     turned_NC3 = hits(40, 1)[::-1]
     turned = written(tmp_path / "turned", ImageCounts(images(40)[::-1], turned_NC3, (turned_NC3,)), loss="ce")
-    found = compare(two[0], turned)
+    found = compare_reports(two[0], turned)
     assert {each.miou.status for each in found.engines} == {"equal"}
 
 
@@ -116,7 +116,7 @@ def test_other_classes_images_and_labels_are_refused(
     counts_NC3 = hits(40, 2)
     other = written(tmp_path / "other", ImageCounts(tested, counts_NC3, (counts_NC3,)), **fields)
     with pytest.raises(BadInput) as caught:
-        compare(two[0], other)
+        compare_reports(two[0], other)
     assert all(word in str(caught.value) for word in words)
     assert "hardedge verify" in str(caught.value)
     assert ("--shared" in str(caught.value)) == ("--shared" in words[-1])
@@ -126,46 +126,46 @@ def test_the_shared_images_alone_when_that_is_asked_for(two: tuple[Path, Path], 
     b_NC3 = hits(40, 1)
     b_NC3[1] //= 2  # what is not the same does not count
     other = written(tmp_path / "other", ImageCounts(images(40, id="im999"), b_NC3, (b_NC3,)), loss="ce")
-    found = compare(two[0], other, shared=True)
+    found = compare_reports(two[0], other, shared=True)
     assert (found.images, found.left_out) == (39, 2)
     assert {each.miou.status for each in found.engines} == {"equal"}
-    assert "39 test images, 2 that are not the same left out" in described(found)
+    assert "39 test images, 2 that are not the same left out" in comparison_report_text(found)
     relabelled = ImageCounts(images(40, label_sha256="5" * 64), b_NC3, (b_NC3,))
-    assert compare(two[0], written(tmp_path / "labels", relabelled, loss="ce"), shared=True).left_out == 1
+    assert compare_reports(two[0], written(tmp_path / "labels", relabelled, loss="ce"), shared=True).left_out == 1
     nothing = written(tmp_path / "nothing", ImageCounts(REFUSED[-1][0], b_NC3, (b_NC3,)))
     with pytest.raises(BadInput, match="were tested on other images"):
-        compare(two[0], nothing, shared=True)
+        compare_reports(two[0], nothing, shared=True)
 
 
 def test_one_report_twice_and_reports_without_counts_are_refused(two: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="one and the same report"):
-        compare(two[0], two[0])
+        compare_reports(two[0], two[0])
     old = tmp_path / "old"
     old.mkdir()
     seal(old, _made.example())
     with pytest.raises(BadInput, match=r"no counts\.npz"):
-        compare(two[0], old)
+        compare_reports(two[0], old)
     with pytest.raises(BadInput, match=r"no report\.json"):
-        compare(two[0], tmp_path / "nowhere")
+        compare_reports(two[0], tmp_path / "nowhere")
 
 
 def test_engines_that_broke_off_or_stand_alone(two: tuple[Path, Path], tmp_path: Path) -> None:
     all_NC3 = hits(40, 1, lost=0.1)
     names = ("onnxruntime:cpu", "onnxruntime:cpu", "tensorrt")
     counts = ImageCounts(images(40), all_NC3, (all_NC3[:25], all_NC3, all_NC3))
-    found = compare(two[0], written(tmp_path / "three", counts, names, loss="ce"))
+    found = compare_reports(two[0], written(tmp_path / "three", counts, names, loss="ce"))
     assert [each.images for each in found.engines] == [40, 25]
     assert found.unpaired == ("onnxruntime:cpu fp32 (2) of B", "tensorrt fp32 of B")
     alone = written(tmp_path / "alone", ImageCounts(images(40), all_NC3, (all_NC3,)), ("tensorrt",), loss="ce")
-    found = compare(two[0], alone)
+    found = compare_reports(two[0], alone)
     assert (found.engines[1].a, found.engines[1].b) == ("onnxruntime:cpu fp32", "tensorrt fp32")
-    assert "onnxruntime:cpu fp32 (A) and tensorrt fp32 (B)" in described(found)
+    assert "onnxruntime:cpu fp32 (A) and tensorrt fp32 (B)" in comparison_report_text(found)
     bare = written(tmp_path / "bare", ImageCounts(images(40), all_NC3, ()), (), loss="ce")
-    assert [each.a for each in compare(two[0], bare).engines] == ["reference run"]
+    assert [each.a for each in compare_reports(two[0], bare).engines] == ["reference run"]
 
 
 def test_latencies_are_shown_with_a_caveat_or_not_compared(two: tuple[Path, Path], tmp_path: Path) -> None:
-    (found,) = compare(*two).latency
+    (found,) = compare_reports(*two).latency
     assert (found.change, found.detail) == (0, CAVEAT)
     base = _made.example()
     slower = replace(base.latency[0], p50=2 * base.latency[0].p50)
@@ -177,24 +177,24 @@ def test_latencies_are_shown_with_a_caveat_or_not_compared(two: tuple[Path, Path
     for number, (fields, change, detail) in enumerate(cases):
         counts = ImageCounts(images(40), hits(40, 1), (hits(40, 1),))
         other = written(tmp_path / str(number), counts, loss="ce", **fields)
-        (found,) = compare(two[0], other).latency
+        (found,) = compare_reports(two[0], other).latency
         assert (found.change, found.detail) == (pytest.approx(change) if change else None, detail)
-    assert compare(two[0], written(tmp_path / "untimed", counts, loss="ce", latency=())).latency == ()
+    assert compare_reports(two[0], written(tmp_path / "untimed", counts, loss="ce", latency=())).latency == ()
 
 
 def test_the_terminal_says_what_is_real_and_how(two: tuple[Path, Path]) -> None:
-    text = described(compare(*two))
+    text = comparison_report_text(compare_reports(*two))
     (pole,) = (line for line in text.splitlines() if line.startswith("  pole"))
     assert pole.endswith("WORSE")
     assert "reference run: B is worse in mIoU, pole." in text
     assert "the same numbers as of the reference run" in text
     assert "Holm-corrected over those that were tested of an engine (1, 1)" in text
     assert "not judged" in text
-    assert [p_in_words(p) for p in (None, 0.0001, 0.0312)] == ["-", "<0.001", "0.031"]
+    assert [p_value_text(p) for p in (None, 0.0001, 0.0312)] == ["-", "<0.001", "0.031"]
 
 
 def test_the_page_has_a_row_for_every_class_of_every_engine(two: tuple[Path, Path]) -> None:
-    text = html(compare(*two))
+    text = comparison_html(compare_reports(*two))
     assert text.count('data-class="2"') == 2
     assert text.count("worse</span>") == 6  # mIoU in the summary, mIoU and pole in the table, of two runs
     assert "http" not in text.replace("http-equiv", "")
@@ -206,7 +206,7 @@ def test_the_command_prints_json_and_writes_a_page(
     done = hardedge("report", *two, "--json", "--out", tmp_path / "compared")
     assert (done.returncode, done.stderr) == (0, "")
     found = parse_json(Comparison, done.stdout.encode(), "stdout")
-    assert found.engines == compare(*two).engines
+    assert found.engines == compare_reports(*two).engines
     assert json.loads((tmp_path / "compared/comparison.json").read_text()) == json.loads(done.stdout)
     assert "<!doctype html>" in (tmp_path / "compared/comparison.html").read_text()
     again = hardedge("report", *two, "--out", tmp_path / "compared")

@@ -11,13 +11,13 @@ from PIL import Image
 from hardedge.contracts import Bundle, load
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.engines.build import build
-from hardedge.deploy.parity.hardness_deciles import deciles, hardness_counts
-from hardedge.deploy.parity.stable_pixels import StableMaps, compared_ids, counted, stable_maps
+from hardedge.deploy.parity.hardness_deciles import hardness_counts, split_into_deciles
+from hardedge.deploy.parity.stable_pixels import StableMaps, compared_ids, count_stable_pixels, stable_maps
 from hardedge.deploy.report.pictures import WRONG, stable_map
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
-from hardedge.graphs.probes import with_logits
+from hardedge.graphs.probes import with_logits_output
 
 
 def test_deciles_against_a_loop() -> None:
@@ -26,7 +26,7 @@ def test_deciles_against_a_loop() -> None:
     label_HW = rng.integers(0, 3, (60, 80), np.uint8)
     label_HW[rng.random((60, 80)) < 0.1] = 255
     reference_HW, mask_HW = (np.where(rng.random((60, 80)) < 0.9, label_HW % 3, 2).astype(np.uint8) for _ in range(2))
-    found = deciles(hardness_counts(hardness_HW, mask_HW, reference_HW, label_HW, 255))
+    found = split_into_deciles(hardness_counts(hardness_HW, mask_HW, reference_HW, label_HW, 255))
     labelled_HW = label_HW != 255
     assert sum(each.pixels for each in found) == np.count_nonzero(labelled_HW)
     assert [each.low for each in found][1:] > [each.high for each in found][:-1]
@@ -41,15 +41,15 @@ def test_deciles_against_a_loop() -> None:
 def test_even_levels_give_even_tenths() -> None:
     counts_4V = np.zeros((4, 256), np.int64)
     counts_4V[:, :100] = 7
-    found = deciles(counts_4V)
+    found = split_into_deciles(counts_4V)
     assert [(each.low, each.high, each.pixels) for each in found] == [(10 * i, 10 * i + 9, 70) for i in range(10)]
 
 
 def test_one_level_is_one_part_and_nothing_is_none() -> None:
     counts_4V = np.zeros((4, 256), np.int64)
-    assert deciles(counts_4V) == ()
+    assert split_into_deciles(counts_4V) == ()
     counts_4V[:, 128] = 5, 4, 3, 2
-    (only,) = deciles(counts_4V)
+    (only,) = split_into_deciles(counts_4V)
     assert (only.low, only.high, only.pixels) == (128, 128, 5)
     assert (only.agreement, only.accuracy_reference, only.accuracy) == (0.8, 0.6, 0.4)
 
@@ -57,7 +57,7 @@ def test_one_level_is_one_part_and_nothing_is_none() -> None:
 def test_stable_pixels_are_counted() -> None:
     stable_HW = np.array([[True, True, False], [True, False, False]])
     equal_HW = np.array([[True, False, False], [True, True, True]])
-    found = counted([(stable_HW, equal_HW), (stable_HW, np.ones((2, 3), bool))], 0.25)
+    found = count_stable_pixels([(stable_HW, equal_HW), (stable_HW, np.ones((2, 3), bool))], 0.25)
     assert (found.images, found.pixels, found.share) == (2, 12, 0.5)
     assert (found.changed, found.flips, found.logit_error) == (2, 1, 0.25)
 
@@ -94,9 +94,9 @@ def test_few_images_are_taken_of_a_large_network(shared_bundle: Path) -> None:
 
 def test_a_network_without_an_argmax_over_classes_has_no_margins(color_model: Callable[..., onnx.ModelProto]) -> None:
     model = color_model(np.array([(0, 0, 0), (9, 9, 9)]))
-    assert with_logits(model) is not None
+    assert with_logits_output(model) is not None
     model.graph.node[3].attribute[0].i = 3
-    assert with_logits(model) is None
+    assert with_logits_output(model) is None
 
 
 def test_a_report_has_deciles_stable_pixels_and_their_flips(

@@ -22,8 +22,9 @@ from hardedge.contracts import (
     Report,
 )
 from hardedge.deploy.report.findings import open_points
-from hardedge.deploy.report.html import Sample, html
-from hardedge.deploy.verification.gates import verdict
+from hardedge.deploy.report.html import report_html
+from hardedge.deploy.report.pictures import SamplePictures
+from hardedge.deploy.verification.gates import overall_verdict
 from hardedge.pages.markup import VOID
 
 _spec = importlib.util.spec_from_file_location("example_report", Path(__file__).parent / "example_report.py")
@@ -85,8 +86,8 @@ def bare() -> Report:
 
 @pytest.mark.parametrize("report", [example(), bare()], ids=["full", "bare"])
 @pytest.mark.parametrize("shown", [samples(), []], ids=["pictures", "none"])
-def test_the_page_is_well_formed_and_asks_for_nothing(report: Report, shown: list[Sample]) -> None:
-    text = html(report, shown)
+def test_the_page_is_well_formed_and_asks_for_nothing(report: Report, shown: list[SamplePictures]) -> None:
+    text = report_html(report, shown)
     page = Page(text)
     references = [value for _, found in page.elements for key, value in found.items() if key in ("src", "href")]
     assert references
@@ -96,14 +97,14 @@ def test_the_page_is_well_formed_and_asks_for_nothing(report: Report, shown: lis
 
 
 def test_anchors_lead_somewhere_and_ids_are_unique() -> None:
-    page = Page(html(example(), samples()))
+    page = Page(report_html(example(), samples()))
     ids = [found["id"] for _, found in page.elements if "id" in found]
     assert len(set(ids)) == len(ids)
     assert {f"#{id}" for id in ids} >= {found["href"] for found in page.all("a")}
 
 
 def test_pictures_tables_and_plots_speak_to_a_screen_reader() -> None:
-    page = Page(html(example(), samples()))
+    page = Page(report_html(example(), samples()))
     assert all(found.get("alt") for found in page.all("img"))
     assert all(found.get("scope") in ("col", "row") for found in page.all("th"))
     assert all(found.get("role") == "img" and found.get("aria-label") for found in page.all("svg"))
@@ -113,7 +114,7 @@ def test_pictures_tables_and_plots_speak_to_a_screen_reader() -> None:
 
 @pytest.mark.parametrize(("given", "tone"), [("pass", "good"), ("fail", "bad"), ("inconclusive", "open")])
 def test_a_verdict_shows_by_word_and_by_colour(given: str, tone: str) -> None:
-    page = Page(html(replace(example(), verdict=given), []))
+    page = Page(report_html(replace(example(), verdict=given), []))
     assert [found["class"] for found in page.all("div") if "role" in found and found["role"] == "status"] == [
         f"verdict {tone}"
     ]
@@ -124,7 +125,7 @@ def test_a_verdict_shows_by_word_and_by_colour(given: str, tone: str) -> None:
 def test_a_failed_report_names_what_failed() -> None:
     gate = Gate(name="--max-miou-drop", limit="at most 0.1 points", found="lower bound −0.33 points", status="fail")
     parities = (parity("onnxruntime:cpu", "fp32", 0.0, "pass"), parity("tensorrt", "fp16", 0.31, "fail"))
-    page = Page(html(replace(example(), verdict="fail", gates=(gate,), parity=parities), []))
+    page = Page(report_html(replace(example(), verdict="fail", gates=(gate,), parity=parities), []))
     reason = (
         "At least one check does not hold: gate --max-miou-drop (at most 0.1 points): lower bound −0.33 points; "
         "mIoU on tensorrt fp16."
@@ -150,7 +151,7 @@ def judged(graph: str, engines: str, census: str, run: str | None, gate: str | N
     levels = replace(levels, level0=level0, level1=replace(levels.level1, status=census))
     parities = (parity("onnxruntime:cpu", "fp32", 0.0, run),) if run else ()
     gates = (Gate(name="--require", limit="level0", found="x", status=gate),) if gate else ()
-    given = verdict(levels, parities, gates)
+    given = overall_verdict(levels, parities, gates)
     return replace(example(), verdict=given, certificate=levels, parity=parities, gates=gates)
 
 
@@ -163,7 +164,7 @@ def test_every_status_of_every_level_is_written_out(status: str) -> None:
         level2=replace(levels.level2, status=status, detail="Why of the latency"),
     )
     overhead = Overhead(ratio=1.0, interval=None, status=status, detail="")
-    page = Page(html(replace(example(), certificate=changed, overhead=overhead, engines=(), parity=()), []))
+    page = Page(report_html(replace(example(), certificate=changed, overhead=overhead, engines=(), parity=()), []))
     # three findings, four in the certificate; its tables add theirs
     assert page.texts.count(f" {status}") >= 7
     for reason in ("Why of the engines", "Why of the census", "Why of the latency"):
@@ -171,7 +172,7 @@ def test_every_status_of_every_level_is_written_out(status: str) -> None:
 
 
 def test_what_was_not_run_is_said_with_its_reason() -> None:
-    text = Page(html(bare(), [])).text
+    text = Page(report_html(bare(), [])).text
     for sentence in (
         "Masks were not compared with the reference's",
         "tensorrt_rtx is not installed",
@@ -182,15 +183,17 @@ def test_what_was_not_run_is_said_with_its_reason() -> None:
         "No image was chosen for this report.",
     ):
         assert sentence in text
-    assert "tensorrt-rtx:sm86 (fp32): built, not run here." in Page(html(example(), [])).text
+    assert "tensorrt-rtx:sm86 (fp32): built, not run here." in Page(report_html(example(), [])).text
 
 
 def test_a_quiet_machine_and_a_noisy_one_are_told_apart() -> None:
     report = example()
-    assert "This machine can see a branch: the positive control came out at +38.40 %" in Page(html(report, [])).text
+    assert (
+        "This machine can see a branch: the positive control came out at +38.40 %" in Page(report_html(report, [])).text
+    )
     control = comparison("with a faithful branch", 1.01, 0.05, "inconclusive")
     levels = replace(report.certificate, level2=replace(report.certificate.level2, control=control))
-    assert "too noisy to see a branch" in Page(html(replace(report, certificate=levels), [])).text
+    assert "too noisy to see a branch" in Page(report_html(replace(report, certificate=levels), [])).text
 
 
 def test_hostile_names_stay_text() -> None:
@@ -211,7 +214,7 @@ def test_hostile_names_stay_text() -> None:
         machine={name: name},
         created=name,
     )
-    page = Page(html(hostile, [replace(samples()[0], id=name)]))
+    page = Page(report_html(hostile, [replace(samples()[0], id=name)]))
     assert page.all("script") == [{}]
     assert all((found["src"] or "").startswith("data:image/") for found in page.all("img"))
     assert page.texts.count(name) >= 12
@@ -219,14 +222,14 @@ def test_hostile_names_stay_text() -> None:
 
 def test_per_class_numbers_reach_the_table() -> None:
     report = replace(example(), parity=(parity("onnxruntime:cpu", "fp32", 0.31, "fail"),))
-    text = Page(html(report, [])).text
+    text = Page(report_html(report, [])).text
     pole = report.parity[0].per_class[2]
     assert f"pole31.40{pole.target:.2f}−0.93" in text
     assert "bicycle–––––not in the labels" in text
 
 
 def test_the_policy_names_the_script_that_is_there() -> None:
-    text = html(example(), [])
+    text = report_html(example(), [])
     script = re.search(r"<script>(.*)</script>", text, re.DOTALL)
     assert script is not None
     digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()

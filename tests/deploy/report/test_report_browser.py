@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Report
-from hardedge.deploy.report.html import Sample, html
-from hardedge.deploy.report.two_reports_page import html as comparison_html
+from hardedge.deploy.report.html import report_html
+from hardedge.deploy.report.pictures import SamplePictures
+from hardedge.deploy.report.two_reports_page import comparison_html
 from hardedge.pages.markup import Markup
 from hardedge.pages.page import page as document
 
@@ -77,13 +78,13 @@ def example_report() -> Report:
 
 
 @pytest.fixture
-def example_samples() -> list[Sample]:
+def example_samples() -> list[SamplePictures]:
     return _made.samples()
 
 
 @pytest.fixture
-def text(example_report: Report, example_samples: list[Sample]) -> str:
-    return html(example_report, example_samples)
+def text(example_report: Report, example_samples: list[SamplePictures]) -> str:
+    return report_html(example_report, example_samples)
 
 
 @pytest.fixture
@@ -191,7 +192,9 @@ def lit_rows(shown: Any) -> list[str]:
     return [place.inner_text().split("\t")[0].strip() for place in shown.locator(".lit").all()]
 
 
-def test_a_class_pointed_at_stands_out_everywhere(opened: Open, text: str, example_samples: list[Sample]) -> None:
+def test_a_class_pointed_at_stands_out_everywhere(
+    opened: Open, text: str, example_samples: list[SamplePictures]
+) -> None:
     shown = opened(text)
     shown.hover(".legend [data-class='3']")
     settled(shown)
@@ -224,7 +227,7 @@ def test_a_class_pressed_stays_lit_until_escape(opened: Open, text: str) -> None
     assert buttons.first.get_attribute("aria-pressed") == "false"
 
 
-def test_a_pixel_pointed_at_says_its_classes(opened: Open, text: str, example_samples: list[Sample]) -> None:
+def test_a_pixel_pointed_at_says_its_classes(opened: Open, text: str, example_samples: list[SamplePictures]) -> None:
     sample = example_samples[0]
     wrong = np.argwhere((sample.truth_HW != sample.prediction_HW) & (sample.truth_HW != 255))
     y, x = (int(value) for value in wrong[0])
@@ -280,7 +283,7 @@ def test_names_differences_and_bars_are_sorted_as_what_they_are(opened: Open, ex
         for each, drop in zip(run.per_class, [*lost, 0.0], strict=True)
     ]
     report = replace(example_report, parity=(replace(run, per_class=tuple(classes)),))
-    shown = opened(html(report, []))
+    shown = opened(report_html(report, []))
     heads = shown.locator(".classes thead th button")
     heads.nth(0).click()
     assert column(shown, 0)[:4] == ["bicycle", "building", "car", "fence"]
@@ -296,7 +299,7 @@ def test_names_differences_and_bars_are_sorted_as_what_they_are(opened: Open, ex
 def test_sizes_are_sorted_by_bytes(opened: Open, example_report: Report) -> None:
     sizes = (12_940_113, 990_000, 13_777)
     engines = [replace(each, bytes=size) for each, size in zip(example_report.engines, sizes, strict=True)]
-    shown = opened(html(replace(example_report, engines=tuple(engines)), []))
+    shown = opened(report_html(replace(example_report, engines=tuple(engines)), []))
     shown.locator("#engines thead button", has_text="size").click()
     cells = [cell.inner_text().replace("\u202f", " ") for cell in shown.locator("#engines tbody td:nth-child(5)").all()]
     assert cells == ["13.8 kB", "990.0 kB", "12.94 MB"]

@@ -12,9 +12,16 @@ from PIL import Image
 
 from hardedge.contracts import ClassInfo, Interval, Latency, LatencyComparison, Task
 from hardedge.data.palette import palette_image
-from hardedge.deploy.report.pictures import WRONG, Sample, error_map, errors_in_hardest_tenth, ramp_colors, sample_facts
-from hardedge.pages.charts import histogram, histogram_range, interval_limit, intervals, tick_values
-from hardedge.pages.markup import Markup, as_sentence, badge, number, share, signed, size_of, tag
+from hardedge.deploy.report.pictures import (
+    WRONG,
+    SamplePictures,
+    error_map,
+    errors_in_hardest_tenth,
+    ramp_colors,
+    sample_facts,
+)
+from hardedge.pages.charts import histogram_chart, histogram_range, interval_limit, intervals, tick_values
+from hardedge.pages.markup import Markup, as_sentence, badge, number_text, percent_text, signed_number, size_text, tag
 from hardedge.pages.style import CSS
 from hardedge.pages.thumbnails import WIDEST, data_uri
 
@@ -35,10 +42,15 @@ def test_a_status_may_mean_well_where_it_is_hoped_for() -> None:
 
 def test_numbers_are_set_as_people_read_them() -> None:
     thin = "\u202f"
-    assert [number(None), number(-1.5), number(1234567, 0)] == ["–", "−1.50", f"1{thin}234{thin}567"]
-    assert [signed(0.004), signed(-0.004), signed(0.2), signed(-0.2)] == ["0.00", "0.00", "+0.20", "−0.20"]
-    assert [share(1.0), share(0.9999999), share(None)] == [f"100{thin}%", f"99.999{thin}%", "–"]
-    assert [size_of(12_940_113), size_of(990)] == [f"12.94{thin}MB", f"1.0{thin}kB"]
+    assert [number_text(None), number_text(-1.5), number_text(1234567, 0)] == ["–", "−1.50", f"1{thin}234{thin}567"]
+    assert [signed_number(0.004), signed_number(-0.004), signed_number(0.2), signed_number(-0.2)] == [
+        "0.00",
+        "0.00",
+        "+0.20",
+        "−0.20",
+    ]
+    assert [percent_text(1.0), percent_text(0.9999999), percent_text(None)] == [f"100{thin}%", f"99.999{thin}%", "–"]
+    assert [size_text(12_940_113), size_text(990)] == [f"12.94{thin}MB", f"1.0{thin}kB"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +119,7 @@ def timed(samples: list[float]) -> Latency:
 def test_a_histogram_ends_a_little_beyond_p99() -> None:
     samples = np.array([*np.linspace(10, 11, 1000), 90.0])
     assert histogram_range(samples, 11.0) == (10.0, 11.25)
-    drawn = histogram(timed(samples.tolist()))
+    drawn = histogram_chart(timed(samples.tolist()))
     heights = [float(height) for height in re.findall(r'height="([\d.]+)" class="bar"', drawn)]
     assert max(heights) == 84.0
     assert all(f"{name} " in drawn for name in ("p50", "p90", "p99"))
@@ -115,16 +127,16 @@ def test_a_histogram_ends_a_little_beyond_p99() -> None:
 
 @pytest.mark.parametrize("samples", [[5.0], [5.0, 5.0, 5.0], [1e-3, 2e-3]])
 def test_a_histogram_of_next_to_nothing_is_drawn(samples: list[float]) -> None:
-    drawn = histogram(timed(samples))
+    drawn = histogram_chart(timed(samples))
     assert 'class="bar"' in drawn
     assert "nan" not in drawn
 
 
-def sample() -> Sample:
+def sample() -> SamplePictures:
     truth_HW = np.array([[0, 1, 2, 255], [0, 1, 2, 255]], np.uint8)
     prediction_HW = np.array([[0, 1, 1, 0], [0, 1, 2, 0]], np.uint8)
     hardness_HW = np.array([[0, 5, 250, 255], [0, 9, 20, 255]], np.uint8)
-    return Sample("a", np.full((2, 4, 3), 200, np.uint8), truth_HW, prediction_HW, hardness_HW, truth_HW, None)
+    return SamplePictures("a", np.full((2, 4, 3), 200, np.uint8), truth_HW, prediction_HW, hardness_HW, truth_HW, None)
 
 
 def test_the_error_map_shows_wrong_unlabelled_and_right_pixels() -> None:

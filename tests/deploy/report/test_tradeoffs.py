@@ -8,8 +8,17 @@ from xml.etree import ElementTree
 import pytest
 
 from hardedge.contracts import Bench, BenchRun, read_json
-from hardedge.deploy.report.bench_page import html
-from hardedge.deploy.report.tradeoffs import FEW, HEIGHT, Axes, Point, drawn, front, heights_of_names, plot
+from hardedge.deploy.report.bench_page import bench_html
+from hardedge.deploy.report.tradeoffs import (
+    FEW,
+    HEIGHT,
+    Axes,
+    Point,
+    front,
+    heights_of_names,
+    points_to_draw,
+    tradeoff_plot,
+)
 
 FP32 = Point("onnxruntime:cpu fp32", 70.0, 20.0, 8_000_000)
 FP16 = Point("onnxruntime:cpu fp16", 70.0, 10.0, 4_000_000)
@@ -28,7 +37,7 @@ def test_what_no_other_beats_is_the_front() -> None:
 
 def test_the_plot_has_every_engine_in_its_place_and_in_words() -> None:
     points = [FP32, FP16, INT8]
-    svg = ElementTree.fromstring(str(plot(points)))
+    svg = ElementTree.fromstring(str(tradeoff_plot(points)))
     label = str(svg.get("aria-label")).replace("\u202f", " ")
     assert "onnxruntime:cpu fp16: 70.00 % mIoU, 10.00 ms, 4.00 MB" in label
     assert label.endswith("Not beaten: onnxruntime:cpu int8, onnxruntime:cpu fp16.")
@@ -53,9 +62,9 @@ def test_names_do_not_lie_on_each_other() -> None:
 
 
 def test_one_engine_is_no_trade_off() -> None:
-    assert FEW in drawn([FP32])[0]
-    assert FEW in drawn([])[0]
-    assert "beaten" in "".join(drawn([FP32, FP16]))
+    assert FEW in points_to_draw([FP32])[0]
+    assert FEW in points_to_draw([])[0]
+    assert "beaten" in "".join(points_to_draw([FP32, FP16]))
 
 
 def run(precision: str, p50: float, miou: float | None) -> BenchRun:
@@ -81,7 +90,7 @@ def run(precision: str, p50: float, miou: float | None) -> BenchRun:
 
 def test_only_runs_of_known_miou_are_drawn() -> None:
     runs = (run("fp32", 20.0, 70.0), run("int8", 6.0, 68.5), run("fp8", 5.0, None))
-    text = html(Bench(bundle="0" * 64, runs=runs, comparisons=(), machine={"cpu": "<b>"}, created="now"))
+    text = bench_html(Bench(bundle="0" * 64, runs=runs, comparisons=(), machine={"cpu": "<b>"}, created="now"))
     assert text.count("<circle") == 2
     assert "fp8" in text
     assert "<dd>&lt;b&gt;</dd>" in text

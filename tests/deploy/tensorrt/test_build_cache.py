@@ -19,12 +19,12 @@ from hardedge.deploy.engines.build import build, build_all
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.tensorrt import api as tensorrt_api
 from hardedge.deploy.tensorrt import plans as plans_module
-from hardedge.deploy.tensorrt.build_cache import BuildCache, Recipe
-from hardedge.deploy.tensorrt.plans import Order
-from hardedge.errors import BadInput, MissingHere
+from hardedge.deploy.tensorrt.build_cache import BuildCache, BuildKey
+from hardedge.deploy.tensorrt.plans import BuildRequest
+from hardedge.errors import BadInput, Unavailable
 
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
-RECIPE = Recipe(
+RECIPE = BuildKey(
     onnx_sha256="1" * 64,
     builder="tensorrt",
     builder_version="10.3.0",
@@ -129,7 +129,7 @@ def test_timings_are_lent_and_kept(tmp_path: Path) -> None:
 
 @needs_rtx
 def test_a_build_is_reused_byte_for_byte(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target, order = "tensorrt-rtx:sm86", Order(cache=BuildCache(tmp_path / "cache"))
+    target, order = "tensorrt-rtx:sm86", BuildRequest(cache=BuildCache(tmp_path / "cache"))
     first = build(shared_bundle, target, tmp_path / "first", order=order)
     monkeypatch.setattr(plans_module, "_built", lambda *_: pytest.fail("built again"))
     second = build(shared_bundle, target, tmp_path / "second", order=order)
@@ -139,7 +139,7 @@ def test_a_build_is_reused_byte_for_byte(shared_bundle: Path, tmp_path: Path, mo
 
 @needs_rtx
 def test_only_what_is_missing_is_built(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = Order(cache=BuildCache(tmp_path / "cache"))
+    order = BuildRequest(cache=BuildCache(tmp_path / "cache"))
     build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "first", order=order)
     asked, really = [], plans_module._built
     monkeypatch.setattr(plans_module, "_built", lambda *job: (asked.extend(map(str, job[2])), really(*job))[1])
@@ -155,7 +155,7 @@ def test_only_what_is_missing_is_built(shared_bundle: Path, tmp_path: Path, monk
 @needs_rtx
 def test_options_reach_the_manifest_and_the_builder(shared_bundle: Path, tmp_path: Path) -> None:
     options = BuildOptions(optimization_level=0, workspace=64)
-    engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", order=Order(options))
+    engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", order=BuildRequest(options))
     assert load(Engine, tmp_path / "engine").options == options
     assert engine.files["model.plan"]
 
@@ -173,14 +173,14 @@ def test_options_reach_the_manifest_and_the_builder(shared_bundle: Path, tmp_pat
 def test_what_tensorrt_rtx_does_not_have_is_refused(
     shared_bundle: Path, tmp_path: Path, options: BuildOptions, said: str
 ) -> None:
-    order = Order(options)
+    order = BuildRequest(options)
     with pytest.raises(BadInput, match=said):
         build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", order=order)
     assert not (tmp_path / "engine").exists()
 
 
 def test_a_session_has_no_options(shared_bundle: Path, tmp_path: Path) -> None:
-    order = Order(BuildOptions(workspace=64), BuildCache(tmp_path / "cache"))
+    order = BuildRequest(BuildOptions(workspace=64), BuildCache(tmp_path / "cache"))
     engine = build(shared_bundle, "onnxruntime:cpu", tmp_path / "engine", order=order)
     assert engine.options == BuildOptions()
     assert not (tmp_path / "cache").exists()
@@ -210,7 +210,7 @@ def test_every_option_reaches_the_configuration(monkeypatch: pytest.MonkeyPatch)
     )
     monkeypatch.setattr(tensorrt_api, "tensorrt_module", lambda builder: trt)
     config: Any = Config()
-    tensorrt_api.configure(config, "tensorrt", BuildOptions())
+    tensorrt_api.configure_builder(config, "tensorrt", BuildOptions())
     assert vars(config) == {"told": []}
     every = BuildOptions(
         optimization_level=4,
@@ -220,12 +220,12 @@ def test_every_option_reaches_the_configuration(monkeypatch: pytest.MonkeyPatch)
         strip_weights=True,
         dla=1,
     )
-    tensorrt_api.configure(config, "tensorrt", every)
+    tensorrt_api.configure_builder(config, "tensorrt", every)
     flags = [("flag", flag) for flag in ("version", "strip", "refit", "fallback")]
     assert config.told == [("workspace", 2 << 20), *flags]
     assert (config.default_device_type, config.DLA_core) == ("dla", 1)
     assert (config.builder_optimization_level, config.hardware_compatibility_level) == (4, "ampere")
-    assert tensorrt_api.unsupported("tensorrt", every) == []
+    assert tensorrt_api.unsupported_options("tensorrt", every) == []
 
 
 @needs_rtx
@@ -267,7 +267,7 @@ def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
         open_runner(tmp_path / "engine")
         assert opened == [compatible]
     else:
-        with pytest.raises(MissingHere, match=f"built by tensorrt_rtx {built}, here is {here}"):
+        with pytest.raises(Unavailable, match=f"built by tensorrt_rtx {built}, here is {here}"):
             open_runner(tmp_path / "engine")
         assert opened == []
 

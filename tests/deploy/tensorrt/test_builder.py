@@ -23,8 +23,8 @@ from hardedge.deploy.tensorrt import plans
 from hardedge.deploy.tensorrt import runner as tensorrt_runner
 from hardedge.deploy.tensorrt.build_cache import BuildCache
 from hardedge.deploy.tensorrt.builder import LACKING, PROGRESS, Ended, Shares, run_builder
-from hardedge.deploy.tensorrt.plans import Order
-from hardedge.errors import BadInput, MissingHere
+from hardedge.deploy.tensorrt.plans import BuildRequest
+from hardedge.errors import BadInput, Unavailable
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx comes with hardedge[export] on x86-64"
@@ -114,7 +114,7 @@ def test_want_of_memory_is_told_apart_from_a_refusal(ended: Ended, missing: bool
     """A refusal would be healed, by 40 builds that run out of memory as well."""
     assert ended.out_of_memory == missing
     error = plans._refusal("tensorrt_rtx", Path("model.onnx"), ended)
-    assert isinstance(error, MissingHere if missing else plans.Refused)
+    assert isinstance(error, Unavailable if missing else plans.BuildRefused)
     assert ("ran out of memory while it built model.onnx" in str(error)) == missing
 
 
@@ -122,7 +122,7 @@ def test_want_of_memory_is_told_apart_from_a_refusal(ended: Ended, missing: bool
 def test_a_build_without_memory_is_one_message_and_the_cache_stays_valid(
     shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = Order(cache=BuildCache(tmp_path / "cache"))
+    order = BuildRequest(cache=BuildCache(tmp_path / "cache"))
     first = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "first", order=order)
     real = subprocess.Popen
 
@@ -132,7 +132,7 @@ def test_a_build_without_memory_is_one_message_and_the_cache_stays_valid(
     both = {name: tmp_path / name.replace(":", "-") for name in ("tensorrt-rtx:sm86", "tensorrt-rtx:sm89")}
     with monkeypatch.context() as patch:
         patch.setattr(builders.subprocess, "Popen", starved)
-        with pytest.raises(MissingHere, match="ran out of memory") as caught:
+        with pytest.raises(Unavailable, match="ran out of memory") as caught:
             build_all(shared_bundle, both, order=order)
     assert "Traceback" not in str(caught.value)
     assert not any(path.exists() for path in both.values())
@@ -145,7 +145,7 @@ def test_a_full_cache_keeps_nothing_and_costs_no_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], shared_bundle: Path
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    order = Order(cache=BuildCache(tmp_path / "cache"))
+    order = BuildRequest(cache=BuildCache(tmp_path / "cache"))
 
     def full() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
@@ -197,7 +197,7 @@ def test_a_dla_core_must_be_there(core: int | None, said: str | None) -> None:
 def test_a_device_without_the_core_is_no_refusal_of_the_network() -> None:
     words = "DLA core 0: this device has no DLA cores, counted from 0"
     error = plans._refusal("tensorrt", Path("model.onnx"), Ended(1, "", f"{LACKING}{words}\n"))
-    assert isinstance(error, MissingHere)
+    assert isinstance(error, Unavailable)
     assert str(error) == f"{words}. Build without --dla, or on a device that has it."
 
 
@@ -239,24 +239,26 @@ def test_a_plan_gets_all_its_weights_or_is_refused(
     monkeypatch.setattr(tensorrt_api, "tensorrt_module", lambda name: refitter.module())
     if said is None:
         engine: Any = object()
-        assert tensorrt_api.refitted(engine, "tensorrt", None, b"onnx") is engine
+        assert tensorrt_api.refit_engine(engine, "tensorrt", None, b"onnx") is engine
         assert refitter.done
     else:
         with pytest.raises(ValueError, match=said):
-            tensorrt_api.refitted(object(), "tensorrt", None, b"onnx")  # type: ignore[arg-type]
+            tensorrt_api.refit_engine(object(), "tensorrt", None, b"onnx")  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def stripped(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An engine directory as TensorRT's builder would leave it with --strip-weights."""
 
-    def built(builder: str, onnx: Path, targets: Any, profiles: Any, folder: Path, order: Order, timings: Any) -> Any:
+    def built(
+        builder: str, onnx: Path, targets: Any, profiles: Any, folder: Path, order: BuildRequest, timings: Any
+    ) -> Any:
         (folder / "here.plan").write_bytes(b"a plan without weights")
-        return {target: plans.Plan(folder / "here.plan", "tensorrt", "10.3.0", 1.0) for target in targets}
+        return {target: plans.BuiltPlan(folder / "here.plan", "tensorrt", "10.3.0", 1.0) for target in targets}
 
     monkeypatch.setattr(plans, "_require_builder", lambda builder: None)
     monkeypatch.setattr(plans, "_built", built)
-    build(shared_bundle, "tensorrt", tmp_path / "engine", order=Order(BuildOptions(strip_weights=True)))
+    build(shared_bundle, "tensorrt", tmp_path / "engine", order=BuildRequest(BuildOptions(strip_weights=True)))
     monkeypatch.setattr(tensorrt_runner, "installed_version", lambda builder: "10.3.0")
     return tmp_path / "engine"
 

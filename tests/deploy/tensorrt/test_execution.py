@@ -20,7 +20,7 @@ from hardedge.deploy import Segmenter
 from hardedge.deploy.prediction.predict import predict
 from hardedge.deploy.tensorrt import cuda
 from hardedge.deploy.tensorrt.runner import TensorRTRunner
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 SMALL = ((1, 32, 32), (1, 48, 64), (4, 64, 96))
 LARGE = ((1, 65, 97), (1, 128, 192), (2, 256, 256))
@@ -151,7 +151,7 @@ def test_what_the_callers_batches_raise_is_told_as_it_is(monkeypatch: pytest.Mon
     assert caught.value is error
     assert (gpu.memory, gpu.queues) == ({}, {})
     gpu.fails = "cudaStreamSynchronize"
-    with pytest.raises(MissingHere, match="the images do not run"):
+    with pytest.raises(Unavailable, match="the images do not run"):
         list(runner.stream([images(0)]))
 
 
@@ -213,7 +213,7 @@ def test_a_failure_of_cuda_is_told_in_its_words(monkeypatch: pytest.MonkeyPatch,
     gpu = planted.plant(monkeypatch, SMALL)
     runner = opened()
     gpu.fails = call
-    with pytest.raises(MissingHere, match=r"images of 1x48x64x3 do not run \(CUDA: out of memory\)"):
+    with pytest.raises(Unavailable, match=r"images of 1x48x64x3 do not run \(CUDA: out of memory\)"):
         runner.masks(images(0))
     gpu.fails = None
     assert np.array_equal(runner.masks(images(1)), images(1).argmax(-1))
@@ -224,7 +224,7 @@ def test_a_profile_that_failed_halfway_is_chosen_again(monkeypatch: pytest.Monke
     runner = opened()
     runner.masks(images(0))
     gpu.fails = "cudaMalloc"
-    with pytest.raises(MissingHere, match="out of memory"):
+    with pytest.raises(Unavailable, match="out of memory"):
         runner.masks(images(1, 1, 200, 200))
     gpu.fails = None
     for size in ((1, 48, 64), (1, 200, 200)):
@@ -241,7 +241,7 @@ def test_a_plan_that_does_not_load_is_told_with_tensorrts_words(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     planted.plant(monkeypatch, SMALL)
-    with pytest.raises(MissingHere, match=r"model.plan does not load on this machine \(the plan's magic tag"):
+    with pytest.raises(Unavailable, match=r"model.plan does not load on this machine \(the plan's magic tag"):
         opened(b"other")
     assert capfd.readouterr() == ("", "")
 

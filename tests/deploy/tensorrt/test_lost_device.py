@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hardedge.cli import cli
-from hardedge.cli.parts import finish
+from hardedge.cli.parts import exit_with_verdict
 from hardedge.contracts import Report, load
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.engines.open import open_runner
@@ -19,7 +19,7 @@ from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.deploy.verification import runs as verify_runs
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 LOST = "images of 1x64x96x3 do not run (CUDA error 719: unspecified launch failure)"
 
@@ -50,7 +50,7 @@ def verified(
         paths = [tmp_path / "first", tmp_path / "second"]
         for path in paths:
             build(shared_bundle, "onnxruntime:cpu", path)
-        opened = iter([Failing(open_runner(paths[0]), works, error or MissingHere(LOST)), open_runner(paths[1])])
+        opened = iter([Failing(open_runner(paths[0]), works, error or Unavailable(LOST)), open_runner(paths[1])])
         monkeypatch.setattr(verify_runs, "open_runner", lambda path, trust=None: next(opened))
         given = shared_data if data else None
         return verify(shared_bundle, paths, given, tmp_path / "out", gates=gates or Gates(), latency_seconds=0)
@@ -82,11 +82,11 @@ def test_a_device_lost_in_the_middle_keeps_the_images_before(verified: Callable[
 def test_the_program_says_so_and_exits_3(verified: Callable[..., Report], tmp_path: Path) -> None:
     report = verified(RUNS + 3)
     message = "broken off while it ran: onnxruntime:cpu fp32: broken off after 3 of 6"
-    with click.Context(cli), pytest.raises(MissingHere, match=message):
-        finish(report, tmp_path / "out", as_json=False)
+    with click.Context(cli), pytest.raises(Unavailable, match=message):
+        exit_with_verdict(report, tmp_path / "out", as_json=False)
 
 
-@pytest.mark.parametrize("error", [MissingHere(LOST), MemoryError()])
+@pytest.mark.parametrize("error", [Unavailable(LOST), MemoryError()])
 @pytest.mark.parametrize("works", [0, RUNS, RUNS + 6])
 def test_wherever_it_is_lost_the_other_engine_is_measured(
     verified: Callable[..., Report], works: int, error: Exception
@@ -114,8 +114,8 @@ def test_a_gate_over_what_was_cut_short_does_not_pass(verified: Callable[..., Re
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        ("CUDA failure 719: unspecified launch failure ; GPU=0", MissingHere),
-        ("Non-zero status code: Failed to allocate memory for requested buffer of size 123", MissingHere),
+        ("CUDA failure 719: unspecified launch failure ; GPU=0", Unavailable),
+        ("Non-zero status code: Failed to allocate memory for requested buffer of size 123", Unavailable),
         ("Got invalid dimensions for input: image", BadInput),
     ],
 )

@@ -20,7 +20,7 @@ from hardedge.deploy.bundles.signing import read_trust, sign, write_keys
 from hardedge.deploy.triton import repository as triton
 from hardedge.deploy.triton.config import Serving
 from hardedge.deploy.triton.repository import write_model
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 pb: Any = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="comes with hardedge[triton]")
 COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)])  # of the bundle's classes
@@ -426,8 +426,8 @@ def test_a_configuration_that_was_not_replaced_has_its_requests(
 def test_a_configuration_that_says_something_else_is_noticed(
     shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = triton.as_text
-    monkeypatch.setattr(triton, "as_text", lambda config: text(config).replace("TYPE_UINT8", "TYPE_INT8"))
+    text = triton.config_text
+    monkeypatch.setattr(triton, "config_text", lambda config: text(config).replace("TYPE_UINT8", "TYPE_INT8"))
     with pytest.raises(AssertionError, match="TYPE_INT8"):
         write_model(shared_bundle, tmp_path / "models", name="streets")
     assert list((tmp_path / "models").iterdir()) == []
@@ -437,5 +437,5 @@ def test_without_the_extra_the_command_is_told(
     shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tritonclient.grpc", None)
-    with pytest.raises(MissingHere, match=r"pip install 'hardedge\[triton\]'"):
+    with pytest.raises(Unavailable, match=r"pip install 'hardedge\[triton\]'"):
         write_model(shared_bundle, tmp_path / "models", name="streets")

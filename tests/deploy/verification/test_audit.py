@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Bundle, Certificate, Engine, Overhead, PrecisionAudit, load, read_json
 from hardedge.deploy.engines.build import build
-from hardedge.deploy.verification.gates import Gates, judge, required_share
+from hardedge.deploy.verification.gates import Gates, judge_gates, parse_required_share
 from hardedge.deploy.verification.precision_audit import audit_layers, audit_onnx, layer_precision, onnx_nodes
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
@@ -166,15 +166,15 @@ def test_the_gate_applies_to_the_engine_that_was_asked_for(
     certificate = read_json(Certificate, shared_bundle / Certificate.FILE)
     nothing = Overhead(ratio=None, interval=None, status="implied", detail="")
     audits = [audited("int8", shares), audited("fp32", {"fp32": 1.0})]
-    (gate,) = judge(Gates(require_precision="int8>=0.9"), certificate, [], nothing, audits)
+    (gate,) = judge_gates(Gates(require_precision="int8>=0.9"), certificate, [], nothing, audits)
     assert (gate.status, gate.limit) == (status, "int8>=0.9")
-    (none,) = judge(Gates(require_precision="fp8>=0.5"), certificate, [], nothing, audits)
+    (none,) = judge_gates(Gates(require_precision="fp8>=0.5"), certificate, [], nothing, audits)
     assert (none.status, none.found) == ("inconclusive", "no fp8 engine was audited")
 
 
 def test_what_requires_nothing_is_refused() -> None:
-    assert required_share("int8>=0.9") == ("int8", 0.9)
-    assert required_share("fp16 >= 1") == ("fp16", 1.0)
+    assert parse_required_share("int8>=0.9") == ("int8", 0.9)
+    assert parse_required_share("fp16 >= 1") == ("fp16", 1.0)
     for wrong in ("int8", "int8>0.9", "int4>=0.9", "int8>=90", "int8>=1.1", "int8>=-1", ""):
         with pytest.raises(BadInput, match="requires no precision. Write it as int8>=0.9"):
             Gates(require_precision=wrong)

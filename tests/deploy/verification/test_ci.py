@@ -11,7 +11,7 @@ import yaml
 
 from hardedge.cli import cli
 from hardedge.contracts import Report, load
-from hardedge.deploy.report.markdown import markdown
+from hardedge.deploy.report.markdown import report_markdown
 from hardedge.deploy.verification.gates import Gates, read_gates
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
@@ -94,7 +94,7 @@ def report(
 
 
 def test_the_summary_has_every_check_in_one_table_each(report: Report) -> None:
-    text = markdown(report)
+    text = report_markdown(report)
     assert text.startswith("## ✅ hardedge: PASS\n")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     widths = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
@@ -109,7 +109,7 @@ def test_the_summary_has_every_check_in_one_table_each(report: Report) -> None:
 
 def test_nothing_from_the_data_is_markup(report: Report) -> None:
     hostile = "a|b\n<script>`x` **y** _z_"
-    text = markdown(replace(report, data=hostile, network=replace(report.network, name=hostile)))
+    text = report_markdown(replace(report, data=hostile, network=replace(report.network, name=hostile)))
     assert "<script>" not in text
     assert r"a\|b &lt;script&gt;\`x\` \*\*y\*\* \_z\_" in text
 

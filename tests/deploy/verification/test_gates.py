@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hardedge.contracts import Certificate, Check, Gate, Interval, Overhead, Parity, Status, Verdict, read_json
-from hardedge.deploy.verification.gates import Gates, judge, verdict
+from hardedge.deploy.verification.gates import Gates, judge_gates, overall_verdict
 
 
 @pytest.fixture
@@ -50,19 +50,19 @@ def differing(certificate: Certificate) -> Certificate:
     [(-0.2, 0.1, "pass"), (-0.3, 0.0, "pass"), (-0.31, 0.5, "inconclusive"), (-1.0, -0.31, "fail"), (0.0, 0.0, "pass")],
 )
 def test_the_miou_gate_applies_to_the_bound(certificate: Certificate, low: float, high: float, status: str) -> None:
-    (gate,) = judge(Gates(max_miou_drop=0.3), certificate, [parity(low, high)], overhead(None, None))
+    (gate,) = judge_gates(Gates(max_miou_drop=0.3), certificate, [parity(low, high)], overhead(None, None))
     assert (gate.status, gate.limit) == (status, "at most 0.3 points")
 
 
 def test_no_drop_at_all_can_be_asked_for(certificate: Certificate) -> None:
-    (gate,) = judge(Gates(max_miou_drop=0.0), certificate, [parity(0.0, 0.0)], overhead(None, None))
+    (gate,) = judge_gates(Gates(max_miou_drop=0.0), certificate, [parity(0.0, 0.0)], overhead(None, None))
     assert gate.status == "pass"
 
 
 def test_each_target_has_its_gate_and_none_is_undecided(certificate: Certificate) -> None:
-    gates = judge(Gates(max_miou_drop=0.3), certificate, [parity(0, 0), parity(-2, -1)], overhead(None, None))
+    gates = judge_gates(Gates(max_miou_drop=0.3), certificate, [parity(0, 0), parity(-2, -1)], overhead(None, None))
     assert [gate.status for gate in gates] == ["pass", "fail"]
-    (gate,) = judge(Gates(max_miou_drop=0.3), certificate, [], overhead(None, None))
+    (gate,) = judge_gates(Gates(max_miou_drop=0.3), certificate, [], overhead(None, None))
     assert (gate.status, gate.found[:12]) == ("inconclusive", "not measured")
 
 
@@ -74,13 +74,13 @@ def test_an_interval_of_few_images_passes_no_gate(
 ) -> None:
     """As parity's own verdict: fewer than five images that are not equal decide nothing."""
     few = replace(parity(low, 0.0), images=images)
-    (gate,) = judge(Gates(max_miou_drop=0.1), certificate, [few], overhead(None, None))
+    (gate,) = judge_gates(Gates(max_miou_drop=0.1), certificate, [few], overhead(None, None))
     assert gate.status == status
     assert ("of 4 images: 5 at least decide" in gate.found) == (status == "inconclusive")
 
 
 def test_level0_satisfies_the_overhead_gate(certificate: Certificate) -> None:
-    (gate,) = judge(Gates(max_overhead=0.0), certificate, [], overhead(0.5, 1.5))
+    (gate,) = judge_gates(Gates(max_overhead=0.0), certificate, [], overhead(0.5, 1.5))
     assert gate.status == "pass"
     assert "implied by level 0" in gate.found
 
@@ -92,7 +92,7 @@ def test_level0_satisfies_the_overhead_gate(certificate: Certificate) -> None:
 def test_the_overhead_gate_applies_to_the_bound(
     certificate: Certificate, low: float | None, high: float | None, status: str
 ) -> None:
-    (gate,) = judge(Gates(max_overhead=2.0), differing(certificate), [], overhead(low, high))
+    (gate,) = judge_gates(Gates(max_overhead=2.0), differing(certificate), [], overhead(low, high))
     assert (gate.status, gate.limit) == (status, "at most 2 %")
 
 
@@ -109,13 +109,13 @@ def test_required_levels(certificate: Certificate, engines: Status, level0: str,
     checked = replace(certificate.level0, rtx_engines=Check(status=engines, detail=""))
     identical = replace(certificate, level0=checked)
     for certified, expected in ((identical, (level0, level0_engines)), (differing(identical), ("fail", "fail"))):
-        (first,) = judge(Gates(require="level0"), certified, [], overhead(None, None))
-        (second,) = judge(Gates(require="level0-engines"), certified, [], overhead(None, None))
+        (first,) = judge_gates(Gates(require="level0"), certified, [], overhead(None, None))
+        (second,) = judge_gates(Gates(require="level0-engines"), certified, [], overhead(None, None))
         assert (first.status, second.status) == expected
 
 
 def test_nothing_asked_for_is_no_gate(certificate: Certificate) -> None:
-    assert judge(Gates(), certificate, [parity(-9, -8)], overhead(None, None)) == ()
+    assert judge_gates(Gates(), certificate, [parity(-9, -8)], overhead(None, None)) == ()
 
 
 def gate(status: Verdict) -> Gate:
@@ -124,12 +124,15 @@ def gate(status: Verdict) -> Gate:
 
 def test_verdicts(certificate: Certificate) -> None:
     good, undecided, bad = parity(0, 0), parity(-1, 1, "inconclusive"), parity(-2, -1, "fail")
-    assert verdict(certificate, [good], []) == "pass"
-    assert verdict(certificate, [good], [gate("pass")]) == "pass"
-    assert verdict(certificate, [good, undecided], []) == "inconclusive"
-    assert verdict(certificate, [good], [gate("inconclusive")]) == "inconclusive"
-    assert verdict(certificate, [], []) == "inconclusive"
-    assert verdict(certificate, [undecided, bad], []) == "fail"
-    assert verdict(certificate, [good], [gate("fail"), gate("inconclusive")]) == "fail"
-    assert verdict(differing(certificate), [good], [gate("pass")]) == "fail"
-    assert verdict(replace(certificate, level1=replace(certificate.level1, status="different")), [good], []) == "fail"
+    assert overall_verdict(certificate, [good], []) == "pass"
+    assert overall_verdict(certificate, [good], [gate("pass")]) == "pass"
+    assert overall_verdict(certificate, [good, undecided], []) == "inconclusive"
+    assert overall_verdict(certificate, [good], [gate("inconclusive")]) == "inconclusive"
+    assert overall_verdict(certificate, [], []) == "inconclusive"
+    assert overall_verdict(certificate, [undecided, bad], []) == "fail"
+    assert overall_verdict(certificate, [good], [gate("fail"), gate("inconclusive")]) == "fail"
+    assert overall_verdict(differing(certificate), [good], [gate("pass")]) == "fail"
+    assert (
+        overall_verdict(replace(certificate, level1=replace(certificate.level1, status="different")), [good], [])
+        == "fail"
+    )

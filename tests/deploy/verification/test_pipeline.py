@@ -12,9 +12,9 @@ from hardedge import pipeline
 from hardedge.contracts import Report, load
 from hardedge.deploy.engines import build as engines
 from hardedge.deploy.latency import repeated_builds as arms
-from hardedge.deploy.tensorrt.plans import Order
+from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.deploy.verification.gates import Gates
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 
 CPU = [("onnxruntime:cpu", "fp32")]
 
@@ -24,7 +24,7 @@ def deployed(bundle: Path, data: Path, out: Path, **options: Any) -> Report:
     return pipeline.deploy(bundle, data, out, CPU, **given)
 
 
-@pytest.mark.parametrize("error", [MissingHere("out of memory"), KeyboardInterrupt()], ids=["memory", "ctrl-c"])
+@pytest.mark.parametrize("error", [Unavailable("out of memory"), KeyboardInterrupt()], ids=["memory", "ctrl-c"])
 def test_an_old_result_outlives_a_new_one_that_fails(
     error: BaseException, shared_bundle: Path, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,10 +80,10 @@ def test_builds_of_one_file_are_looked_at_once(
     shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[str] = []
-    real = engines.finite_file
-    monkeypatch.setattr(engines, "finite_file", lambda *job: (looked.append(job[2].name), real(*job))[1])
+    real = engines.write_finite_file
+    monkeypatch.setattr(engines, "write_finite_file", lambda *job: (looked.append(job[2].name), real(*job))[1])
     paths = [tmp_path / str(number) for number in range(3)]
-    numbers = [engine.target for engine in engines.builds(shared_bundle, "onnxruntime:cpu", paths)]
+    numbers = [engine.target for engine in engines.repeat_build(shared_bundle, "onnxruntime:cpu", paths)]
     assert numbers == ["onnxruntime:cpu"] * 3
     assert looked == ["model.onnx"]
     assert all((path / "engine.json").is_file() for path in paths)
@@ -100,14 +100,16 @@ def test_builds_are_numbered_and_end_where_the_first_does_not_run(
         return real(*job)
 
     def elsewhere(path: Path) -> None:
-        raise MissingHere("no such device here")
+        raise Unavailable("no such device here")
 
     monkeypatch.setattr(engines, "_plans", counted)
-    assert arms.built_arms(shared_bundle, None, ["onnxruntime:cpu"], 5, tmp_path / "a", Order()) is not None
+    assert (
+        arms.build_repeatedly(shared_bundle, None, ["onnxruntime:cpu"], 5, tmp_path / "a", BuildRequest()) is not None
+    )
     assert numbers == list(range(10))
     numbers.clear()
     monkeypatch.setattr(arms, "open_runner", elsewhere)
-    assert arms.built_arms(shared_bundle, None, ["onnxruntime:cpu"], 5, tmp_path / "b", Order()) is None
+    assert arms.build_repeatedly(shared_bundle, None, ["onnxruntime:cpu"], 5, tmp_path / "b", BuildRequest()) is None
     assert numbers == [0]
     assert "5 builds an arm are not compared for onnxruntime:cpu: no such device here" in capfd.readouterr().err
 
@@ -123,7 +125,9 @@ def test_a_plain_network_with_weights_beside_it_is_an_arm(
         patch.setattr(onnx_files, "_SMALL", 1)
         onnx_files.write_onnx(model, tmp_path / "plain.onnx")
     assert (tmp_path / "plain.onnx.data").is_file()
-    found = arms.built_arms(shared_bundle, tmp_path / "plain.onnx", ["onnxruntime:cpu"], 5, tmp_path / "a", Order())
+    found = arms.build_repeatedly(
+        shared_bundle, tmp_path / "plain.onnx", ["onnxruntime:cpu"], 5, tmp_path / "a", BuildRequest()
+    )
     assert found is not None
     assert found.plain is not None
     assert found.plain().masks(np.zeros((1, 64, 96, 3), np.uint8)).shape == (1, 64, 96)

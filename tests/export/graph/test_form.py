@@ -26,21 +26,21 @@ from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
 from hardedge.export.graph.agreement import require_agreement
-from hardedge.export.graph.form import OPSETS, Form, form_of
-from hardedge.export.graph.network import pixels_to_mask as network_of
+from hardedge.export.graph.form import OPSETS, Form, parse_form
+from hardedge.export.graph.network import load_pixels_to_mask as network_of
 from hardedge.export.graph.pixels_to_mask import (
     AtNetworkSize,
     PixelsToMask,
     WithHardness,
-    form_in,
     onnx_from_network,
-    shipped,
+    read_form,
+    shipped_module,
 )
 from hardedge.export.identity.arm_process import tap_path, write_arm
-from hardedge.export.identity.arms import Arm
+from hardedge.export.identity.arms import CertificateArm
 from hardedge.export.reference import write_reference
 from hardedge.export.stage import export
-from hardedge.graphs.files import session_of, write_onnx
+from hardedge.graphs.files import open_session, write_onnx
 from hardedge.models import architecture
 
 RANGE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(4, 256, 256))
@@ -75,7 +75,7 @@ def images(*size: int) -> np.ndarray:
 def made(network: nn.Module, form: Form) -> tuple[PixelsToMask, onnx.ModelProto]:
     sized = AtNetworkSize(network, form.network_size) if form.network_size else network
     pixels_to_mask = PixelsToMask(sized, Normalisation()).eval()
-    module = shipped(pixels_to_mask, form.outputs)
+    module = shipped_module(pixels_to_mask, form.outputs)
     return pixels_to_mask, onnx_from_network(module, form.hull(), form.outputs, form.opset)
 
 
@@ -104,7 +104,7 @@ def test_the_whole_chain_is_torchvisions_and_torchs(network_size: tuple[int, int
     network = Small()
     form = Form(profiles=(RANGE,), outputs=("mask", "margin", "logits"), network_size=network_size)
     _, model = made(network, form)
-    session = session_of(model)
+    session = open_session(model)
     for size in ((1, 64, 96), (1, 65, 97), (2, 101, 64), (3, 33, 131), (4, 256, 32)):
         images_BHWC = images(*size)
         mask_BHW, margin_BHW, logits_BCHW = session.run(["mask", "margin", "logits"], {"image": images_BHWC})
@@ -120,15 +120,15 @@ def test_the_whole_chain_is_torchvisions_and_torchs(network_size: tuple[int, int
 
 
 def test_a_fixed_size_is_fixed_in_the_graph_and_two_are_a_range() -> None:
-    _, one = made(Halving(), form_of(["64x96"], [], None, [], 20))
+    _, one = made(Halving(), parse_form(["64x96"], [], None, [], 20))
     assert [dim.dim_value or dim.dim_param for dim in one.graph.input[0].type.tensor_type.shape.dim] == [
         "batch", 64, 96, 3
     ]  # fmt: skip
-    network, two = made(Small(), form_of(["64x96", "128x96"], [], None, [], 20))
+    network, two = made(Small(), parse_form(["64x96", "128x96"], [], None, [], 20))
     assert [dim.dim_value or dim.dim_param for dim in two.graph.input[0].type.tensor_type.shape.dim] == [
         "batch", "height", 96, 3
     ]  # fmt: skip
-    session = session_of(two)
+    session = open_session(two)
     for size in ((1, 64, 96), (4, 128, 96)):
         with torch.inference_mode():
             expected_BCHW = network.logits(torch.from_numpy(images(*size)))
@@ -142,7 +142,7 @@ def test_a_network_of_even_sizes_is_refused_for_a_range_and_ships_at_sizes_that_
     network, model = made(Halving(), ranged)
     with pytest.raises(BadInput, match=r"does not take image cut to 95x63, 1x63x95 .*\n?.*--network-size"):
         require_agreement(model, network, image, ranged)
-    for form in (form_of(["64x96"], [], None, [], 20), Form(profiles=(RANGE,), network_size=(64, 96))):
+    for form in (parse_form(["64x96"], [], None, [], 20), Form(profiles=(RANGE,), network_size=(64, 96))):
         network, model = made(Halving(), form)
         found = require_agreement(model, network, image, form)
         assert 0 < found.logit_difference < found.margin_tolerance
@@ -216,12 +216,12 @@ def test_options_that_cannot_be_used_say_what_is_expected(
 ) -> None:
     sizes, profiles, network_size, opset = options
     with pytest.raises(BadInput) as caught:
-        form_of(sizes, profiles, network_size, [], opset)
+        parse_form(sizes, profiles, network_size, [], opset)
     assert said in str(caught.value)
 
 
 def test_options_become_profiles() -> None:
-    form = form_of(["64x96"], ["small=1x32x48:2x64x96:4x128x192"], "48x80", ["logits", "margin"], 21)
+    form = parse_form(["64x96"], ["small=1x32x48:2x64x96:4x128x192"], "48x80", ["logits", "margin"], 21)
     fixed, small = form.profiles
     assert (fixed.name, fixed.min, fixed.opt, fixed.max) == ("64x96", (1, 64, 96), (1, 64, 96), (4, 64, 96))
     assert (small.name, small.min, small.opt, small.max) == ("small", (1, 32, 48), (2, 64, 96), (4, 128, 192))
@@ -229,7 +229,7 @@ def test_options_become_profiles() -> None:
     assert (form.hull().min, form.hull().max) == ((1, 32, 48), (4, 128, 192))
 
 
-FORMED = form_of(["64x96"], ["small=1x32x48:1x48x64:4x64x96"], "48x80", ["margin", "logits"], 21)
+FORMED = parse_form(["64x96"], ["small=1x32x48:1x48x64:4x64x96"], "48x80", ["margin", "logits"], 21)
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +255,7 @@ def test_the_bundle_tells_its_form(formed: Path) -> None:
     facts = {entry.key: entry.value for entry in onnx.load(formed / "model.tensor.onnx").metadata_props}
     assert json.loads(facts["normalisation"])["std"] == [0.229, 0.224, 0.225]
     assert facts["input"].startswith("float32 [B, 3, H, W]: RGB in 0..1")
-    assert form_in(onnx.load(formed / "model.onnx"), "model.onnx") == FORMED
+    assert read_form(onnx.load(formed / "model.onnx"), "model.onnx") == FORMED
 
 
 def test_the_command_names_every_file_that_it_wrote(
@@ -305,7 +305,7 @@ def test_the_control_taps_the_network_within_what_its_form_puts_around_it(checkp
     known = architecture("lraspp_mobilenet_v3_large")
     assert known is not None
     pixels_to_mask = network_of(checkpoint, load(Checkpoint, checkpoint), FORMED.network_size)
-    plain = shipped(pixels_to_mask, FORMED.outputs)
+    plain = shipped_module(pixels_to_mask, FORMED.outputs)
     control = WithHardness(plain, tap_path(FORMED, known.tap), known.head(1)).eval()
     with torch.inference_mode():
         *found, hardness_BHW = control(torch.from_numpy(images(1, 64, 96)))
@@ -317,12 +317,12 @@ def test_the_control_taps_the_network_within_what_its_form_puts_around_it(checkp
 
 @pytest.mark.slow
 def test_the_control_has_the_same_outputs_and_the_hardness(checkpoint: Path, tmp_path: Path) -> None:
-    arm = Arm(kind="control", checkpoint=str(checkpoint), form=FORMED)
+    arm = CertificateArm(kind="control", checkpoint=str(checkpoint), form=FORMED)
     write_arm(arm, tmp_path / "control.onnx")
     assert [value.name for value in onnx.load(tmp_path / "control.onnx").graph.output] == [
         "mask", "margin", "logits", "hardness"
     ]  # fmt: skip
-    mask_BHW, hardness_BHW = session_of(onnx.load(tmp_path / "control.onnx")).run(
+    mask_BHW, hardness_BHW = open_session(onnx.load(tmp_path / "control.onnx")).run(
         ["mask", "hardness"], {"image": images(1, 64, 96)}
     )
     assert mask_BHW.shape == hardness_BHW.shape == (1, 64, 96)
@@ -331,5 +331,5 @@ def test_the_control_has_the_same_outputs_and_the_hardness(checkpoint: Path, tmp
 
 def test_test_images_that_no_profile_holds_are_refused(checkpoint: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"(?s)fit no profile of 64x64 1x64x64 to 4x64x64.*1x64x96.*and 5 more"):
-        export(checkpoint, data, tmp_path / "bundle", form=form_of(["64x64"], [], None, [], 20))
+        export(checkpoint, data, tmp_path / "bundle", form=parse_form(["64x64"], [], None, [], 20))
     assert not (tmp_path / "bundle").exists()

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
 from hardedge.errors import BadInput
-from hardedge.export.graph.agreement import require_agreement, with_logits
-from hardedge.export.graph.form import Form, form_of
+from hardedge.export.graph.agreement import require_agreement, with_torch_logits
+from hardedge.export.graph.form import Form, parse_form
 from hardedge.export.graph.pixels_to_mask import AtNetworkSize, PixelsToMask, onnx_from_network
-from hardedge.graphs.files import session_of
+from hardedge.graphs.files import open_session
 from hardedge.models import build_network
 
 RANGE = Form(profiles=(Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(4, 256, 256)),))
@@ -56,7 +56,7 @@ def test_a_family_gives_torchs_masks_at_sizes_that_its_stride_does_not_divide(na
     torch.manual_seed(0)
     plain = lively(build_network(NetworkSpec(name=name, num_classes=5)), 5)
     network = PixelsToMask(plain, Normalisation()).eval()
-    session = session_of(with_logits(onnx_from_network(network, RANGE.hull(), ("mask",), RANGE.opset)))
+    session = open_session(with_torch_logits(onnx_from_network(network, RANGE.hull(), ("mask",), RANGE.opset)))
     classes = set()
     for size in SIZES:
         with torch.inference_mode():
@@ -97,7 +97,7 @@ def test_a_network_that_takes_multiples_only_is_refused_for_a_range_and_ships_at
     with pytest.raises(BadInput) as caught:
         exported(theirs, RANGE, image)
     assert "cannot be exported" in str(caught.value) or "--network-size" in str(caught.value)
-    for form in (form_of(["64x96"], [], None, [], 20), Form(profiles=RANGE.profiles, network_size=(64, 96))):
+    for form in (parse_form(["64x96"], [], None, [], 20), Form(profiles=RANGE.profiles, network_size=(64, 96))):
         exported(theirs, form, image)
 
 

@@ -11,11 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Bundle, load, read_json, seal
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 from hardedge.export.identity import certificate as identity
-from hardedge.export.identity.certificate import certify, compare
+from hardedge.export.identity.certificate import certify, compare_files
 from hardedge.export.stage import export
-from hardedge.graphs.canonical import canonical
+from hardedge.graphs.canonical import canonical_form
 
 ONE_TARGET = ("tensorrt-rtx:sm86",)
 
@@ -54,10 +54,10 @@ def tampered(path: Path, tamper: Tamper) -> onnx.ModelProto:
     [(one_weight, "identical"), (a_branch_weight, "different"), (an_idle_node, "different"), (a_branch, "different")],
 )
 def test_tampering_shows(bundle: Path, tmp_path: Path, tamper: Tamper, level1: str) -> None:
-    onnx.save(canonical(onnx.load(bundle / "model.onnx")), tmp_path / "plain.onnx")
+    onnx.save(canonical_form(onnx.load(bundle / "model.onnx")), tmp_path / "plain.onnx")
     onnx.save(tampered(bundle / "model.onnx", tamper), tmp_path / "shipped.onnx")
     profile = load(Bundle, bundle).profile
-    certificate = compare(tmp_path / "shipped.onnx", tmp_path / "plain.onnx", profile, targets=())
+    certificate = compare_files(tmp_path / "shipped.onnx", tmp_path / "plain.onnx", profile, targets=())
     assert certificate.level0.status == "different"
     assert certificate.level0.shipped_digest != certificate.level0.plain_digest
     assert certificate.level1.status == level1
@@ -66,7 +66,9 @@ def test_tampering_shows(bundle: Path, tmp_path: Path, tamper: Tamper, level1: s
 
 def test_engines_differ_by_one_weight(bundle: Path, tmp_path: Path) -> None:
     onnx.save(tampered(bundle / "model.onnx", one_weight), tmp_path / "shipped.onnx")
-    certificate = compare(tmp_path / "shipped.onnx", bundle / "model.onnx", load(Bundle, bundle).profile, ONE_TARGET)
+    certificate = compare_files(
+        tmp_path / "shipped.onnx", bundle / "model.onnx", load(Bundle, bundle).profile, ONE_TARGET
+    )
     assert certificate.level0.rtx_engines.status == "different"
     assert certificate.level0.rtx_engines.detail == "the engines differ for tensorrt-rtx:sm86 at 1x64x96"
     assert certificate.level0.engines[0].shipped != certificate.level0.engines[0].plain
@@ -94,7 +96,7 @@ def test_a_builder_that_varies_is_asked_again(
 
     monkeypatch.setattr(identity, "rtx_digests", planted)
     profile = load(Bundle, bundle).profiles[0]
-    certificate = compare(tmp_path / "shipped.onnx", tmp_path / "plain.onnx", profile, ONE_TARGET)
+    certificate = compare_files(tmp_path / "shipped.onnx", tmp_path / "plain.onnx", profile, ONE_TARGET)
     assert certificate.level0.rtx_engines.status == status
     assert detail in certificate.level0.rtx_engines.detail
     arms = certificate.level0.engines[0]
@@ -103,10 +105,10 @@ def test_a_builder_that_varies_is_asked_again(
 
 def test_missing_builder_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> dict[str, str]:
-        raise MissingHere("tensorrt_rtx is not installed.")
+        raise Unavailable("tensorrt_rtx is not installed.")
 
     monkeypatch.setattr(identity, "rtx_digests", missing)
-    certificate = compare(bundle / "model.onnx", bundle / "model.onnx", load(Bundle, bundle).profile)
+    certificate = compare_files(bundle / "model.onnx", bundle / "model.onnx", load(Bundle, bundle).profile)
     assert certificate.level0.status == "identical"
     assert certificate.level0.rtx_engines.status == "not run here"
     assert certificate.level0.rtx_engines.detail == "tensorrt_rtx is not installed."
@@ -151,6 +153,6 @@ def test_what_is_not_ours_is_refused(bundle: Path, checkpoint: Path, tmp_path: P
         certify(tmp_path / "broken.onnx", checkpoint)
     with pytest.raises(BadInput, match=r"nothing.onnx is no file\. Give the path of an ONNX file"):
         certify(tmp_path / "nothing.onnx", checkpoint)
-    onnx.save(canonical(onnx.load(bundle / "model.onnx")), tmp_path / "foreign.onnx")
+    onnx.save(canonical_form(onnx.load(bundle / "model.onnx")), tmp_path / "foreign.onnx")
     with pytest.raises(BadInput, match="names no profiles"):
         certify(tmp_path / "foreign.onnx", checkpoint)

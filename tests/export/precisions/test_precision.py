@@ -14,14 +14,14 @@ from onnx import TensorProto, numpy_helper
 from hardedge.contracts import Bundle, Conversion, ModelFile, load
 from hardedge.data.dataset import read_image, read_mask
 from hardedge.data.opening import open_dataset
-from hardedge.errors import BadInput, MissingHere
+from hardedge.errors import BadInput, Unavailable
 from hardedge.export.precisions import convert as conversion
 from hardedge.export.precisions import write as precisions
-from hardedge.export.precisions.accuracy import Reference, measured
+from hardedge.export.precisions.accuracy import PrecisionReference, measure_agreement
 from hardedge.export.precisions.convert import convert
 from hardedge.export.precisions.coverage import kept_nodes
-from hardedge.export.precisions.legality import findings
-from hardedge.export.precisions.table import described
+from hardedge.export.precisions.legality import legality_findings
+from hardedge.export.precisions.table import precisions_text
 from hardedge.export.stage import Precisions, export
 from hardedge.graphs.canonical import onnx_digest
 
@@ -72,7 +72,7 @@ def test_a_file_is_typed_and_its_edges_are_ours(bundle: Path, precision: str) ->
     entry, _ = conversion_of(bundle, precision)
     model = onnx.load(bundle / entry.path)
     onnx.checker.check_model(model, full_check=True)
-    assert findings(model) == []
+    assert legality_findings(model) == []
     assert onnx_digest(model) == entry.onnx_digest
     assert entry.census.inputs == ("image uint8 [batch,height,width,3]",)
     assert entry.census.outputs == ("mask uint8 [batch,height,width]",)
@@ -202,7 +202,7 @@ def test_engines_are_built_for_every_target_that_can_hold_them(bundle: Path) -> 
 
 
 def test_the_table_says_it_all(bundle: Path) -> None:
-    text = described(load(Bundle, bundle))
+    text = precisions_text(load(Bundle, bundle))
     assert re.search(
         r"^fp16 +100\.0 % .* on 10 images: (pass|inconclusive|fail) \(0\.1 points\) +6 of 6$", text, re.MULTILINE
     )
@@ -263,14 +263,14 @@ def test_values_beyond_fp16_stay_fp32_beside_eight_bits(
     largest = max(float(np.abs(value).max()) for value in weights if value.dtype == np.float32)
     exact = [numpy_helper.to_array(tensor) for tensor in onnx.load(source).graph.initializer]
     assert largest == max(float(np.abs(value).max()) for value in exact if value.dtype == np.float32) > 65504
-    found = measured(converted.model, precision, reference_of(source, bundle, data))
+    found = measure_agreement(converted.model, precision, reference_of(source, bundle, data))
     assert found.logit_difference < 0.1 * found.logit_largest
 
 
-def reference_of(source: Path, bundle: Path, data: Path) -> Reference:
+def reference_of(source: Path, bundle: Path, data: Path) -> PrecisionReference:
     dataset = open_dataset(data)
     ids = dataset.splits["test"]
-    return Reference(onnx.load(source), [dataset.image(ids[0])], dataset, bundle / "reference" / "masks", ids)
+    return PrecisionReference(onnx.load(source), [dataset.image(ids[0])], dataset, bundle / "reference" / "masks", ids)
 
 
 def test_values_beyond_what_calibration_saw_fail_the_check(bundle: Path, data: Path, tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_values_beyond_what_calibration_saw_fail_the_check(bundle: Path, data: P
     with pytest.raises(
         BadInput, match=r"fp16: the converted network's logits are not finite.*Leave this precision out"
     ):
-        measured(unaware, "fp16", reference_of(source, bundle, data))
+        measure_agreement(unaware, "fp16", reference_of(source, bundle, data))
 
 
 def test_channels_of_almost_nothing_do_not_make_scales_of_zero(bundle: Path, tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_channels_of_almost_nothing_do_not_make_scales_of_zero(bundle: Path, tmp
             tensor.CopyFrom(numpy_helper.from_array(weight, tensor.name))
     onnx.save(model, tmp_path / "model.onnx")
     converted = convert(tmp_path / "model.onnx", "int8", images_of(bundle))
-    assert findings(converted.model) == []
+    assert legality_findings(converted.model) == []
 
 
 @pytest.mark.slow
@@ -314,7 +314,7 @@ def test_without_model_optimizer_the_command_to_add_it_is_told(
     small: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversion, "NEEDED", {"no_such_module": "nvidia-modelopt"})
-    with pytest.raises(MissingHere, match=r"nvidia-modelopt is not installed.*pip install 'hardedge\[export\]'"):
+    with pytest.raises(Unavailable, match=r"nvidia-modelopt is not installed.*pip install 'hardedge\[export\]'"):
         export(small, data, tmp_path / "bundle", precisions=Precisions(names=("fp16",)))
     assert not (tmp_path / "bundle").exists()
 

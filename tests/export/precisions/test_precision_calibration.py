@@ -13,8 +13,14 @@ from hardedge.data.dataset import read_image, read_mask
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.export.graph.form import Form
-from hardedge.export.precisions.calibration import by_hardness, calibration_of, chosen, golden_ids, write_calibration
-from hardedge.export.precisions.tiles import cut, parse_tile, tile_size, tiles_by_hardness
+from hardedge.export.precisions.calibration import (
+    calibration_of,
+    choose_images,
+    golden_ids,
+    order_by_hardness,
+    write_calibration,
+)
+from hardedge.export.precisions.tiles import cut_tile, parse_tile, tile_size, tiles_by_hardness
 
 FORM = Form(profiles=(Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(4, 1024, 2048)),))
 RANKED = [f"i{number:02d}" for number in range(30)]
@@ -31,24 +37,24 @@ def write_maps(folder: Path, values: np.ndarray) -> dict[str, Path]:
 def test_ranks_follow_the_mean_of_the_map(tmp_path: Path) -> None:
     values = np.random.default_rng(0).permutation(30)
     maps = write_maps(tmp_path, values)
-    assert [int(values[int(id[1:])]) for id in by_hardness(maps)] == list(range(30))
+    assert [int(values[int(id[1:])]) for id in order_by_hardness(maps)] == list(range(30))
     level = write_maps(tmp_path, np.zeros(3))
-    assert by_hardness(dict(reversed(level.items()))) == ["i00", "i01", "i02"]
+    assert order_by_hardness(dict(reversed(level.items()))) == ["i00", "i01", "i02"]
 
 
 def test_the_hardest_the_even_and_the_random() -> None:
-    assert chosen(RANKED, "hardness", 4) == ("i26", "i27", "i28", "i29")
-    assert chosen(RANKED, "stratified", 4) == ("i00", "i10", "i19", "i29")
-    drawn = chosen(RANKED, "random", 4)
-    assert drawn == chosen(list(reversed(RANKED)), "random", 4)
+    assert choose_images(RANKED, "hardness", 4) == ("i26", "i27", "i28", "i29")
+    assert choose_images(RANKED, "stratified", 4) == ("i00", "i10", "i19", "i29")
+    drawn = choose_images(RANKED, "random", 4)
+    assert drawn == choose_images(list(reversed(RANKED)), "random", 4)
     assert len(set(drawn)) == 4
-    assert drawn not in (chosen(RANKED, "hardness", 4), chosen(RANKED, "stratified", 4))
-    assert chosen(RANKED, "stratified", 1) == ("i15",)
+    assert drawn not in (choose_images(RANKED, "hardness", 4), choose_images(RANKED, "stratified", 4))
+    assert choose_images(RANKED, "stratified", 1) == ("i15",)
 
 
 @pytest.mark.parametrize("by", ["random", "hardness", "stratified"])
 def test_all_where_there_are_no_more(by: str) -> None:
-    assert chosen(RANKED, by, 100) == tuple(RANKED)  # type: ignore[arg-type]
+    assert choose_images(RANKED, by, 100) == tuple(RANKED)  # type: ignore[arg-type]
 
 
 def test_golden_images_are_the_hardest_the_easiest_and_random_ones(tmp_path: Path) -> None:
@@ -103,10 +109,10 @@ def test_tiles_cover_an_image_and_are_ranked_by_their_part_of_the_map(tmp_path: 
     ]
     covered_HW = np.zeros_like(map_HW)
     for tile in ranked.values():
-        assert (tile.height, tile.width) == cut(map_HW, tile).shape == (48, 100)
+        assert (tile.height, tile.width) == cut_tile(map_HW, tile).shape == (48, 100)
         covered_HW[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] = 1
     assert covered_HW.all()
-    means = [float(cut(map_HW, tile).mean()) for tile in ranked.values()]
+    means = [float(cut_tile(map_HW, tile).mean()) for tile in ranked.values()]
     assert means == sorted(means)
     assert list(ranked)[-1] == "a-y52-x150"
     assert means[-1] == 200

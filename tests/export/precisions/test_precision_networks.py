@@ -10,11 +10,11 @@ from PIL import Image
 
 from hardedge.contracts import Bundle, NetworkSpec, Normalisation, Profile
 from hardedge.deploy.precisions import cannot_hold
-from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network, shipped
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network, shipped_module
 from hardedge.export.precisions.accuracy import session_for
 from hardedge.export.precisions.convert import convert
 from hardedge.export.precisions.coverage import UNTOLD
-from hardedge.export.precisions.legality import findings
+from hardedge.export.precisions.legality import legality_findings
 from hardedge.export.stage import Precisions, export
 from hardedge.graphs.rounding import rounded_form
 from hardedge.models import build_network
@@ -47,7 +47,7 @@ def _check(bundle: Bundle, precision: str, directory: Path, share: float) -> Non
     entry = bundle.model(precision)
     made = entry.conversion
     assert made is not None
-    assert findings(onnx.load(directory / entry.path)) == []
+    assert legality_findings(onnx.load(directory / entry.path)) == []
     assert made.multiply_adds[precision] / entry.census.multiply_adds >= share
     assert sum(made.multiply_adds.values()) == bundle.model("fp32").census.multiply_adds
     for engine in made.engines:
@@ -68,7 +68,7 @@ def _check(bundle: Bundle, precision: str, directory: Path, share: float) -> Non
 def test_outputs_beside_the_mask_stay_float(precision: str, own_module: None, tmp_path: Path) -> None:
     network = build_network(NetworkSpec(name="tiny_segmenter:build", num_classes=3)).eval()
     outputs = ("mask", "margin", "logits")
-    graph = shipped(PixelsToMask(network, Normalisation()).eval(), outputs)
+    graph = shipped_module(PixelsToMask(network, Normalisation()).eval(), outputs)
     profile = Profile(min=(1, 64, 64), opt=(1, 64, 96), max=(1, 128, 128))
     onnx.save(onnx_from_network(graph, profile, outputs, 20), tmp_path / "model.onnx")
     image_HWC = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)

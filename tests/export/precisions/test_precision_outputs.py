@@ -11,9 +11,9 @@ from hardedge.contracts import Bundle, load
 from hardedge.data.dataset import read_image
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.engines.open import open_runner
-from hardedge.export.graph.form import form_of
+from hardedge.export.graph.form import parse_form
 from hardedge.export.stage import Precisions, export
-from hardedge.graphs.files import session_of
+from hardedge.graphs.files import open_session
 
 
 @pytest.mark.slow
@@ -28,12 +28,12 @@ def test_converted_files_have_the_outputs_that_were_asked_for(
     monkeypatch.syspath_prepend(str(tmp_path))
     source = make_checkpoint(tmp_path / "checkpoint", data, "small_segmenter:build")
     wanted = Precisions(names=("fp16", "int8"), calibration_images=3)
-    form = form_of(["64x96"], [], None, ["margin", "logits"], 20)
+    form = parse_form(["64x96"], [], None, ["margin", "logits"], 20)
     export(source, data, tmp_path / "bundle", form=form, precisions=wanted)
     manifest = load(Bundle, tmp_path / "bundle")
     image_BHWC = read_image(next((tmp_path / "bundle/golden/images").glob("*.png")))[None]
     found = {
-        name: session_of(onnx.load(tmp_path / "bundle" / manifest.model(name).path)).run(
+        name: open_session(onnx.load(tmp_path / "bundle" / manifest.model(name).path)).run(
             ["mask", "margin", "logits"], {"image": image_BHWC}
         )
         for name in ("fp32", "fp16", "int8")

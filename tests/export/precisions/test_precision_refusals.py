@@ -14,10 +14,10 @@ from hardedge.contracts import EngineCheck, Profile
 from hardedge.data.dataset import Dataset
 from hardedge.errors import BadInput
 from hardedge.export.precisions import write as precisions
-from hardedge.export.precisions.accuracy import Reference
+from hardedge.export.precisions.accuracy import PrecisionReference
 from hardedge.export.precisions.convert import Converted, convert
 from hardedge.export.precisions.coverage import kept_nodes, unquantised_for
-from hardedge.export.precisions.engine_checks import Refused
+from hardedge.export.precisions.engine_checks import EngineRefused
 from hardedge.export.precisions.legality import require_legal
 from hardedge.export.precisions.write import Origin
 
@@ -101,7 +101,7 @@ def test_nodes_that_a_builder_refuses_are_left_out_one_after_another(
 
     def refusing(*_: object) -> tuple[EngineCheck, ...]:
         if name := next(refusals, None):
-            raise Refused(name, f"{name} has no kernel")
+            raise EngineRefused(name, f"{name} has no kernel")
         return (EngineCheck(target="tensorrt-rtx:sm86", status="built", detail=""),)
 
     monkeypatch.setattr(precisions, "check_engines", refusing)
@@ -118,7 +118,7 @@ def test_a_builder_that_is_never_content_is_told(
     numbers = iter(range(1, 20))
 
     def refusing(*_: object) -> tuple[EngineCheck, ...]:
-        raise Refused(f"n{next(numbers)}", "no kernel")
+        raise EngineRefused(f"n{next(numbers)}", "no kernel")
 
     monkeypatch.setattr(precisions, "check_engines", refusing)
     with pytest.raises(BadInput, match=r"int8: .*one node after another:\n(  source of n\d: .*no kernel\n){5}Leave"):
@@ -130,7 +130,7 @@ def test_an_unknown_node_or_no_engine_at_all_is_told(
     typed_bundle: Path, tmp_path: Path, conversions: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refusing(*_: object) -> tuple[EngineCheck, ...]:
-        raise Refused("elsewhere", "no kernel")
+        raise EngineRefused("elsewhere", "no kernel")
 
     monkeypatch.setattr(precisions, "check_engines", refusing)
     with pytest.raises(BadInput, match="int8: TensorRT-RTX refused the network: no kernel"):
@@ -185,7 +185,7 @@ def test_after_a_failure_the_precisions_that_wait_are_not_begun(
     monkeypatch.setattr(precisions, "write_precision", failing)
     monkeypatch.setattr(precisions, "ThreadPoolExecutor", Pool)
     source = Origin(fp32=tmp_path / "model.onnx", images=[], profiles=(PROFILE,), with_facts=lambda model: model)
-    reference = Reference(onnx.ModelProto(), (), cast(Dataset, None), tmp_path, ())
+    reference = PrecisionReference(onnx.ModelProto(), (), cast(Dataset, None), tmp_path, ())
     with pytest.raises(BadInput, match="fp16: no"):
         precisions.write_precisions(source, ("fp16", "bf16", "int8", "fp8"), reference, tmp_path)
     assert "fp8" not in begun

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.export.precisions.legality import findings
+from hardedge.export.precisions.legality import legality_findings
 
 Change = Callable[[onnx.ModelProto], None]
 
@@ -120,7 +120,7 @@ def unsupported(model: onnx.ModelProto) -> None:
 def test_a_legal_graph_has_no_finding() -> None:
     model = legal()
     onnx.checker.check_model(model, full_check=True)
-    assert findings(model) == []
+    assert legality_findings(model) == []
 
 
 def test_fp8_is_as_legal_as_int8() -> None:
@@ -128,7 +128,7 @@ def test_fp8_is_as_legal_as_int8() -> None:
     put(model, "zero", np.array(0, ml_dtypes.float8_e4m3fn))
     put(model, "zeros", np.zeros(4, ml_dtypes.float8_e4m3fn))
     onnx.checker.check_model(model, full_check=True)
-    assert findings(model) == []
+    assert legality_findings(model) == []
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_fp8_is_as_legal_as_int8() -> None:
 def test_each_rule_names_the_node(change: Change, expected: str) -> None:
     model = legal()
     change(model)
-    assert expected in [str(finding) for finding in findings(model)]
+    assert expected in [str(finding) for finding in legality_findings(model)]
 
 
 def test_bf16_gaps_and_float64_weights_are_named() -> None:
@@ -173,7 +173,7 @@ def test_bf16_gaps_and_float64_weights_are_named() -> None:
         [numpy_helper.from_array(np.zeros(2), "unused")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
-    assert [str(finding) for finding in findings(model)] == [
+    assert [str(finding) for finding in legality_findings(model)] == [
         "swish (HardSwish): has no BF16 form in TensorRT-RTX",
         "to_mask (Cast): casts to uint8 from another type than float32 or float16",
         "unused (weight): float64",

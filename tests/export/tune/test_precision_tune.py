@@ -14,16 +14,16 @@ from onnx import TensorProto
 
 from hardedge.contracts import Bundle, ConversionAgreement, Interval, LatencyComparison, load, read_json
 from hardedge.deploy.tensorrt import runner as tensorrt_runner
-from hardedge.errors import BadInput, GateFailed, MissingHere
-from hardedge.export.precisions.legality import findings
-from hardedge.export.precisions.table import described
+from hardedge.errors import BadInput, GateFailed, Unavailable
+from hardedge.export.precisions.legality import legality_findings
+from hardedge.export.precisions.table import precisions_text
 from hardedge.export.tune import latency as tune_latency
 from hardedge.export.tune import stage as stage
 from hardedge.export.tune import write as tuned
 from hardedge.export.tune.mixed import partly_quantised, quantised_nodes
-from hardedge.export.tune.pareto import dots_of, front, pareto
+from hardedge.export.tune.pareto import dots_of, pareto_front, pareto_svg
 from hardedge.export.tune.record import MixtureLatency, Progress, Step, Tuning
-from hardedge.export.tune.search import fewest, order_of
+from hardedge.export.tune.search import find_fewest, order_nodes
 from hardedge.export.tune.stage import parse_goal, tune
 from hardedge.graphs.element_types import element_types, precision_of, producers
 
@@ -48,7 +48,7 @@ def step(kept: int, share: float, difference: float) -> Step:
 
 @pytest.mark.parametrize("needed", range(12))
 def test_bisection_finds_the_fewest(needed: int) -> None:
-    found = fewest(11, lambda count: count, lambda count: count >= needed)
+    found = find_fewest(11, lambda count: count, lambda count: count >= needed)
     assert found is not None
     assert found.count == needed
     assert found.tried == {count: count for count in found.tried}
@@ -58,12 +58,12 @@ def test_bisection_finds_the_fewest(needed: int) -> None:
 
 
 def test_not_even_all_is_none() -> None:
-    assert fewest(5, lambda count: count, lambda count: count > 5) is None
+    assert find_fewest(5, lambda count: count, lambda count: count > 5) is None
 
 
 def test_the_order_weighs_error_against_multiply_adds() -> None:
     errors = {"large": 1.0, "small": 1.0, "harmless": 0.1, "sum": 0.2}
-    assert order_of(errors, {"large": 900, "small": 50, "harmless": 50}) == ["small", "sum", "large", "harmless"]
+    assert order_nodes(errors, {"large": 900, "small": 50, "harmless": 50}) == ["small", "sum", "large", "harmless"]
 
 
 @pytest.mark.parametrize(("text", "points"), [("miou-drop<=0.2", 0.2), (" miou-drop <= 1 ", 1.0)])
@@ -114,8 +114,8 @@ STEPS = [step(0, 1.0, -2.0), step(4, 0.8, -0.5), step(6, 0.7, -0.6), step(9, 0.0
 
 def test_the_front_leaves_out_what_is_beaten() -> None:
     by_share = tuning(STEPS, 4, {})
-    assert [dot.step.kept for dot in front(dots_of(by_share)[0])] == [0, 4, 9]
-    svg = pareto(by_share)
+    assert [dot.step.kept for dot in pareto_front(dots_of(by_share)[0])] == [0, 4, 9]
+    svg = pareto_svg(by_share)
     found = circles_of(svg)
     assert [fill for fill, _, _ in found] == ["white", "#36c", "white", "white"]
     assert found[0][1] > found[3][1]
@@ -128,8 +128,8 @@ def test_the_front_leaves_out_what_is_beaten() -> None:
 
 def test_with_latencies_the_plot_is_against_them_and_says_whose() -> None:
     by_latency = tuning(STEPS, 4, {0: 0.6, 4: 0.9, 6: 0.8, 9: 2.5})
-    assert [dot.step.kept for dot in front(dots_of(by_latency)[0])] == [0, 6, 4, 9]
-    svg = pareto(by_latency)
+    assert [dot.step.kept for dot in pareto_front(dots_of(by_latency)[0])] == [0, 6, 4, 9]
+    svg = pareto_svg(by_latency)
     found = circles_of(svg)
     assert sorted(found, key=lambda one: one[1]) == [found[0], found[2], found[1], found[3]]
     words = "".join(ET.fromstring(svg).itertext())
@@ -137,7 +137,7 @@ def test_with_latencies_the_plot_is_against_them_and_says_whose() -> None:
     assert "this says nothing of a GPU" in words
     assert "no latency" not in words
     # a plot of half of the mixtures would mislead
-    assert "no latency was measured" in pareto(tuning(STEPS, 4, {0: 0.6, 9: 2.5}))
+    assert "no latency was measured" in pareto_svg(tuning(STEPS, 4, {0: 0.6, 9: 2.5}))
 
 
 def test_finished_steps_hold_for_one_key(tmp_path: Path) -> None:
@@ -171,16 +171,16 @@ def test_each_node_can_be_the_only_one_in_int8(int8: onnx.ModelProto) -> None:
     for node in quantised_nodes(int8):
         mixed = partly_quantised(int8, {node.name})
         onnx.checker.check_model(mixed, full_check=True)
-        assert findings(mixed) == []
+        assert legality_findings(mixed) == []
         assert [left.name for left in quantised_nodes(mixed)] == [node.name]
 
 
 @pytest.fixture
 def measured_drops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Random weights give any drop: here it is 0.1 points a node in INT8. Returns the counts that were measured."""
-    real, counts = stage.measured, []
+    real, counts = stage.measure_agreement, []
 
-    def drop(model: onnx.ModelProto, precision: str, reference: stage.Reference) -> ConversionAgreement:
+    def drop(model: onnx.ModelProto, precision: str, reference: stage.PrecisionReference) -> ConversionAgreement:
         found = real(model, precision, reference)
         counts.append(len(quantised_nodes(model)))
         return ConversionAgreement(**{**vars(found), "difference": -0.1 * counts[-1]})
@@ -213,7 +213,7 @@ def test_a_tuned_bundle_meets_the_goal_and_names_what_it_kept(
         assert node.why.startswith("quantised alone it moves the logits by ")
     assert len(quantised_nodes(model)) == 2
     share = 100 * entry.conversion.multiply_adds.get("int8", 0) / entry.census.multiply_adds
-    assert re.search(rf"^mixed +{share:.1f} % ", described(bundle), re.MULTILINE)
+    assert re.search(rf"^mixed +{share:.1f} % ", precisions_text(bundle), re.MULTILINE)
     assert sum(entry.conversion.multiply_adds.values()) == bundle.model("fp32").census.multiply_adds
     assert sorted(measured_drops[:-1]) == sorted(total - one.kept for one in tuning.steps)
     assert [path.name for path in tmp_path.iterdir()] == ["tuned"]
@@ -251,7 +251,7 @@ def test_a_killed_search_goes_on(
         return whole(model, images)
 
     monkeypatch.setattr(stage, "_logits", logits)
-    monkeypatch.setattr(stage, "measured", lambda *_: pytest.fail("the finished step was measured again"))
+    monkeypatch.setattr(stage, "measure_agreement", lambda *_: pytest.fail("the finished step was measured again"))
     monkeypatch.setattr(tuned, "RTX_TARGETS", ())
     _, found = tune(typed_bundle, data, out, goal=100)
     # the unquantised logits alone, no node's
@@ -286,7 +286,7 @@ def test_a_target_that_does_not_run_here_is_told_before_the_search(
         tune(typed_bundle, data, tmp_path / "tuned", goal=1, latency="tensorrt-rtx:sm99")
     monkeypatch.setattr(tensorrt_runner, "compute_capability", lambda: None)
     pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
-    with pytest.raises(MissingHere, match="no NVIDIA GPU answers here"):
+    with pytest.raises(Unavailable, match="no NVIDIA GPU answers here"):
         tune(typed_bundle, data, tmp_path / "tuned", goal=1, latency="tensorrt-rtx:sm86")
     assert not (tmp_path / "tuned").exists()
 
@@ -296,7 +296,7 @@ def test_a_goal_out_of_reach_and_a_bundle_without_int8_are_told(
 ) -> None:
     with pytest.raises(BadInput, match=r"has no INT8 file to tune.*--precision int8"):
         tune(bundle, data, tmp_path / "tuned", goal=0.2)
-    monkeypatch.setattr(stage, "measured", lambda *_: step(0, 0.0, -3.0).agreement)
+    monkeypatch.setattr(stage, "measure_agreement", lambda *_: step(0, 0.0, -3.0).agreement)
     with pytest.raises(GateFailed, match=r"not even FP16 everywhere keeps the mIoU within 0\.2 points"):
         tune(typed_bundle, data, tmp_path / "tuned", goal=0.2)
     assert not (tmp_path / "tuned").exists()

@@ -12,8 +12,8 @@ from PIL import Image
 from hardedge.cli import cli
 from hardedge.contracts import ClassInfo, Task
 from hardedge.errors import BadInput
-from hardedge.train.hard.gallery import window
-from hardedge.train.hard.ranking import Seen, by_doubt, doubted_labels, hardest_window, images_of, rank
+from hardedge.train.hard.gallery import surroundings
+from hardedge.train.hard.ranking import Seen, doubted_labels, hardest_window, images_of, rank_hard, sort_by_doubt
 
 TASK = Task(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in ("sky", "road", "car")), ignore_index=255)
 
@@ -55,7 +55,7 @@ def test_a_class_that_is_always_missed_is_doubted_less() -> None:
     label_HW = np.array([[0, 1], [1, 0]], np.uint8).repeat(4, 0).repeat(4, 1)
     predicted_HW = np.where(label_HW == 1, 2, label_HW)  # every road is called car
     predicted_HW[4:, 4:] = 2  # and one of the skies
-    regions = by_doubt(list(doubted_labels("a", "val", seen_of(predicted_HW, 0.8), label_HW, TASK, smallest=1)))
+    regions = sort_by_doubt(list(doubted_labels("a", "val", seen_of(predicted_HW, 0.8), label_HW, TASK, smallest=1)))
     assert [region.label for region in regions] == ["sky", "road", "road", "sky"]
     assert [region.doubt for region in regions] == pytest.approx([0.35, 0, 0, -0.35], abs=1e-6)
 
@@ -71,7 +71,7 @@ def test_the_hardest_window_is_where_the_mean_is_highest() -> None:
 
 @pytest.mark.parametrize("box", [(0, 0, 1, 1), (190, 290, 10, 10), (0, 0, 200, 300), (50, 60, 150, 20)])
 def test_the_part_shown_holds_the_region_and_lies_inside(box: tuple[int, int, int, int]) -> None:
-    top, left, height, width = window(box, (200, 300))
+    top, left, height, width = surroundings(box, (200, 300))
     assert top >= 0
     assert left >= 0
     assert top + height <= 200
@@ -121,5 +121,5 @@ def test_other_classes_and_an_empty_folder_are_refused(finished: Path, tmp_path:
     described["classes"][0]["name"] = "heaven"
     (tiny_dataset / "classes.json").write_text(json.dumps(described))
     with pytest.raises(BadInput, match=r"was trained on other classes \(sky, road, car\) than .* has \(heaven, road"):
-        rank(tiny_dataset, finished / "run/checkpoint", tmp_path / "out")
+        rank_hard(tiny_dataset, finished / "run/checkpoint", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hardedge.errors import BadInput
 from hardedge.train.losses import CrossEntropy, Focal
-from hardedge.train.losses.focal import focused
+from hardedge.train.losses.focal import focal_terms
 
 Example = Callable[..., tuple[Tensor, Tensor, Tensor]]
 Labelled = Callable[[Tensor], list[tuple[int, int, int]]]
@@ -43,7 +43,7 @@ def test_sure_pixels_have_no_gradient_though_the_powers_slope_is_infinite(gamma:
 
 def test_nearly_sure_pixels_keep_their_precision() -> None:
     """1 - p = 1e-8 is lost in the difference of float32."""
-    assert focused(torch.tensor(1e-8), gamma=1.0).item() == pytest.approx(1e-16, rel=1e-6, abs=0)
+    assert focal_terms(torch.tensor(1e-8), gamma=1.0).item() == pytest.approx(1e-16, rel=1e-6, abs=0)
 
 
 @pytest.mark.parametrize("gamma", [-1.0, math.inf, math.nan])

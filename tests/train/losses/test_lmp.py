@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hardedge.errors import BadInput
 from hardedge.train.losses import CrossEntropy, Lmp
-from hardedge.train.losses.lmp import max_pooled
+from hardedge.train.losses.lmp import max_pooled_weights
 
 Example = Callable[..., tuple[Tensor, Tensor, Tensor]]
 Labelled = Callable[[Tensor], list[tuple[int, int, int]]]
@@ -44,7 +44,7 @@ def by_bisection(losses: list[float], p: float, ratio: float) -> float:
 
 def pooled(losses: list[float], p: float, ratio: float) -> float:
     loss_N = torch.tensor(losses, dtype=torch.float64)
-    return max_pooled(loss_N, torch.tensor(len(losses)), p, ratio).item()
+    return max_pooled_weights(loss_N, torch.tensor(len(losses)), p, ratio).item()
 
 
 @settings(max_examples=300, deadline=None)
@@ -138,7 +138,7 @@ def test_sure_pixels_leave_the_hardest_their_weight() -> None:
 def test_float32_is_as_exact_as_its_losses(p: float) -> None:
     """Losses over fifteen decades: powers of 51 leave the range of float32 on both sides."""
     loss_N = torch.logspace(-10, 4.3, 5000, dtype=torch.float64).float()
-    found = max_pooled(loss_N, torch.tensor(5000), p, 0.3).item()
+    found = max_pooled_weights(loss_N, torch.tensor(5000), p, 0.3).item()
     assert found == pytest.approx(pooled(loss_N.tolist(), p, 0.3), rel=1e-5)
 
 

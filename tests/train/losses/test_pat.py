@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hardedge.errors import BadInput
 from hardedge.train.losses import CrossEntropy, Pat
-from hardedge.train.losses.pat import adapted
+from hardedge.train.losses.pat import adapt_temperature
 
 B, C, H, W = 2, 4, 6, 7
 Example = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -54,7 +54,7 @@ def test_pat_with_both_parts_off_is_half_of_cross_entropy(example: Example) -> N
 @pytest.mark.parametrize("k", [1.0, 19.0])
 def test_the_weight_goes_from_a_half_for_sure_pixels_to_the_most_for_lost_ones(k: float) -> None:
     loss_N = torch.tensor([1e-9, 40.0], dtype=torch.float64)
-    weights_N = adapted(loss_N, k, max_weight=10.0) / loss_N
+    weights_N = adapt_temperature(loss_N, k, max_weight=10.0) / loss_N
     expected_N = torch.tensor([0.5, min(0.5 * math.exp(k), 10.0)], dtype=torch.float64)
     torch.testing.assert_close(weights_N, expected_N, rtol=1e-7, atol=0)  # k * 1e-9 from the first loss's p
 
@@ -62,7 +62,7 @@ def test_the_weight_goes_from_a_half_for_sure_pixels_to_the_most_for_lost_ones(k
 def test_the_gradient_passes_through_the_weight() -> None:
     """d(w l)/dl = w (1 + k p l), and w alone where it is at most."""
     loss_N = torch.tensor([0.3, 5.0], dtype=torch.float64, requires_grad=True)
-    adapted(loss_N, 4.0, max_weight=20.0).sum().backward()
+    adapt_temperature(loss_N, 4.0, max_weight=20.0).sum().backward()
     p = math.exp(-0.3)
     expected_N = torch.tensor([0.5 * math.exp(4 * (1 - p)) * (1 + 4 * p * 0.3), 20.0], dtype=torch.float64)
     torch.testing.assert_close(loss_N.grad, expected_N)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hardedge.errors import BadInput
 from hardedge.train.losses import Ssl
-from hardedge.train.losses.ssl import cross_entropy, gaussian, negative_label_scores, negative_scores
+from hardedge.train.losses.ssl import gaussian, negative_label_scores, negative_scores, structural_cross_entropy
 
 B, C, H, W = 2, 4, 6, 7
 Example = Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -178,7 +178,7 @@ def test_binary_cross_entropy_is_right_where_probabilities_round(scores: list[fl
         slope_BCN = torch.empty_like(log_BCN)
         labels_BCN = torch.arange(4).view(1, 4, 1) == label
         weight_BCN = torch.tensor(weights, dtype=dtype).view(1, 4, 1)
-        found = cross_entropy(log_BCN.detach(), labels_BCN, weight_BCN, slope_BCN)
+        found = structural_cross_entropy(log_BCN.detach(), labels_BCN, weight_BCN, slope_BCN)
         log_BCN.backward(slope_BCN)
         # some roundings, of the scores too
         epsilon = torch.finfo(dtype).eps
@@ -193,7 +193,7 @@ def test_its_gradient_is_that_of_its_value_with_the_weights_held(example: Exampl
     labels_BCN = target_BHW.flatten(1).unsqueeze(1) == torch.arange(C).view(-1, 1)
     log_BCN = (2 * logits_BCHW).log_softmax(1).flatten(2)
     slope_BCN = torch.empty_like(log_BCN)
-    cross_entropy(log_BCN, labels_BCN, weight_BCN, slope_BCN)
+    structural_cross_entropy(log_BCN, labels_BCN, weight_BCN, slope_BCN)
     leaf_BCN = log_BCN.clone().requires_grad_()
     leaf_BCN.log_softmax(1).backward(slope_BCN)
     wanted_BCN = log_BCN.clone().requires_grad_()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import ClassInfo, Task
-from hardedge.train.studies.scores import Counts, border_counts, boundary_f_score, scores
+from hardedge.train.studies.scores import Counts, border_counts, boundary_f_score, scores_of
 
 TASK = Task(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in "abc"), ignore_index=255)
 
@@ -42,7 +42,7 @@ def test_a_class_that_is_predicted_nowhere_has_a_boundary_score_of_zero() -> Non
 
 def test_the_scores_are_those_of_the_counts() -> None:
     counts = Counts(pixels=((6, 2, 0), (1, 3, 0), (0, 0, 0)), borders=((4, 2, 4, 4), (4, 4, 4, 4), (0,) * 4))
-    assert scores(counts) == pytest.approx(
+    assert scores_of(counts) == pytest.approx(
         {
             "mIoU": 100 * (6 / 9 + 3 / 6) / 2,
             "mean recall": 100 * (6 / 8 + 3 / 4) / 2,
@@ -52,5 +52,5 @@ def test_the_scores_are_those_of_the_counts() -> None:
 
 
 def test_without_a_labelled_pixel_there_is_no_score() -> None:
-    found = scores(Counts(pixels=((0, 0), (0, 0)), borders=((0,) * 4,) * 2))
+    found = scores_of(Counts(pixels=((0, 0), (0, 0)), borders=((0,) * 4,) * 2))
     assert all(map(math.isnan, found.values()))

@@ -13,18 +13,23 @@ from hypothesis import strategies as st
 from hardedge.contracts import Checkpoint, load
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
-from hardedge.train.hardness_maps import trained
+from hardedge.train.hardness_maps import load_trained
 from hardedge.train.losses import parse_loss
 from hardedge.train.losses.asl import IOU_CURVES, PUBLISHED
 from hardedge.train.losses.curves import curve_fault
 from hardedge.train.recipe import Recipe
 from hardedge.train.studies import search_loss as module
-from hardedge.train.studies.comparison_text import described_loss
-from hardedge.train.studies.curves_as_shares import curves_at, distributions_of, shares_of, soft_curves
-from hardedge.train.studies.scores import counted, scores
-from hardedge.train.studies.search_loss import ASL_METRIC, loss_at, loss_with, search_loss
-from hardedge.train.studies.study import Job, Study
-from hardedge.train.studies.trial import Bench, score_of_checkpoint
+from hardedge.train.studies.comparison_text import loss_text
+from hardedge.train.studies.curves_as_shares import (
+    curves_from_shares,
+    share_distributions,
+    shares_from_curves,
+    soft_curves,
+)
+from hardedge.train.studies.scores import count_scores, scores_of
+from hardedge.train.studies.search_loss import ASL_METRIC, loss_from_curves, loss_from_params, search_loss
+from hardedge.train.studies.study import Study, StudyJob
+from hardedge.train.studies.trial import TrialSetting, score_of_checkpoint
 
 Tiny = Callable[..., Recipe]
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -35,12 +40,12 @@ NUMBERS = {"miou": [6, 6], "recall": [6], "boundary": [2, 2, 2, 2]}
 @settings(max_examples=30)
 @given(data=st.data())
 def test_every_proposal_is_a_loss_that_a_recipe_takes(metric: str, data: st.DataObject) -> None:
-    there = distributions_of(NUMBERS[metric])
+    there = share_distributions(NUMBERS[metric])
     assert len(there) == sum(NUMBERS[metric])
     params = {name: data.draw(st.floats(each.low, each.high), name) for name, each in there.items()}
-    text = loss_at(metric, params)
+    text = loss_from_params(metric, params)
     assert str(parse_loss(text)) == text
-    curves, start = curves_at(params, NUMBERS[metric]), 0
+    curves, start = curves_from_shares(params, NUMBERS[metric]), 0
     for count in NUMBERS[metric]:
         assert curve_fault(curves[start : start + count]) is None
         start += count
@@ -49,15 +54,19 @@ def test_every_proposal_is_a_loss_that_a_recipe_takes(metric: str, data: st.Data
 @pytest.mark.parametrize("metric", NUMBERS)
 def test_the_published_curves_and_the_diagonal_are_among_the_proposals(metric: str) -> None:
     for curves in (PUBLISHED[ASL_METRIC[metric]], soft_curves(NUMBERS[metric])):
-        assert curves_at(shares_of(curves, NUMBERS[metric]), NUMBERS[metric]) == pytest.approx(curves, abs=1e-6)
+        assert curves_from_shares(shares_from_curves(curves, NUMBERS[metric]), NUMBERS[metric]) == pytest.approx(
+            curves, abs=1e-6
+        )
     assert soft_curves([6]) == (0.25, 0.25, 0.5, 0.5, 0.75, 0.75)
     assert soft_curves([2, 2]) == (0.5, 0.5, 0.5, 0.5)
 
 
 def test_the_loss_names_its_metric_and_what_stands_beside_it() -> None:
-    assert loss_with("miou", IOU_CURVES).startswith("asl(curves=(0.00056972844, ")
-    assert loss_with("recall", soft_curves([6])).startswith("asl(metric=macc, curves=(0.25, ")
-    assert loss_with("boundary", soft_curves(NUMBERS["boundary"])).startswith("ce + asl(metric=bf1, curves=(0.5, ")
+    assert loss_from_curves("miou", IOU_CURVES).startswith("asl(curves=(0.00056972844, ")
+    assert loss_from_curves("recall", soft_curves([6])).startswith("asl(metric=macc, curves=(0.25, ")
+    assert loss_from_curves("boundary", soft_curves(NUMBERS["boundary"])).startswith(
+        "ce + asl(metric=bf1, curves=(0.5, "
+    )
 
 
 @pytest.fixture
@@ -86,11 +95,11 @@ def test_a_search_rewards_with_half_of_the_validation_and_judges_with_the_other(
         for seed, number in row.trials.items():
             made = load(Checkpoint, out / "trials" / f"{number:04d}")
             assert (made.loss, made.seed, made.steps, made.best_step) == (row.point["loss"], int(seed), 2, 2)
-            bench = Bench(val, dataset, "recall", ())
+            bench = TrialSetting(val, dataset, "recall", ())
             other_half = dataset.splits["val"][1::2]
             assert row.scores[seed] == score_of_checkpoint(out / "trials" / f"{number:04d}", made, bench, other_half)
     assert json.loads((out / "result.json").read_text())["loss"] == found.loss
-    assert f'--set loss="{found.loss}"' in described_loss(found, "train tiny")
+    assert f'--set loss="{found.loss}"' in loss_text(found, "train tiny")
     assert parse_loss(found.loss)
 
     again = search_loss(recipe, val, out, metric="recall", rounds=2, samples=2, steps=2, seeds=2)
@@ -127,11 +136,11 @@ def test_the_reward_is_of_the_images_that_it_names(
     dataset = open_dataset(val)
     run_trial = module.run_trial
 
-    def counted_again(study: Study, job: Job, recipe: Recipe, bench: Bench) -> None:
+    def counted_again(study: Study, job: StudyJob, recipe: Recipe, bench: TrialSetting) -> None:
         run_trial(study, job, recipe, bench)
         made = load(Checkpoint, job.out)
-        counts = counted(trained(made, job.out).model, dataset, dataset.splits["val"][0::2])
-        seen.append(scores(counts)["boundary F"])
+        counts = count_scores(load_trained(made, job.out).model, dataset, dataset.splits["val"][0::2])
+        seen.append(scores_of(counts)["boundary F"])
 
     monkeypatch.setattr(module, "run_trial", counted_again)
     found = search_loss(tiny_recipe(), val, tmp_path / "out", metric="boundary", rounds=1, samples=2, steps=2, seeds=1)

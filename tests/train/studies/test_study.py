@@ -12,17 +12,17 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from hardedge.errors import BadInput
-from hardedge.train.studies.folder import Plan, opened
+from hardedge.train.studies.folder import StudyPlan, open_study
 from hardedge.train.studies.journal import MendingLock
-from hardedge.train.studies.study import TRIES, Job, Space, Study, Trials, Wanted
+from hardedge.train.studies.study import TRIES, Space, Study, StudyJob, Trials, Wanted
 
 SPACE = Space({"loss": CategoricalDistribution(("ce", "lmp"))}, lambda trials: RandomSampler(seed=trials))
-PLAN = Plan(recipe={"steps": 2}, data_digest="0" * 64)
+PLAN = StudyPlan(recipe={"steps": 2}, data_digest="0" * 64)
 
 
 @contextmanager
-def study(out: Path, storage: str | None = None, plan: Plan = PLAN, space: Space = SPACE) -> Iterator[Study]:
-    with opened(out, plan, storage, space) as (there, _):
+def study(out: Path, storage: str | None = None, plan: StudyPlan = PLAN, space: Space = SPACE) -> Iterator[Study]:
+    with open_study(out, plan, storage, space) as (there, _):
         yield there
 
 
@@ -32,7 +32,7 @@ def one_each(trials: Trials) -> Wanted | None:
     return next((Wanted({"loss": loss}, 7) for loss in ("ce", "lmp") if loss not in there), None)
 
 
-def claimed(there: Study) -> Job:
+def claimed(there: Study) -> StudyJob:
     job = there.claimed(one_each)
     assert job is not None
     return job
@@ -44,7 +44,7 @@ def test_a_trial_whose_process_is_gone_goes_on_under_its_number(storage: str | N
     with study(tmp_path / "out", place) as there:
         first = claimed(there)
     with study(tmp_path / "out", place) as there:
-        assert claimed(there) == first == Job(0, {"loss": "ce"}, 7, "", tmp_path / "out/trials/0000")
+        assert claimed(there) == first == StudyJob(0, {"loss": "ce"}, 7, "", tmp_path / "out/trials/0000")
         there.complete(first, 12.5, checkpoint="a")
         second = claimed(there)
         assert (second.number, second.params) == (1, {"loss": "lmp"})
@@ -91,7 +91,7 @@ def test_a_process_alone_proposes_the_same_again(tmp_path: Path) -> None:
 def test_another_plan_is_refused_by_what_differs(tmp_path: Path) -> None:
     with study(tmp_path / "out"):
         pass
-    other = Plan(recipe={"steps": 3}, data_digest="1" * 64)
+    other = StudyPlan(recipe={"steps": 3}, data_digest="1" * 64)
     with pytest.raises(BadInput, match=r"begun with another plan") as refused, study(tmp_path / "out", plan=other):
         pass
     assert "recipe.steps: 3 now, 2 then" in str(refused.value)

@@ -21,8 +21,8 @@ from hardedge.errors import BadInput
 from hardedge.statistics.paired_by_seed import paired_difference
 from hardedge.train.recipe import Recipe
 from hardedge.train.stage import train
-from hardedge.train.studies.comparison import Comparison
-from hardedge.train.studies.comparison_text import described
+from hardedge.train.studies.comparison import StudyComparison
+from hardedge.train.studies.comparison_text import study_text
 from hardedge.train.studies.sweep import sweep
 
 Tiny = Callable[..., Recipe]
@@ -34,7 +34,7 @@ def tiny(tiny_recipe: Tiny) -> Recipe:
     return tiny_recipe(steps=2, evaluate_every=2)
 
 
-def means(found: Comparison) -> dict[str, float]:
+def means(found: StudyComparison) -> dict[str, float]:
     return {row.name: row.mean for row in found.rows}
 
 
@@ -90,7 +90,7 @@ def test_a_training_that_fails_is_told_and_the_others_go_on(tiny: Recipe, tiny_d
         *(("ce, learning_rate=1e30", 0), ("ce, learning_rate=1e30", 1)),
     ]
     assert "the loss is not finite" in found.failed[0].reason
-    assert "failed: trial" in described(found, "title")
+    assert "failed: trial" in study_text(found, "title")
     with pytest.raises(BadInput, match=r"no training of .* came to its end") as refused:
         sweep(diverging, tiny_dataset, tmp_path / "none", vary={"learning_rate": "1e30|1e31"}, seeds=(0,))
     assert "trial 1 (ce, learning_rate=1e31)" in str(refused.value)
@@ -150,7 +150,7 @@ def test_what_cannot_be_swept_is_refused_before_anything_is_written(
 def test_points_of_a_sampler_are_said_not_to_be_compared(tiny: Recipe, tiny_dataset: Path, tmp_path: Path) -> None:
     options = {"vary": {"batch": "2|4"}, "seeds": (0,), "points": 2}
     found = sweep(tiny, tiny_dataset, tmp_path / "out", sampler="random", **options)  # type: ignore[arg-type]
-    assert "Not compared: a sampler chose these" in described(found, "title")
+    assert "Not compared: a sampler chose these" in study_text(found, "title")
 
 
 def test_torchrun_is_refused(tiny: Recipe, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hardedge.console import tracked
 from hardedge.contracts import Task
-from hardedge.data.checking.counts import DataCheck, Pair, absences, counted, decoded_pair
+from hardedge.data.checking.counts import DataCheck, Pair, absent_class_notes, count_classes, decode_pair
 from hardedge.data.dataset import IMAGE_SUFFIXES, Dataset
 from hardedge.data.layouts import Layout, layout_of, read_layout
 from hardedge.data.native import find_images, missing_files, read_splits, read_task
@@ -48,13 +48,13 @@ def _check_layout(layout: Layout, root: Path) -> DataCheck:
         known = tracked(decoded, "checking images and masks", len(dataset.images))
         pairs = dict(zip(dataset.images, known, strict=True))
     faults += [fault for pair in pairs.values() for fault in pair.faults]
-    counts = tuple(counted(split, ids, pairs, layout.task) for split, ids in dataset.splits.items())
+    counts = tuple(count_classes(split, ids, pairs, layout.task) for split, ids in dataset.splits.items())
     return DataCheck(
         data=layout.name,
         classes=layout.task.classes,
         splits=counts,
         faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
-        notes=(layout.note, *absences(counts, "{}")),
+        notes=(layout.note, *absent_class_notes(counts, "{}")),
     )
 
 
@@ -64,7 +64,7 @@ def _decode_id(dataset: Dataset, id: str) -> Pair:
         path if path.is_file() or path.parents[1].is_file() else None
         for path in (dataset.image_path(id), dataset.mask_path(id))
     )
-    return decoded_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
+    return decode_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
 
 
 def _check_folder(root: Path) -> DataCheck:
@@ -74,18 +74,18 @@ def _check_folder(root: Path) -> DataCheck:
     faults += [*image_faults, *split_faults, *missing_files(root, images, splits), *_unpaired(root, images, splits)]
     pairs = _decode(root, images, task)
     faults += [fault for pair in pairs.values() for fault in pair.faults]
-    counts = tuple(counted(split, ids, pairs, task) for split, ids in splits.items())
+    counts = tuple(count_classes(split, ids, pairs, task) for split, ids in splits.items())
     classes = task.classes if task else ()
     return DataCheck(
         data=root.resolve().name,
         classes=classes,
         splits=counts,
         faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
-        notes=tuple([*absences(counts, "splits/{}.txt"), *_unused(images, splits)]),
+        notes=tuple([*absent_class_notes(counts, "splits/{}.txt"), *_unused(images, splits)]),
     )
 
 
-def described(check: DataCheck) -> str:
+def check_text(check: DataCheck) -> str:
     """The result as text: a table of the classes' shares in percent, then the notes, then the faults."""
     lines = [f"{check.data}: " + ", ".join(f"{split.images} {split.name}" for split in check.splits)]
     if check.classes:
@@ -140,7 +140,7 @@ def _decode(root: Path, images: Mapping[str, Path], task: Task | None) -> dict[s
     masks = {path.stem: path for path in sorted((root / "masks").glob("*.png"))}
     ids = sorted(images.keys() | masks.keys())
     with ThreadPoolExecutor() as pool:
-        decoded = pool.map(lambda id: decoded_pair(images.get(id), masks.get(id), task), ids)
+        decoded = pool.map(lambda id: decode_pair(images.get(id), masks.get(id), task), ids)
         return dict(zip(ids, tracked(decoded, "checking images and masks", len(ids)), strict=True))
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from hardedge.console import tracked
 from hardedge.contracts import Task, sha256_of
-from hardedge.data.checking.counts import ClassCount, DataCheck, Pair, SplitCount, absences, counted, decoded_pair
+from hardedge.data.checking.counts import (
+    ClassCount,
+    DataCheck,
+    Pair,
+    SplitCount,
+    absent_class_notes,
+    count_classes,
+    decode_pair,
+)
 from hardedge.data.dataset import SPLITS, Dataset
 from hardedge.data.shards import Shard, Shards, read_shards
 from hardedge.errors import BadInput
@@ -34,7 +42,7 @@ def check_shards(root: Path) -> DataCheck:
         classes=dataset.task.classes,
         splits=tuple(counts),
         faults=tuple(dict.fromkeys(fault.replace(f"{root}/", "") for fault in faults)),
-        notes=tuple(absences(counts, "{}")),
+        notes=tuple(absent_class_notes(counts, "{}")),
     )
 
 
@@ -43,18 +51,18 @@ def _checked(dataset: Dataset, shards: Shards, split: str, shard: Shard) -> tupl
     try:
         ids = shards.table(shard).ids
     except BadInput as error:
-        return counted(split, (), {}, dataset.task), [str(error)]
+        return count_classes(split, (), {}, dataset.task), [str(error)]
     with ThreadPoolExecutor() as pool:
         pairs: dict[str, Pair] = dict(zip(ids, pool.map(lambda id: _decoded(dataset, id), ids), strict=True))
     faults = [fault for pair in pairs.values() for fault in pair.faults]
     if sha256_of(path) != shard.sha256:
         faults.insert(0, f"{path}: altered since it was written (sha256). Copy the shard again, or prepare it anew.")
-    return counted(split, ids, pairs, dataset.task), faults
+    return count_classes(split, ids, pairs, dataset.task), faults
 
 
 def _decoded(dataset: Dataset, id: str) -> Pair:
     image, mask = dataset.image_path(id), dataset.mask_path(id)
-    return decoded_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
+    return decode_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
 
 
 def _together(split: str, parts: Iterable[SplitCount], task: Task) -> SplitCount:

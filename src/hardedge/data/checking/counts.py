@@ -56,7 +56,7 @@ class Pair:
     faults: tuple[str, ...]
 
 
-def decoded_pair(
+def decode_pair(
     image_path: Path | None,
     mask_path: Path | None,
     task: Task | None,
@@ -84,7 +84,7 @@ def decoded_pair(
     return Pair(tuple(values.tolist()), tuple(faults))
 
 
-def counted(split: str, ids: Iterable[str], pairs: Mapping[str, Pair], task: Task | None) -> SplitCount:
+def count_classes(split: str, ids: Iterable[str], pairs: Mapping[str, Pair], task: Task | None) -> SplitCount:
     """What the ids' masks hold, of those that could be read."""
     ids = tuple(ids)
     values = [pairs[id].values for id in ids if id in pairs]
@@ -105,7 +105,7 @@ def counted(split: str, ids: Iterable[str], pairs: Mapping[str, Pair], task: Tas
     return SplitCount(name=split, images=len(ids), labelled=labelled, ignored=ignored, classes=counts)
 
 
-def absences(counts: Iterable[SplitCount], named: str) -> list[str]:
+def absent_class_notes(counts: Iterable[SplitCount], named: str) -> list[str]:
     """A note for each class that a split has no pixel of."""
     return [
         f"{named.format(split.name)}: no pixel of class {entry.name}"

@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from hardedge.data.layouts.layout import IGNORED, Layout, Listing, images_in, label_reader, spectrum, table_of, task_of
+from hardedge.data.layouts.layout import (
+    IGNORED,
+    Layout,
+    Listing,
+    distinct_colors,
+    images_below,
+    label_reader,
+    table_of,
+    task_of,
+)
 
 # the first name of each line of objectInfo150.txt
 _NAMES = (
@@ -34,7 +43,7 @@ def find(root: Path) -> Listing:
         pairs={
             split: {
                 path.stem: (path, root / "annotations" / folder / f"{path.stem}.png")
-                for path in images_in(root / "images" / folder)
+                for path in images_below(root / "images" / folder)
             }
             for split, folder in FOLDERS.items()
         },
@@ -46,7 +55,7 @@ def find(root: Path) -> Listing:
 ADE20K = Layout(
     name="ade20k",
     marks=("images/training",),
-    task=task_of(NAMES, spectrum(len(NAMES))),
+    task=task_of(NAMES, distinct_colors(len(NAMES))),
     note="test is ADE20K's own validation, as its test labels are not public; val is held out of training",
     find=find,
 )

@@ -10,7 +10,7 @@ from hardedge.data.layouts.layout import (
     UNKNOWN,
     Layout,
     Listing,
-    images_in,
+    images_below,
     label_reader,
     table_of,
     task_of,
@@ -64,7 +64,9 @@ def _segnet(root: Path) -> Listing:
     splits = ("train", "val", "test")
     return Listing(
         pairs={
-            split: {path.stem: (path, root / f"{split}annot" / f"{path.stem}.png") for path in images_in(root / split)}
+            split: {
+                path.stem: (path, root / f"{split}annot" / f"{path.stem}.png") for path in images_below(root / split)
+            }
             for split in splits
         },
         looked_for={split: f"{split}/*.png" for split in splits},
@@ -74,7 +76,7 @@ def _segnet(root: Path) -> Listing:
 
 def _original(root: Path) -> Listing:
     pairs: dict[str, dict[str, tuple[Path, Path]]] = {"train": {}, "val": {}, "test": {}}
-    for path in images_in(root / ORIGINAL_IMAGES):
+    for path in images_below(root / ORIGINAL_IMAGES):
         pairs[split_of(path.stem)][path.stem] = (path, root / ORIGINAL_LABELS / f"{path.stem}_L.png")
     what = {"train": "0006R0_*.png", "val": "0016E5_07959.png to 0016E5_08159.png", "test": "Seq05VD_*.png"}
     return Listing(

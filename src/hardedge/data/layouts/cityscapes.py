@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hardedge.data.layouts.layout import IGNORED, Layout, Listing, Pair, images_in, label_reader, table_of, task_of
+from hardedge.data.layouts.layout import IGNORED, Layout, Listing, Pair, images_below, label_reader, table_of, task_of
 
 NAMES = (
     *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation"),
@@ -52,7 +52,7 @@ def find(root: Path) -> Listing:
 
 
 def _pairs(root: Path, city: Path, ending: str) -> dict[str, Pair]:
-    images = {path.stem.removesuffix(IMAGE): path for path in images_in(city, f"*{IMAGE}.png")}
+    images = {path.stem.removesuffix(IMAGE): path for path in images_below(city, f"*{IMAGE}.png")}
     labels = root / "gtFine" / city.parent.name / city.name
     return {id: (path, labels / f"{id}{ending}") for id, path in images.items()}
 

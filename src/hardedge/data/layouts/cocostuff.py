@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from hardedge.data.layouts.layout import IGNORED, Layout, Listing, images_in, label_reader, spectrum, table_of, task_of
+from hardedge.data.layouts.layout import (
+    IGNORED,
+    Layout,
+    Listing,
+    distinct_colors,
+    images_below,
+    label_reader,
+    table_of,
+    task_of,
+)
 
 # labels.txt without 0 (unlabelled) and without the ids of ABSENT
 _NAMES = (
@@ -41,7 +50,7 @@ def find(root: Path) -> Listing:
         pairs={
             split: {
                 path.stem: (path, root / "annotations" / folder / f"{path.stem}.png")
-                for path in images_in(root / "images" / folder)
+                for path in images_below(root / "images" / folder)
             }
             for split, folder in FOLDERS.items()
         },
@@ -53,7 +62,7 @@ def find(root: Path) -> Listing:
 COCOSTUFF = Layout(
     name="cocostuff",
     marks=("images/train2017",),
-    task=task_of(NAMES, spectrum(len(NAMES))),
+    task=task_of(NAMES, distinct_colors(len(NAMES))),
     note="test is val2017, as the test labels are not public; val is held out of train2017",
     find=find,
 )

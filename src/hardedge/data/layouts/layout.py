@@ -79,11 +79,11 @@ def _with_val(pairs: Mapping[str, Mapping[str, Pair]]) -> dict[str, Mapping[str,
     if "val" in pairs:
         return dict(pairs)
     train = pairs["train"]
-    val = evenly(tuple(train), min(max(len(train) // HELD_OUT, 1), MOST_HELD_OUT)) if len(train) > 1 else ()
+    val = take_evenly(tuple(train), min(max(len(train) // HELD_OUT, 1), MOST_HELD_OUT)) if len(train) > 1 else ()
     return {**pairs, "train": without(train, val), "val": {id: train[id] for id in val}}
 
 
-def evenly(ids: Sequence[str], count: int) -> tuple[str, ...]:
+def take_evenly(ids: Sequence[str], count: int) -> tuple[str, ...]:
     """`count` of the ids, evenly spaced."""
     return tuple(ids[place * len(ids) // count] for place in range(count))
 
@@ -105,7 +105,7 @@ def _absent(pairs: Iterable[Pair]) -> Iterator[Path]:
             yield path
 
 
-def images_in(folder: Path, pattern: str = "*") -> list[Path]:
+def images_below(folder: Path, pattern: str = "*") -> list[Path]:
     """The image files of a folder that match a pattern, in order."""
     return sorted(path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)
 
@@ -128,7 +128,7 @@ def task_of(names: Sequence[str], colors: Sequence[tuple[int, int, int]]) -> Tas
     return Task(classes=tuple(classes), ignore_index=IGNORED)
 
 
-def spectrum(count: int, first: int = 1) -> list[tuple[int, int, int]]:
+def distinct_colors(count: int, first: int = 1) -> list[tuple[int, int, int]]:
     """The colours `first` and on of PASCAL VOC's colour map, whose bits are dealt to red, green and blue in turn."""
     return [_color(index) for index in range(first, first + count)]
 

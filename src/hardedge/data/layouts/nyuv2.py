@@ -15,11 +15,11 @@ from hardedge.data.layouts.layout import (
     Layout,
     Listing,
     Pair,
-    images_in,
+    distinct_colors,
+    images_below,
     label_reader,
     looked_up,
     names_in,
-    spectrum,
     table_of,
     task_of,
 )
@@ -51,7 +51,7 @@ def find(root: Path) -> Listing:
 
 
 def _pngs(root: Path) -> Listing:
-    images = {path.stem: path for path in images_in(root / "RGB")}
+    images = {path.stem: path for path in images_below(root / "RGB")}
     lists = {"train": "train.txt", "test": "test.txt"}
     pairs: dict[str, dict[str, Pair]] = {}
     for split, path in lists.items():
@@ -154,7 +154,7 @@ def _read(path: Path) -> Pixels:
 NYUV2 = Layout(
     name="nyuv2",
     marks=(MAT, "Label"),
-    task=task_of(NAMES, spectrum(len(NAMES))),
+    task=task_of(NAMES, distinct_colors(len(NAMES))),
     note="val is the last twentieth of the 795 training images, in their order",
     find=find,
 )

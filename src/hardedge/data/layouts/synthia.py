@@ -6,7 +6,16 @@ import numpy as np
 
 from hardedge.data.dataset import Pixels
 from hardedge.data.layouts.cityscapes import TASK
-from hardedge.data.layouts.layout import IGNORED, Layout, Listing, evenly, images_in, looked_up, table_of, without
+from hardedge.data.layouts.layout import (
+    IGNORED,
+    Layout,
+    Listing,
+    images_below,
+    looked_up,
+    table_of,
+    take_evenly,
+    without,
+)
 from hardedge.data.layouts.png16 import first_channel
 
 # the SYNTHIA id of each Cityscapes training id; terrain 16, truck 18 and train 20 exist and never occur
@@ -22,8 +31,8 @@ def find(root: Path) -> Listing:
     Ids: the set's README as in m-birke/automotive-segmentation-datasets; their training ids: DAFormer's
     tools/convert_datasets/synthia.py and two other repositories, which agree (read; sure).
     """
-    pairs = {path.stem: (path, root / "GT/LABELS" / f"{path.stem}.png") for path in images_in(root / "RGB")}
-    test = evenly(tuple(pairs), max(len(pairs) // TESTED, 1)) if pairs else ()
+    pairs = {path.stem: (path, root / "GT/LABELS" / f"{path.stem}.png") for path in images_below(root / "RGB")}
+    test = take_evenly(tuple(pairs), max(len(pairs) // TESTED, 1)) if pairs else ()
     return Listing(
         pairs={"train": without(pairs, test), "test": {id: pairs[id] for id in test}},
         looked_for={"train": "RGB/*.png", "test": "RGB/*.png"},

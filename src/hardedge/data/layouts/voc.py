@@ -6,9 +6,9 @@ from hardedge.data.layouts.layout import (
     IGNORED,
     Layout,
     Listing,
+    distinct_colors,
     label_reader,
     names_in,
-    spectrum,
     table_of,
     task_of,
 )
@@ -42,7 +42,7 @@ def find(root: Path) -> Listing:
 VOC = Layout(
     name="voc",
     marks=("ImageSets/Segmentation",),
-    task=task_of(NAMES, spectrum(len(NAMES), first=0)),
+    task=task_of(NAMES, distinct_colors(len(NAMES), first=0)),
     note="test is VOC's own val, as its test labels are not public; val is held out of train",
     find=find,
 )

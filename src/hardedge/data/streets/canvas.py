@@ -21,7 +21,7 @@ _STEP = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-def mix(value: int) -> int:
+def mix_colours(value: int) -> int:
     """The finaliser of splitmix64 (Steele, Lea, Flood 2014) on one integer."""
     value = ((value ^ (value >> 30)) * _FIRST) & _MASK
     value = ((value ^ (value >> 27)) * _SECOND) & _MASK
@@ -31,7 +31,7 @@ def mix(value: int) -> int:
 def speckle(seed: int, u: Ints, v: Ints, amplitude: int) -> Ints:
     """Noise in -amplitude..amplitude that is a function of the integer coordinates u and v."""
     value = u.astype(np.uint32) * np.uint32(0x9E3779B1) + v.astype(np.uint32) * np.uint32(0x85EBCA77)
-    value += np.uint32(mix(seed) >> 32)
+    value += np.uint32(mix_colours(seed) >> 32)
     value ^= value >> np.uint32(15)
     value *= np.uint32(0x2C1B3C6D)
     value ^= value >> np.uint32(12)
@@ -42,21 +42,21 @@ def speckle(seed: int, u: Ints, v: Ints, amplitude: int) -> Ints:
     return value.astype(np.int32) - np.int32(amplitude)
 
 
-class Dice:
+class Random:
     """Random choices from a seed by splitmix64: the same on every machine and in every version."""
 
     def __init__(self, *seeds: int) -> None:
         self._state = 0
         for seed in seeds:
-            self._state = mix((self._state + seed + _STEP) & _MASK)
+            self._state = mix_colours((self._state + seed + _STEP) & _MASK)
 
     def roll(self) -> int:
         self._state = (self._state + _STEP) & _MASK
-        return mix(self._state)
+        return mix_colours(self._state)
 
-    def fork(self) -> Dice:
+    def fork(self) -> Random:
         """New dice, whose rolls leave these alone."""
-        return Dice(self.roll())
+        return Random(self.roll())
 
     def between(self, low: int, high: int) -> int:
         """An integer from low to high, both included."""
@@ -75,7 +75,7 @@ class Dice:
 
 
 @dataclass(frozen=True)
-class Camera:
+class StreetCamera:
     """A pinhole camera over a plane: lengths in centimetres, `focal`, `center` and `horizon` in canvas pixels."""
 
     focal: int
@@ -117,7 +117,7 @@ class Canvas:
     """An image int32 [3, H, W] and its labels uint8 [H, W], drawn from far to near as the camera sees them."""
 
     shape: tuple[int, int]
-    camera: Camera
+    camera: StreetCamera
     image: Ints = field(init=False)
     labels: npt.NDArray[np.uint8] = field(init=False)
 

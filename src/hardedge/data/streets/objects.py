@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from hardedge.data.streets.canvas import Canvas, Color, Dice, Point, Region, speckle
+from hardedge.data.streets.canvas import Canvas, Color, Point, Random, Region, speckle
 
 
 class Kind(IntEnum):
@@ -80,7 +80,7 @@ def ground_shadow(canvas: Canvas, place: Point, radius: Point) -> None:
     canvas.darken(canvas.ellipse(center, (canvas.camera.pixels(radius[0], z), depth)), 58)
 
 
-def building(canvas: Canvas, dice: Dice, x: int, z: tuple[int, int], detached: bool) -> None:
+def building(canvas: Canvas, dice: Random, x: int, z: tuple[int, int], detached: bool) -> None:
     """A block of houses whose front runs along the street at x; its near end shows where it is detached."""
     camera, lit = canvas.camera, 100 if x > 0 else 80
     height, storey, bay = dice.between(600, 1700), dice.between(260, 340), dice.between(180, 320)
@@ -111,7 +111,7 @@ def _end_wall(canvas: Canvas, x: int, height: int, z: int, wall: Color) -> None:
     canvas.paint(region, wall, Kind.BUILDING, courses)
 
 
-def tree(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
+def tree(canvas: Canvas, dice: Random, x: int, z: int) -> None:
     """A trunk and a crown of torn blobs; autumn is allowed."""
     leaf, top, spread = dice.shade(dice.pick(GREENS), 14), dice.between(420, 800), dice.between(110, 220)
     ground_shadow(canvas, (x, z), (spread, 60))
@@ -126,7 +126,7 @@ def tree(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
         canvas.paint(blob, leaf, Kind.TREE, speckle(dice.roll(), blob.rows // 3, blob.columns // 3, 32) + light)
 
 
-def car(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
+def car(canvas: Canvas, dice: Random, x: int, z: int) -> None:
     """A car or a van seen from the front or the back, with the side that faces the camera."""
     van = dice.chance(20)
     half, belt, top, length = (100, 110, 225, 520) if van else (88, 85, 145, 420)
@@ -162,7 +162,7 @@ def _car_side(canvas: Canvas, x: int, half: int, heights: Point, z: tuple[int, i
         canvas.paint(canvas.polygon([*low, *roof]), color, Kind.CAR)
 
 
-def person(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
+def person(canvas: Canvas, dice: Random, x: int, z: int) -> None:
     """Someone who stands or walks: legs, coat, arms, head."""
     tall, stride = dice.between(158, 186), dice.between(4, 16)
     coat, trousers = dice.shade(dice.pick(PAINTS), 20), dice.shade(dice.pick(PAINTS), 20)
@@ -183,7 +183,7 @@ def person(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
     canvas.paint(hair, dice.pick((DARK, (92, 66, 44), (160, 150, 140))), Kind.PERSON)
 
 
-def pole(canvas: Canvas, dice: Dice, x: int, z: int, height: int) -> None:
+def pole(canvas: Canvas, dice: Random, x: int, z: int, height: int) -> None:
     """A post of at least MIN_WIDTH canvas pixels."""
     half = max(canvas.camera.pixels(7, z), MIN_WIDTH // 2)
     column, foot = canvas.camera.at(x, 0, z)
@@ -192,7 +192,7 @@ def pole(canvas: Canvas, dice: Dice, x: int, z: int, height: int) -> None:
     canvas.paint(post, dice.shade(dice.pick(POSTS), 12), Kind.POLE, (column - post.columns) * 18 // half)
 
 
-def lamp(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
+def lamp(canvas: Canvas, dice: Random, x: int, z: int) -> None:
     """A street lamp: a post with a head that reaches over the road."""
     height = dice.between(430, 560)
     pole(canvas, dice, x, z, height)
@@ -202,7 +202,7 @@ def lamp(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
     canvas.paint(arm, dice.shade(PAINTS[1], 20), Kind.POLE)
 
 
-def sign(canvas: Canvas, dice: Dice, x: int, z: int) -> None:
+def draw_sign(canvas: Canvas, dice: Random, x: int, z: int) -> None:
     """A traffic sign on its post: a disc, a triangle or a square with a rim and a symbol."""
     height, size = dice.between(230, 280), dice.between(48, 60)
     pole(canvas, dice, x, z, height)

@@ -10,7 +10,7 @@ import numpy as np
 
 from hardedge.data.dataset import Pixels
 from hardedge.data.streets import objects as objects
-from hardedge.data.streets.canvas import Bools, Camera, Canvas, Color, Dice, Ints, speckle
+from hardedge.data.streets.canvas import Bools, Canvas, Color, Ints, Random, StreetCamera, speckle
 from hardedge.data.streets.objects import GREENS, GREYS, PAINTS, Kind
 
 WIDTH, HEIGHT = 256, 128
@@ -44,16 +44,16 @@ class Side:
 Drawing = tuple[int, Callable[[], None]]
 
 
-def draw(seed: int, index: int) -> tuple[Pixels, Pixels]:
+def draw_scene(seed: int, index: int) -> tuple[Pixels, Pixels]:
     """Scene `index` of a seed: image uint8 [H, W, 3] RGB and mask uint8 [H, W] of class indices.
 
     Integer arithmetic throughout: the same bytes on every machine.
     """
-    dice = Dice(seed, index)
+    dice = Random(seed, index)
     height, width = HEIGHT * _SCALE, WIDTH * _SCALE
     focal, above = dice.between(270, 330), dice.between(135, 190)
     center, horizon = width // 2 + dice.between(-130, 130), height * dice.between(34, 58) // 100
-    canvas = Canvas((height, width), Camera(focal=focal, height=above, center=center, horizon=horizon))
+    canvas = Canvas((height, width), StreetCamera(focal=focal, height=above, center=center, horizon=horizon))
     left, right = _side(dice, -1), _side(dice, 1)
     _sky(canvas, dice)
     _ground(canvas, dice, left, right)
@@ -65,14 +65,14 @@ def draw(seed: int, index: int) -> tuple[Pixels, Pixels]:
     return _photograph(canvas, dice), canvas.labels[::_SCALE, ::_SCALE].copy()
 
 
-def _side(dice: Dice, sign: int) -> Side:
+def _side(dice: Random, sign: int) -> Side:
     kerb = dice.between(300, 680)
     walk = kerb + dice.between(180, 360)
     front = walk + (dice.between(150, 500) if dice.chance(65) else 0)
     return Side(sign, kerb, walk, front, park=dice.chance(25))
 
 
-def _sky(canvas: Canvas, dice: Dice) -> None:
+def _sky(canvas: Canvas, dice: Random) -> None:
     (height, width), horizon = canvas.shape, canvas.camera.horizon
     top = dice.shade(dice.pick(SKIES), 16)
     rows = np.arange(height, dtype=np.int32)[:, None]
@@ -90,7 +90,7 @@ def _sky(canvas: Canvas, dice: Dice) -> None:
         canvas.paint(block, color, Kind.TREE if forest else Kind.BUILDING, grain)
 
 
-def _ground(canvas: Canvas, dice: Dice, left: Side, right: Side) -> None:
+def _ground(canvas: Canvas, dice: Random, left: Side, right: Side) -> None:
     x, z = canvas.camera.ground(canvas.shape)
     off, leftward = abs(x), x < 0
     inward = off - np.where(leftward, left.kerb, right.kerb)
@@ -111,7 +111,7 @@ def _ground(canvas: Canvas, dice: Dice, left: Side, right: Side) -> None:
         np.copyto(canvas.image[:, below], canvas.image[:, below] * 66 // 100, where=shaded)
 
 
-def _road_paint(dice: Dice, x: Ints, z: Ints, middle: int) -> Bools:
+def _road_paint(dice: Random, x: Ints, z: Ints, middle: int) -> Bools:
     paint = (abs(x - middle) < 9) & ((z + dice.between(0, 600)) % 600 < 320)
     crossing, stripe = dice.between(600, 1600), dice.between(40, 60)
     if dice.chance(35):
@@ -119,13 +119,13 @@ def _road_paint(dice: Dice, x: Ints, z: Ints, middle: int) -> Bools:
     return paint
 
 
-def _slabs(dice: Dice, x: Ints, z: Ints, inward: Ints) -> Ints:
+def _slabs(dice: Random, x: Ints, z: Ints, inward: Ints) -> Ints:
     slab = dice.between(45, 75)
     joint, kerb = (x % slab < 7) | (z % slab < 9), inward < 16
     return speckle(dice.roll(), x // slab, z // slab, 12) - 40 * joint.astype(np.int32) + 38 * kerb.astype(np.int32)
 
 
-def _beside(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
+def _beside(canvas: Canvas, dice: Random, side: Side) -> list[Drawing]:
     things = _park(canvas, dice, side) if side.park else _houses(canvas, dice, side)
     wide = side.front - side.walk > 120
     for _ in range(dice.between(1, 4) if wide else dice.between(0, 1)):
@@ -134,14 +134,14 @@ def _beside(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
     for _ in range(dice.pick((0, 0, 1, 1, 2))):
         x, z = side.sign * dice.between(side.kerb + 40, side.walk - 30), dice.between(650, 1250)
         things.append((z, partial(objects.person, canvas, dice.fork(), x, z)))
-    for chance, thing in ((14, objects.lamp), (80, objects.sign)):
+    for chance, thing in ((14, objects.lamp), (80, objects.draw_sign)):
         if dice.chance(chance):
             x, z = side.sign * (side.kerb + 35), dice.between(700, 1500)
             things.append((z, partial(thing, canvas, dice.fork(), x, z)))
     return things
 
 
-def _houses(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
+def _houses(canvas: Canvas, dice: Random, side: Side) -> list[Drawing]:
     things: list[Drawing] = []
     z, detached = dice.between(120, 500), True
     while z < _FAR:
@@ -153,12 +153,12 @@ def _houses(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
     return things
 
 
-def _park(canvas: Canvas, dice: Dice, side: Side) -> list[Drawing]:
+def _park(canvas: Canvas, dice: Random, side: Side) -> list[Drawing]:
     places = [(side.walk + dice.between(80, 1800), dice.between(900, 5000)) for _ in range(dice.between(8, 14))]
     return [(z, partial(objects.tree, canvas, dice.fork(), side.sign * x, z)) for x, z in places]
 
 
-def _traffic(canvas: Canvas, dice: Dice, left: Side, right: Side) -> list[Drawing]:
+def _traffic(canvas: Canvas, dice: Random, left: Side, right: Side) -> list[Drawing]:
     middle = (right.kerb - left.kerb) // 2
     lanes = [(middle + right.kerb) // 2, (middle - left.kerb) // 2, right.kerb - 100, 100 - left.kerb]
     things: list[Drawing] = []
@@ -174,13 +174,13 @@ def _traffic(canvas: Canvas, dice: Dice, left: Side, right: Side) -> list[Drawin
     return things
 
 
-def _bonnet(canvas: Canvas, dice: Dice) -> None:
+def _bonnet(canvas: Canvas, dice: Random) -> None:
     height, width = canvas.shape
     shape = (width // 2 + dice.between(-20, 20), height + 14), (width * 2 // 5, dice.between(22, 30))
     canvas.paint(canvas.ellipse(*shape), dice.shade(dice.pick(PAINTS), 20), IGNORED)
 
 
-def _photograph(canvas: Canvas, dice: Dice) -> Pixels:
+def _photograph(canvas: Canvas, dice: Random) -> Pixels:
     """Averages the drawing down, lights it, and adds the camera's noise."""
     drawn = canvas.image.clip(0, 255)
     image = sum(drawn[:, row::_SCALE, column::_SCALE] for row in range(_SCALE) for column in range(_SCALE))

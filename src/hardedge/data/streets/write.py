@@ -17,9 +17,9 @@ from hardedge.contracts import ClassInfo, Task
 from hardedge.data.dataset import SPLITS
 from hardedge.data.palette import save_mask
 from hardedge.data.streets.objects import Kind
-from hardedge.data.streets.scene import HEIGHT, IGNORED, WIDTH, draw
+from hardedge.data.streets.scene import HEIGHT, IGNORED, WIDTH, draw_scene
 
-__all__ = ["HEIGHT", "IMAGES", "TASK", "WIDTH", "draw", "write_streets"]
+__all__ = ["HEIGHT", "IMAGES", "TASK", "WIDTH", "draw_scene", "write_streets"]
 
 IMAGES: Mapping[str, int] = {"train": 200, "val": 16, "test": 48}
 COLORS = {
@@ -75,7 +75,7 @@ def _born_without_interrupts() -> Iterator[None]:
 def _write_scene(folder: Path, seed: int, index: int) -> None:
     from PIL import Image
 
-    id, (image_HWC, mask_HW) = f"street{index:04d}", draw(seed, index)
+    id, (image_HWC, mask_HW) = f"street{index:04d}", draw_scene(seed, index)
     Image.fromarray(image_HWC).save(folder / "images" / f"{id}.png", compress_level=1)
     save_mask(mask_HW, TASK, folder / "masks" / f"{id}.png")
 
