@@ -32,7 +32,7 @@ from hardedge.contracts import read_json, to_json
 from hardedge.data import open_dataset
 from hardedge.data.sharding import write_shards
 from hardedge.data.shards import Shard, ShardIndex, Shards
-from hardedge.train.batches.order import EpochOrder
+from hardedge.train.batches.epoch_order import EpochOrder
 from hardedge.train.batches.samples import TrainingSamples
 from hardedge.train.recipes import find_recipe
 

@@ -29,7 +29,7 @@ from torch import Tensor
 from hardedge.contracts import NetworkSpec
 from hardedge.data import open_dataset
 from hardedge.models import ARCHITECTURES, build_network
-from hardedge.models.census import network_facts
+from hardedge.models.complexity import network_facts
 from hardedge.train.batches.samples import TrainingSamples
 from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import find_recipe

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Bundle, Engine, Profile, Task, fitting, load, profiles_in_words
-from hardedge.deploy.bundles.opening import load_bundle
+from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.bundles.signing import Trust, read_trust
 from hardedge.deploy.bundles.validity import model_path
 from hardedge.deploy.engines.open import open_runner

@@ -15,10 +15,10 @@ from hardedge.models.encoders import require_encoder
 from hardedge.models.fpn import FPN
 from hardedge.models.hrnet_ocr import HRNETV2_W18_OCR, HRNETV2_W48_OCR
 from hardedge.models.lraspp import LRASPP
-from hardedge.models.own import own_network
 from hardedge.models.pspnet import PSPNET
 from hardedge.models.segformer import SEGFORMER, SEGFORMER_SMALL
 from hardedge.models.upernet import UPERNET
+from hardedge.models.user_network import build_user_network
 
 # FAMILY_ENCODER is a network, for every encoder
 FAMILIES: dict[str, Family] = {
@@ -87,4 +87,4 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     imported or called or whose network does not keep to this.
     """
     known = architecture(spec.name)
-    return known.build(spec.num_classes) if known else own_network(spec.name, spec.num_classes)
+    return known.build(spec.num_classes) if known else build_user_network(spec.name, spec.num_classes)

@@ -12,8 +12,8 @@ from torchvision.models.segmentation.fcn import FCNHead
 
 from hardedge.models.architecture import Architecture, Auxiliary
 from hardedge.models.encoders import encoder_channels, has_pretrained, make_encoder, multiple_of, pretrained_weights
-from hardedge.models.own import require_logits
 from hardedge.models.segmenter import at_multiple, at_size_of
+from hardedge.models.user_network import require_logits
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from hardedge.contracts import EdgeNetworkManifest, EdgeScore, Task, load, seal,
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
-from hardedge.train.batches.order import mix_seed
+from hardedge.train.batches.epoch_order import mix_seed
 from hardedge.train.losses.pixels import one_hot
 
 CHANNELS = (16, 32, 32, 32, 32, 32, 16)

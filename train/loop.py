@@ -18,7 +18,7 @@ from hardedge.errors import BadInput
 from hardedge.models import build_network
 from hardedge.models.pretrained import load_backbone
 from hardedge.train import processes
-from hardedge.train.batches.order import mix_seed
+from hardedge.train.batches.epoch_order import mix_seed
 from hardedge.train.batches.samples import TrainingSample, TrainingSamples, training_batches
 from hardedge.train.branches import Training, attach_branches
 from hardedge.train.edge_network import load_edge_network
@@ -30,6 +30,7 @@ from hardedge.train.evaluation import (
     validate,
     with_reestimated_batchnorm,
 )
+from hardedge.train.initial_weights import InitialWeights, load_trained
 from hardedge.train.objective import (
     Objective,
     frozen_copy,
@@ -41,7 +42,6 @@ from hardedge.train.objective import (
 from hardedge.train.progress import Log, TrainingLog
 from hardedge.train.quantisation import plain_state, quantise
 from hardedge.train.recipe import Recipe
-from hardedge.train.starting import InitialWeights, load_trained
 from hardedge.train.state import Snapshot, TrainingState, detached_copy, save_state
 from hardedge.train.tracking import Followers
 

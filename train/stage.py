@@ -21,10 +21,10 @@ from hardedge.train.batches.samples import NORMALISATION, TrainingSamples
 from hardedge.train.branches import FeatureBranch
 from hardedge.train.budget import steps_within
 from hardedge.train.hardness_maps import TRAINING_MAPS, hardness_source, write_hardness_maps, write_training_maps
+from hardedge.train.initial_weights import InitialWeights, load_initial_weights
 from hardedge.train.loop import new_state, quantise_state, run_steps, ships_reestimated
 from hardedge.train.objective import share_gradients
 from hardedge.train.recipe import Recipe, require_usable
-from hardedge.train.starting import InitialWeights, initial_weights
 from hardedge.train.state import (
     Snapshot,
     Started,
@@ -73,7 +73,7 @@ def train(
         processes.on_rank_zero(lambda: require_free(out, force, [path for path in read if path is not None]))
     _tell(recipe)
     weights = processes.raise_together(
-        lambda: initial_weights(recipe, dataset.task, backbone_weights=backbone_weights, start_from=start_from)
+        lambda: load_initial_weights(recipe, dataset.task, backbone_weights=backbone_weights, start_from=start_from)
     )
     inputs |= weights.digests
     with disk_errors():

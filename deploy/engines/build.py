@@ -10,10 +10,10 @@ from pathlib import Path
 import hardedge
 from hardedge.artefact import require_free, staged
 from hardedge.console import note, waiting
-from hardedge.contracts import BuildOptions, Bundle, Engine, HealedNode, Profile, load, seal, sha256_of
+from hardedge.contracts import BuildOptions, Bundle, Engine, FallbackNode, Profile, load, seal, sha256_of
 from hardedge.deploy.bundles.validity import model_path
-from hardedge.deploy.engines.heal_infinite import write_finite_file
-from hardedge.deploy.engines.heal_refused import compile_with_fp32_fallback
+from hardedge.deploy.engines.fp32_fallback_infinite import write_finite_file
+from hardedge.deploy.engines.fp32_fallback_refused import compile_with_fp32_fallback
 from hardedge.deploy.onnxruntime.session import onnxruntime_version
 from hardedge.deploy.targets import Target, parse_target
 from hardedge.deploy.tensorrt.plans import BuildRequest, BuiltPlan, compile_plans
@@ -81,7 +81,7 @@ class _Network:
     bundle: Bundle
     precision: str
     onnx: Path
-    healed: tuple[HealedNode, ...]
+    healed: tuple[FallbackNode, ...]
 
 
 @contextmanager

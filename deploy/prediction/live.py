@@ -15,7 +15,7 @@ from typing import Final
 from hardedge.artefact import require_free
 from hardedge.console import note, tracked
 from hardedge.contracts import Contract, Profile, fitting, profiles_in_words
-from hardedge.deploy.bundles.opening import load_bundle
+from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.media.camera import Camera, Live
 from hardedge.deploy.media.video import VideoOutput, VideoWriter, files_written

@@ -15,7 +15,7 @@ from hardedge.artefact import require_free
 from hardedge.console import note, tracked
 from hardedge.contracts import Contract, read_json, to_json, write_atomically
 from hardedge.data.dataset import IMAGE_SUFFIXES
-from hardedge.deploy.bundles.opening import engine_of, load_bundle
+from hardedge.deploy.bundles.loading import engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.media.images import first_faults
 from hardedge.deploy.media.video import VIDEO_SUFFIXES

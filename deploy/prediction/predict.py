@@ -18,7 +18,7 @@ from hardedge.artefact import require_free, staged, write_whole
 from hardedge.console import note, tracked
 from hardedge.contracts import Bundle, Task
 from hardedge.data.palette import overlay
-from hardedge.deploy.bundles.opening import engine_of, load_bundle
+from hardedge.deploy.bundles.loading import engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.machine import usable_cores
 from hardedge.deploy.media.images import ImageInputs, first_faults, stored_pixels, usable_inputs

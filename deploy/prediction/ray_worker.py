@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hardedge.artefact import write_whole
 from hardedge.contracts import Profile
-from hardedge.deploy.bundles.opening import load_bundle
+from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.media.images import header_faults, is_rotated, open_image, stored_pixels
 from hardedge.deploy.media.video import mask_png

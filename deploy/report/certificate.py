@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardedge.contracts import Census, Check, EngineArms, LatencyComparison, Level0, Level1, Level2, Report
+from hardedge.contracts import Check, Complexity, EngineArms, LatencyComparison, Level0, Level1, Level2, Report
 from hardedge.pages.charts import interval_text, intervals
 from hardedge.pages.markup import (
     Markup,
@@ -83,7 +83,7 @@ def level1_section(found: Level1) -> Markup:
 CENSUS = ("parameters", "multiply-adds", "nodes", "operators", "inputs", "outputs")
 
 
-def complexity_table(found: Census) -> tuple[str, ...]:
+def complexity_table(found: Complexity) -> tuple[str, ...]:
     counts = [number_text(value, 0) for value in (found.parameters, found.multiply_adds, found.nodes)]
     operators = ", ".join(
         f"{name}\u00a0{count}" for name, count in sorted(found.operators.items(), key=lambda pair: -pair[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardedge.contracts import ZERO_DIGEST, ClassParity, EngineSummary, Latency, Parity, Report, Task
-from hardedge.deploy.engines.smallest_pins import fallback_text
+from hardedge.deploy.engines.fp32_fallback import fallback_text
 from hardedge.deploy.latency.sensors import sensor_text as read_as
 from hardedge.deploy.report.findings import NOT_COMPARED, not_run, reference_of
 from hardedge.pages.charts import histogram_chart

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hardedge.contracts import LatencyComparison, Parity, PrecisionAudit, Report
-from hardedge.deploy.engines.smallest_pins import fallback_text
+from hardedge.deploy.engines.fp32_fallback import fallback_text
 
 VERDICTS = {
     "pass": "PASS: everything that was asked for holds.",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from hardedge.contracts import BuildOptions, HealedNode, Profile, sha256_of
+from hardedge.contracts import BuildOptions, FallbackNode, Profile, sha256_of
 from hardedge.deploy.machine import gpu_name
 from hardedge.deploy.targets import Target
 from hardedge.deploy.tensorrt.api import MODULES, unsupported_options
@@ -33,7 +33,7 @@ class BuiltPlan:
     builder: str
     builder_version: str
     seconds: float
-    healed: tuple[HealedNode, ...] = ()
+    healed: tuple[FallbackNode, ...] = ()
     onnx: Path | None = None
 
 

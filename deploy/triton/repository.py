@@ -23,7 +23,7 @@ from hardedge.contracts import (
     seal,
     write_atomically,
 )
-from hardedge.deploy.bundles.opening import engine_of, load_bundle
+from hardedge.deploy.bundles.loading import engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.bundles.validity import model_path
 from hardedge.deploy.precisions import cannot_hold

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hardedge.artefact import require_free
 from hardedge.console import note
-from hardedge.deploy.bundles.opening import load_bundle
+from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.machine import compute_capability

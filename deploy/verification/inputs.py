@@ -8,7 +8,7 @@ from hardedge.contracts import Bundle, Engine
 from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.bundles.contents import require_same_data
-from hardedge.deploy.bundles.opening import engine_of, load_bundle
+from hardedge.deploy.bundles.loading import engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.bundles.validity import check_bundle, read_model
 from hardedge.errors import BadInput

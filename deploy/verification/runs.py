@@ -25,6 +25,8 @@ from hardedge.graphs.pinning import pin_to_fp32
 from hardedge.metrics import Counts, hit_labelled_predicted
 
 if TYPE_CHECKING:
+    from hardedge.deploy.report.pictures import SamplePictures
+
     pass
 
 Measured = TypeVar("Measured")

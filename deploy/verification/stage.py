@@ -27,6 +27,8 @@ from hardedge.errors import Unavailable
 from hardedge.metrics import hit_labelled_predicted
 
 if TYPE_CHECKING:
+    from hardedge.deploy.report.pictures import SamplePictures
+
     pass
 
 LATENCY_SHARE = 0.2  # of the latency seconds for the engines, the rest for level 2

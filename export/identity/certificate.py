@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from hardedge.contracts import Census, Certificate, Check, EngineArms, Level0, Level1, Level2, Profile, Status
+from hardedge.contracts import Certificate, Check, Complexity, EngineArms, Level0, Level1, Level2, Profile, Status
 from hardedge.deploy.engines.build import rtx_digests
 from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.errors import BadInput, Unavailable
@@ -106,7 +106,7 @@ def _engines_check(engines: Mapping[str, tuple[set[str], set[str]]], shape: str)
     return Check(status="identical", detail=f"equal byte for byte for {len(engines)} targets at {shape}{told}")
 
 
-def compare_complexity(shipped: Census, plain: Census) -> Level1:
+def compare_complexity(shipped: Complexity, plain: Complexity) -> Level1:
     """Level 1: equal parameters, multiply-adds, nodes, operators, inputs and outputs."""
     differing = [
         f"{name.replace('_', '-')} {getattr(shipped, name)}, plain {getattr(plain, name)}"

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hardedge.contracts import Bundle, load
 from hardedge.graphs.canonical import node_multiply_adds
 from hardedge.models import build_network
-from hardedge.models.census import network_multiply_adds
+from hardedge.models.complexity import network_multiply_adds
 
 
 def test_the_exported_graph_has_the_networks_multiply_adds(bundle: Path) -> None:

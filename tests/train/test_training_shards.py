@@ -14,7 +14,7 @@ from hardedge.data.opening import open_dataset
 from hardedge.data.sharding import write_shards
 from hardedge.errors import BadInput
 from hardedge.train import loop
-from hardedge.train.batches.order import EpochOrder, mix_seed
+from hardedge.train.batches.epoch_order import EpochOrder, mix_seed
 from hardedge.train.batches.samples import TrainingSamples, training_batches
 from hardedge.train.recipe import Recipe
 from hardedge.train.stage import train

@@ -18,7 +18,7 @@ from hardedge.data.dataset import Dataset, Pixels, read_mask
 from hardedge.errors import BadInput
 from hardedge.train import processes
 from hardedge.train.batches.augmentation import augmentation
-from hardedge.train.batches.order import EpochOrder, mix_seed
+from hardedge.train.batches.epoch_order import EpochOrder, mix_seed
 from hardedge.train.losses.boundary import boundary_distance
 from hardedge.train.recipe import IGNORED, Recipe
 

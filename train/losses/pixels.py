@@ -71,8 +71,8 @@ def processes(sync: bool) -> int:
 def sum_with_gradients(value: Tensor, sync: bool) -> Tensor:
     """The value summed over the processes that train together, differentiably; as it is without `sync`.
 
-    A loss whose denominator is `sum_with_gradients(count, sync) / processes(sync)` gives, after the mean over processes that
-    DistributedDataParallel takes of the gradients, the gradient of the loss over all processes' pixels.
+    A loss whose denominator is `sum_with_gradients(count, sync) / processes(sync)` gives, after the mean over
+    processes that DistributedDataParallel takes of the gradients, the gradient of the loss over all processes' pixels.
     """
     return _Summed.apply(value) if processes(sync) > 1 else value
 

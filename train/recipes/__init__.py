@@ -7,7 +7,6 @@ from hardedge.errors import BadInput
 from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import cityscapes, cityscapes_small, nyuv2, synthia
 from hardedge.train.recipes.camvid import camvid
-from hardedge.train.recipes.own import is_own, own_recipe
 from hardedge.train.recipes.settings import nearest_name_hint, with_settings
 from hardedge.train.recipes.stored import stored_recipe
 from hardedge.train.recipes.streets import (
@@ -20,6 +19,7 @@ from hardedge.train.recipes.streets import (
     streets_pat,
     streets_recall,
 )
+from hardedge.train.recipes.user_recipe import is_user_recipe, load_user_recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     function.__name__: function
@@ -71,8 +71,8 @@ def find_recipe(word: str, settings: Mapping[str, str]) -> Recipe:
 def _found(word: str) -> Recipe:
     if word in RECIPES:
         return RECIPES[word]()
-    if is_own(word):
-        return own_recipe(word)
+    if is_user_recipe(word):
+        return load_user_recipe(word)
     path = Path(word)
     if path.is_dir() or path.suffix == ".json":
         return stored_recipe(path)

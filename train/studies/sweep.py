@@ -19,9 +19,9 @@ from hardedge.train.recipe import Recipe
 from hardedge.train.studies.comparison import Failed, StudyArm, StudyComparison, compare_arms
 from hardedge.train.studies.folder import StudyPlan, open_study
 from hardedge.train.studies.scores import METRICS
+from hardedge.train.studies.search_space import parse_search_space, point_text, recipe_at, usable_points
 from hardedge.train.studies.study import Params, Space, Study, StudyJob, Trials, Wanted, params_key
 from hardedge.train.studies.trial import TrialSetting, run_trial
-from hardedge.train.studies.variations import parse_search_space, point_text, recipe_at, usable_points
 from hardedge.train.tracking import require_trackers
 
 RESULT = "result.json"

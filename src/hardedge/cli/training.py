@@ -221,7 +221,7 @@ def models(as_json: bool) -> None:
     Example: hardedge models --json
     """
     with loading("train", "torch"):
-        from hardedge.models.census import network_table, network_table_text
+        from hardedge.models.complexity import network_table, network_table_text
 
     table = network_table()
     print_result(table, network_table_text(table), as_json)

@@ -26,7 +26,7 @@ from hardedge.contracts.comparison import (
     RealDifference,
     ScoreDifference,
 )
-from hardedge.contracts.engine import BuildOptions, Engine, HealedNode
+from hardedge.contracts.engine import BuildOptions, Engine, FallbackNode
 from hardedge.contracts.files import (
     json_schema,
     load,
@@ -52,7 +52,7 @@ from hardedge.contracts.measured import (
 from hardedge.contracts.models import (
     Calibration,
     CalibrationTile,
-    Census,
+    Complexity,
     Conversion,
     ConversionAgreement,
     EngineCheck,
@@ -74,7 +74,6 @@ __all__ = [
     "Bundle",
     "Calibration",
     "CalibrationTile",
-    "Census",
     "Certificate",
     "Check",
     "Checkpoint",
@@ -82,6 +81,7 @@ __all__ = [
     "ClassParity",
     "ComparedRun",
     "Comparison",
+    "Complexity",
     "Contract",
     "Conversion",
     "ConversionAgreement",
@@ -92,10 +92,10 @@ __all__ = [
     "EngineCheck",
     "EngineDifference",
     "EngineSummary",
+    "FallbackNode",
     "Gate",
     "HardnessDecile",
     "HardnessSource",
-    "HealedNode",
     "Interval",
     "Json",
     "KeptNode",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from hardedge.contracts.base import Contract, Interval, Status
-from hardedge.contracts.models import Census
+from hardedge.contracts.models import Complexity
 
 if TYPE_CHECKING:
     pass
@@ -50,8 +50,8 @@ class Level1(Contract):
 
     status: Status
     detail: str
-    shipped: Census
-    plain: Census | None
+    shipped: Complexity
+    plain: Complexity | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ class BuildOptions(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HealedNode(Contract):
+class FallbackNode(Contract):
     """A node of the bundle's file that the engine computes in FP32.
 
     The builder refused it as it was, or its values did not fit its type and came out infinite or NaN (`not finite`).
@@ -58,7 +58,7 @@ class Engine(Manifest):
     profiles: tuple[Profile, ...]
     seconds: float
     options: BuildOptions = BuildOptions()
-    healed: tuple[HealedNode, ...] = ()
+    healed: tuple[FallbackNode, ...] = ()
     weights: str | None = None
 
     def __post_init__(self) -> None:

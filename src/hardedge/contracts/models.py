@@ -9,7 +9,7 @@ from hardedge.contracts.base import Contract, Interval, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
-class Census(Contract):
+class Complexity(Contract):
     """What a graph is made of: level 1 of the certificate."""
 
     parameters: int
@@ -86,7 +86,7 @@ class ModelFile(Contract):
     path: str
     precision: str
     onnx_digest: str
-    census: Census
+    census: Complexity
     conversion: Conversion | None = None
 
 

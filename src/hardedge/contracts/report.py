@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from hardedge.contracts.base import Contract, HardnessSource, Manifest, NetworkSpec, SegmentationScore, Task, Verdict
 from hardedge.contracts.certificate import Certificate
-from hardedge.contracts.engine import HealedNode
+from hardedge.contracts.engine import FallbackNode
 from hardedge.contracts.measured import Latency, Overhead, Parity, PrecisionAudit
 
 
@@ -32,7 +32,7 @@ class EngineSummary(Contract):
     bytes: int
     sha256: str
     seconds: float
-    healed: tuple[HealedNode, ...] = ()
+    healed: tuple[FallbackNode, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

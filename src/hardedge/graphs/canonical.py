@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hardedge.contracts import Census
+from hardedge.contracts import Complexity
 from hardedge.graphs.files import copy_model, is_large, open_session, without_weights
 
 if TYPE_CHECKING:
@@ -118,14 +118,14 @@ def _normalise_tensor(tensor: onnx.TensorProto, names: Names) -> None:
     tensor.ClearField("metadata_props")
 
 
-def complexity_of(model: onnx.ModelProto, size: tuple[int, int, int], multiply_adds: int | None = None) -> Census:
+def complexity_of(model: onnx.ModelProto, size: tuple[int, int, int], multiply_adds: int | None = None) -> Complexity:
     """What the graph is made of; multiply-adds of Conv, ConvTranspose, Gemm and MatMul for (batch, height, width).
 
     Parameters are the elements of all initializers but int64 ones (shapes and axes), used or not. `multiply_adds` are
     those of a graph that onnxruntime cannot run, counted elsewhere.
     """
     operators = Counter(node.op_type for node in every_node(model.graph))
-    return Census(
+    return Complexity(
         parameters=sum(math.prod(t.dims) for t in model.graph.initializer if t.data_type != t.INT64),
         multiply_adds=_total(model, size) if multiply_adds is None else multiply_adds,
         nodes=operators.total(),

@@ -21,8 +21,8 @@ from PIL import Image
 from hardedge.contracts import (
     ZERO_DIGEST,
     Bundle,
-    Census,
     ClassInfo,
+    Complexity,
     ModelFile,
     NetworkSpec,
     Normalisation,
@@ -63,7 +63,7 @@ def bundle(tmp_path: Path) -> Path:
 def write_bundle(directory: Path, model: str = "model.onnx", loss: str = "1.0*ce") -> Path:
     directory.mkdir()
     onnx.save(brightest_channel(), directory / "model.onnx")
-    census = Census(parameters=0, multiply_adds=0, nodes=3, operators={}, inputs=("image",), outputs=("mask",))
+    census = Complexity(parameters=0, multiply_adds=0, nodes=3, operators={}, inputs=("image",), outputs=("mask",))
     manifest = Bundle(
         schema_id=Bundle.SCHEMA,
         hardedge="0.1.0",

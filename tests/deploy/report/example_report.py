@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 
 from hardedge.contracts import (
-    Census,
     Certificate,
     Check,
     ClassInfo,
     ClassParity,
     ComparedRun,
     Comparison,
+    Complexity,
     EngineArms,
     EngineSummary,
     Gate,
@@ -51,7 +51,7 @@ CLASSES = (
 TASK = Task(classes=tuple(ClassInfo(name=name, color=color) for name, color in CLASSES), ignore_index=255)
 PERCENT = (93.1, 84.2, 31.4, 95.0, 82.7, 76.9, 41.3, 38.8, 84.6, 51.9, None)
 IOU = {name: percent for (name, _), percent in zip(CLASSES, PERCENT, strict=True)}
-CENSUS = Census(
+CENSUS = Complexity(
     parameters=3_218_478,
     multiply_adds=2_093_117_440,
     nodes=217,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hardedge.contracts import HealedNode
-from hardedge.deploy.engines.smallest_pins import MOST_BUILDS, Tries, find_smallest_set
+from hardedge.contracts import FallbackNode
+from hardedge.deploy.engines.fp32_fallback import MOST_BUILDS, Tries, find_smallest_set
 from hardedge.errors import BadInput, first_line
 from hardedge.graphs.element_types import FLOATS, element_types, producers
 from hardedge.graphs.files import copy_model, open_session
@@ -49,7 +49,7 @@ def choose_images_to_try(images: Mapping[str, Pixels], multiply_adds: int) -> di
 
 def find_nodes_to_keep_finite(
     model: onnx.ModelProto, images: Mapping[str, Pixels], name: str
-) -> tuple[HealedNode, ...]:
+) -> tuple[FallbackNode, ...]:
     """The fewest nodes to pin to FP32 so that every logit of these images is finite; none where they all are.
 
     `name` is what messages call the file. Raises BadInput with the node where no pinning helps, NotRun where
@@ -78,7 +78,7 @@ def find_nodes_to_keep_finite(
     chosen = find_smallest_set(frozenset(), pins, precisions, Tries(attempt, MOST_BUILDS))
     operators = {node.name: node.op_type for node in model.graph.node}
     return tuple(
-        HealedNode(node=node, operator=operators[node], precision=precisions[node], why=first, cause="not finite")
+        FallbackNode(node=node, operator=operators[node], precision=precisions[node], why=first, cause="not finite")
         for node in precisions
         if node in chosen
     )

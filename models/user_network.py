@@ -15,7 +15,7 @@ from hardedge.errors import BadInput
 CHECK_HEIGHT, CHECK_WIDTH = 64, 96
 
 
-def own_network(name: str, num_classes: int) -> nn.Module:
+def build_user_network(name: str, num_classes: int) -> nn.Module:
     """What `module:function` returns for num_classes, checked by one forward; the current directory is importable.
 
     Raises BadInput when it cannot be imported or called, is no nn.Module, or does not map images to logits at their

@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from hardedge.contracts import Bundle, Engine, Profile, load
 from hardedge.deploy.bundles.validity import check_model
 from hardedge.deploy.engines.build import build
-from hardedge.deploy.engines.heal_refused import compile_with_fp32_fallback
-from hardedge.deploy.engines.smallest_pins import MOST_BUILDS, fallback_text, find_nodes_to_pin
+from hardedge.deploy.engines.fp32_fallback import MOST_BUILDS, fallback_text, find_nodes_to_pin
+from hardedge.deploy.engines.fp32_fallback_refused import compile_with_fp32_fallback
 from hardedge.deploy.report.terminal import summary_text
 from hardedge.deploy.targets import parse_target
 from hardedge.deploy.tensorrt.plans import BuildRefused, BuildRequest
@@ -287,7 +287,7 @@ def test_an_fp32_network_has_nothing_to_heal(own_bundle: Path, tmp_path: Path, r
 
 
 def test_many_healed_nodes_are_told_briefly() -> None:
-    from hardedge.contracts import HealedNode
+    from hardedge.contracts import FallbackNode
 
-    healed = [HealedNode(node=f"n{i}", operator="Conv", precision="fp8", why="why") for i in range(9)]
+    healed = [FallbackNode(node=f"n{i}", operator="Conv", precision="fp8", why="why") for i in range(9)]
     assert fallback_text(healed).endswith("n4 (Conv, fp8) and 4 more compute in FP32, as the builder refused: why")

@@ -9,7 +9,7 @@ from torch import nn
 
 from hardedge.contracts import NetworkSpec
 from hardedge.models import ARCHITECTURES, build_network
-from hardedge.models.census import network_facts, network_multiply_adds
+from hardedge.models.complexity import network_facts, network_multiply_adds
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -28,7 +28,7 @@ class InitialWeights:
         return {"start_from": self.digest} if self.checkpoint is not None else {}
 
 
-def initial_weights(
+def load_initial_weights(
     recipe: Recipe, task: Task, *, backbone_weights: Path | None, start_from: Path | None
 ) -> InitialWeights:
     """The file's weights, or the checkpoint's, or ImageNet's where the recipe is `pretrained`, or none.

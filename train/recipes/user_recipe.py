@@ -23,12 +23,12 @@ EXAMPLE = """Write one, for example:
 Function = Callable[[], object]
 
 
-def is_own(word: str) -> bool:
+def is_user_recipe(word: str) -> bool:
     """Whether the word is FILE.py or FILE.py:function."""
     return word.partition(":")[0].endswith(".py")
 
 
-def own_recipe(word: str) -> Recipe:
+def load_user_recipe(word: str) -> Recipe:
     """What the file's recipe function returns; what the file imports may lie in the current directory.
 
     A recipe function is public, defined in the file, and takes no argument. Raises BadInput when there is no such file

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from hardedge.console import note
-from hardedge.contracts import HealedNode, Profile
+from hardedge.contracts import FallbackNode, Profile
 from hardedge.deploy.bundles.validity import read_model
-from hardedge.deploy.engines.smallest_pins import fallback_text, find_nodes_to_pin
+from hardedge.deploy.engines.fp32_fallback import fallback_text, find_nodes_to_pin
 from hardedge.deploy.targets import Target
 from hardedge.deploy.tensorrt.plans import BuildRefused, BuildRequest, BuiltPlan, compile_plans
 from hardedge.graphs.pinning import pin_to_fp32, pinning_candidates
@@ -65,7 +65,7 @@ def _healed(
     plan = built(frozenset(chosen))
     operators = {node.name: node.op_type for node in model.graph.node}
     healed = tuple(
-        HealedNode(node=name, operator=operators[name], precision=precisions[name], why=refusal.reason)
+        FallbackNode(node=name, operator=operators[name], precision=precisions[name], why=refusal.reason)
         for name in chosen
     )
     note(f"{target}: {fallback_text(healed)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from hardedge.contracts import HealedNode
+from hardedge.contracts import FallbackNode
 
 MOST_BUILDS = 40  # of one search; what is undecided then stays in FP32
 
@@ -93,7 +93,7 @@ class Tries:
         return self.known[pins]
 
 
-def fallback_text(healed: Sequence[HealedNode]) -> str:
+def fallback_text(healed: Sequence[FallbackNode]) -> str:
     """The healed nodes in one line, by what made them so."""
     causes = {"not finite": "as its values do not fit", "refused": "as the builder refused"}
     groups = {cause: [each for each in healed if each.cause == cause] for cause in causes}
@@ -102,6 +102,6 @@ def fallback_text(healed: Sequence[HealedNode]) -> str:
     )
 
 
-def _shown(healed: Sequence[HealedNode]) -> str:
+def _shown(healed: Sequence[FallbackNode]) -> str:
     names = ", ".join(f"{each.node} ({each.operator}, {each.precision})" for each in healed[:5])
     return names + (f" and {len(healed) - 5} more" if len(healed) > 5 else "")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from hardedge.console import note, waiting
-from hardedge.contracts import Bundle, HealedNode
+from hardedge.contracts import Bundle, FallbackNode
 from hardedge.deploy.bundles.contents import golden_image
 from hardedge.deploy.bundles.validity import read_model
-from hardedge.deploy.engines.finite import NotRun, choose_images_to_try, find_nodes_to_keep_finite
-from hardedge.deploy.engines.smallest_pins import fallback_text
+from hardedge.deploy.engines.fp32_fallback import fallback_text
+from hardedge.deploy.engines.infinities import NotRun, choose_images_to_try, find_nodes_to_keep_finite
 from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.errors import BadInput
 from hardedge.graphs.pinning import pin_to_fp32
@@ -17,7 +17,7 @@ from hardedge.graphs.pinning import pin_to_fp32
 
 def write_finite_file(
     directory: Path, bundle: Bundle, onnx: Path, folder: Path, order: BuildRequest
-) -> tuple[Path, tuple[HealedNode, ...]]:
+) -> tuple[Path, tuple[FallbackNode, ...]]:
     """The file itself where its logits are finite on golden images, else one in `folder` with the nodes pinned.
 
     Raises BadInput with the node where pinning does not help, and where the order forbids it.
