@@ -1,8 +1,8 @@
-"""Whether `hardedge hard` finds wrong labels: some are planted, and counted in the first part of its list.
+"""Whether `hardedge hard` finds wrong labels: some are inserted, and counted in the first part of its list.
 
     python benchmarks/wrong_labels.py CHECKPOINT DATA [--split test] [--share 0.03] [--seeds 5] [--json]
 
-A planted error is a whole labelled region that gets another class, one that none of its neighbours has. The list is
+A inserted error is a whole labelled region that gets another class, one that none of its neighbours has. The list is
 ordered by doubt, and for comparison by other things that were measured; chance would find as much as is looked at.
 """
 
@@ -36,11 +36,11 @@ ORDERS: dict[str, Callable[[DoubtedLabel], float]] = {
 Place = tuple[str, int, int, int, int]
 
 
-def plant(data: Path, out: Path, split: str, share: float, seed: int) -> set[Place]:
+def insert_wrong_labels(data: Path, out: Path, split: str, share: float, seed: int) -> set[Place]:
     """A copy of the data set in which that share of the split's regions has another class; where they are."""
     shutil.copytree(data, out)
     dataset, rng = open_dataset(out), np.random.default_rng(seed)
-    planted: set[Place] = set()
+    inserted: set[Place] = set()
     for id in dataset.splits[split]:
         label_HW = dataset.mask(id).copy()
         regions_HW = connected(label_HW.astype(np.int32) + 1, connectivity=1)
@@ -55,20 +55,20 @@ def plant(data: Path, out: Path, split: str, share: float, seed: int) -> set[Pla
                 label_HW[inside_HW] = rng.choice(others)
                 rows, columns = np.nonzero(inside_HW)
                 top, left = int(rows.min()), int(columns.min())
-                planted.add((id, top, left, int(rows.max()) + 1 - top, int(columns.max()) + 1 - left))
+                inserted.add((id, top, left, int(rows.max()) + 1 - top, int(columns.max()) + 1 - left))
         save_mask(label_HW, dataset.task, dataset.mask_path(id))
-    return planted
+    return inserted
 
 
-def found(labels: tuple[DoubtedLabel, ...], planted: set[Place], order: Callable[[DoubtedLabel], float]) -> float:
-    """The share of the planted regions in the first part of the list."""
+def found(labels: tuple[DoubtedLabel, ...], inserted: set[Place], order: Callable[[DoubtedLabel], float]) -> float:
+    """The share of the inserted regions in the first part of the list."""
     ranked = sorted(labels, key=order, reverse=True)
     first = ranked[: round(FIRST * len(ranked))]
-    return sum((label.id, *label.box) in planted for label in first) / len(planted)
+    return sum((label.id, *label.box) in inserted for label in first) / len(inserted)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Planted wrong labels in the first part of hardedge hard's list.")
+    parser = argparse.ArgumentParser(description="Inserted wrong labels in the first part of hardedge hard's list.")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--split", default="test")
@@ -80,23 +80,23 @@ def main() -> None:
     rows = []
     for seed in range(args.seeds):
         with TemporaryDirectory() as name:
-            planted = plant(args.data, Path(name) / "data", args.split, args.share, seed)
+            inserted = insert_wrong_labels(args.data, Path(name) / "data", args.split, args.share, seed)
             out = Path(name) / "out"
             ranking = rank_hard(
                 Path(name) / "data", args.checkpoint, out, splits=[args.split], smallest=SMALLEST, shown=1
             )
-        shares = {order: found(ranking.labels, planted, key) for order, key in ORDERS.items()}
-        rows.append({"seed": seed, "regions": len(ranking.labels), "planted": len(planted)} | shares)
+        shares = {order: found(ranking.labels, inserted, key) for order, key in ORDERS.items()}
+        rows.append({"seed": seed, "regions": len(ranking.labels), "inserted": len(inserted)} | shares)
     facts = machine(torch.device("cpu"))
     if args.json:
         print(json.dumps({"machine": facts, "rows": rows}, indent=1))
         return
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    print(f"planted regions in the first {100 * FIRST:g} % of the list, by its order")
-    print("seed  regions  planted  " + "  ".join(f"{order:>20}" for order in ORDERS))
+    print(f"inserted regions in the first {100 * FIRST:g} % of the list, by its order")
+    print("seed  regions  inserted  " + "  ".join(f"{order:>20}" for order in ORDERS))
     for row in rows:
         shares = "  ".join(f"{100 * row[order]:18.1f} %" for order in ORDERS)
-        print(f"{row['seed']:4}  {row['regions']:7}  {row['planted']:7}  {shares}")
+        print(f"{row['seed']:4}  {row['regions']:7}  {row['inserted']:7}  {shares}")
 
 
 if __name__ == "__main__":

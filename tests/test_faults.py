@@ -45,7 +45,7 @@ def _empty(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "named", "cure"),
+    ("damage", "named", "fix"),
     [
         (_mask_with(31), "scene000.png: class index 31, but classes.json has 0-2", "Fix the mask, or add the class"),
         (_truncated_image, "scene001.png", "Replace it, or take it out"),
@@ -54,13 +54,13 @@ def _empty(data: Path) -> None:
     ],
 )
 def test_faulty_data_is_named(
-    damage: Callable[[Path], None], named: str, cure: str, tiny_dataset: Path, hardedge: Program, tmp_path: Path
+    damage: Callable[[Path], None], named: str, fix: str, tiny_dataset: Path, hardedge: Program, tmp_path: Path
 ) -> None:
     damage(tiny_dataset)
     done = hardedge("train", "camvid", "--data", tiny_dataset, "--out", tmp_path / "out", *SMALL)
     assert done.returncode == 2, done.stderr
     assert named in done.stderr
-    assert cure in done.stderr
+    assert fix in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out/checkpoint.json").exists()
 

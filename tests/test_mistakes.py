@@ -177,12 +177,12 @@ def test_there_are_sixty_different_ones() -> None:
     assert len({command for command, *_ in MISTAKES}) == len(MISTAKES) >= 60
 
 
-@pytest.mark.parametrize(("command", "code", "wrong", "cure"), MISTAKES, ids=[command for command, *_ in MISTAKES])
+@pytest.mark.parametrize(("command", "code", "wrong", "fix"), MISTAKES, ids=[command for command, *_ in MISTAKES])
 def test_one_message(
     command: str,
     code: int,
     wrong: str,
-    cure: str,
+    fix: str,
     workshop: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -197,7 +197,7 @@ def test_one_message(
     told = printed.out + printed.err
     assert stopped.value.code == code, told
     assert wrong in told
-    assert cure in told
+    assert fix in told
     assert len(re.findall(r"^Error: ", printed.err, re.MULTILINE)) == (0 if command.startswith("check ") else 1), told
     assert "Traceback" not in told
     assert contents(workshop) == before

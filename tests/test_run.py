@@ -131,17 +131,17 @@ def test_certify_issues_the_certificate_again(finished: Path, hardedge: Program)
 @pytest.mark.parametrize("part", ["level 0", "level 1", "engines"])
 def test_certify_fails_where_any_part_differs(finished: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     found = read_json(Certificate, finished / "run/bundle/certificate.json")
-    different = Check(status="different", detail="planted")
-    planted = {
-        "level 0": replace(found, level0=replace(found.level0, status="different", detail="planted")),
-        "level 1": replace(found, level1=replace(found.level1, status="different", detail="planted")),
+    different = Check(status="different", detail="fake")
+    fake = {
+        "level 0": replace(found, level0=replace(found.level0, status="different", detail="fake")),
+        "level 1": replace(found, level1=replace(found.level1, status="different", detail="fake")),
         "engines": replace(found, level0=replace(found.level0, rtx_engines=different)),
     }[part]
-    monkeypatch.setattr("hardedge.export.identity.certificate.certify", lambda *_arguments: planted)
+    monkeypatch.setattr("hardedge.export.identity.certificate.certify", lambda *_arguments: fake)
     done = CliRunner().invoke(cli, ["certify", str(finished / "run/bundle"), str(finished / "run/checkpoint")])
     assert isinstance(done.exception, GateFailed)
     assert f": {part} different. Export it again" in str(done.exception)
-    assert f"{part}: different (planted)" in done.output
+    assert f"{part}: different (fake)" in done.output
 
 
 def test_a_gate_that_cannot_hold_exits_with_1(finished: Path, hardedge: Program, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`hardedge doctor`: what keeps an engine from running on a machine, and the command that cures it.
+"""`hardedge doctor`: what keeps an engine from running on a machine, and the command that fixes it.
 
 A diagnosis is a pure function of a machine's description, so it is tested on machines that are not here.
 """
@@ -82,13 +82,13 @@ def engine_in(directory: Path | None) -> Engine | None:
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
-    """The findings as text, obstacles last, each with its cure."""
+    """The findings as text, obstacles last, each with its fix."""
     marks = {"ok": "ok      ", "note": "note    ", "obstacle": "OBSTACLE"}
     order = sorted(diagnosis.findings, key=lambda finding: list(marks).index(finding.status))
     lines = []
     for finding in order:
         lines.append(f"{marks[finding.status]}  {finding.topic}: {finding.found}")
-        lines += [f"            {finding.cure}"] if finding.cure else []
+        lines += [f"            {finding.fix}"] if finding.fix else []
     count = len(diagnosis.obstacles)
     runs = f"{diagnosis.engine} " if diagnosis.engine else "what is installed "
     end = f"{count} obstacle{'s' if count != 1 else ''}" if count else f"Nothing keeps {runs}from running here"

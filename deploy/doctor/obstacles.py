@@ -29,12 +29,12 @@ Status = Literal["ok", "note", "obstacle"]
 
 @dataclass(frozen=True, kw_only=True)
 class MachineFinding(Contract):
-    """One thing that was looked at: an obstacle has the command that cures it; a note keeps nothing from running."""
+    """One thing that was looked at: an obstacle has the command that fixes it; a note keeps nothing from running."""
 
     topic: str
     status: Status
     found: str
-    cure: str | None = None
+    fix: str | None = None
 
 
 def gpu_findings(machine: MachineDescription, engine: Engine | None) -> list[MachineFinding]:
@@ -46,17 +46,17 @@ def gpu_findings(machine: MachineDescription, engine: Engine | None) -> list[Mac
         return [MachineFinding(topic="gpu", status="ok", found=f"{_gpus(machine)}, driver {machine.driver}")]
     said = machine.driver_fault or "nvidia-smi lists no GPU"
     if "mismatch" in said:
-        return [MachineFinding(topic="driver", status="obstacle", found=f"{said}: it was updated", cure="sudo reboot")]
+        return [MachineFinding(topic="driver", status="obstacle", found=f"{said}: it was updated", fix="sudo reboot")]
     if machine.pci and machine.container:
         found = f"an NVIDIA GPU is on the bus, but this container was not given it ({said})"
-        return [MachineFinding(topic="driver", status="obstacle", found=found, cure="docker run --gpus all ...")]
+        return [MachineFinding(topic="driver", status="obstacle", found=found, fix="docker run --gpus all ...")]
     if machine.pci:
         found = f"an NVIDIA GPU is on the bus, but no driver answers ({said})"
-        return [MachineFinding(topic="driver", status="obstacle", found=found, cure=_INSTALL_DRIVER)]
+        return [MachineFinding(topic="driver", status="obstacle", found=found, fix=_INSTALL_DRIVER)]
     found = "no NVIDIA GPU here: onnxruntime:cpu runs, and TensorRT-RTX builds ahead of time"
     if not needed:
         return [MachineFinding(topic="gpu", status="note", found=found)]
-    return [MachineFinding(topic="gpu", status="obstacle", found=found, cure=f"{_BUILD} onnxruntime:cpu")]
+    return [MachineFinding(topic="gpu", status="obstacle", found=found, fix=f"{_BUILD} onnxruntime:cpu")]
 
 
 def _jetson_findings(machine: MachineDescription) -> list[MachineFinding]:
@@ -66,8 +66,8 @@ def _jetson_findings(machine: MachineDescription) -> list[MachineFinding]:
         return [MachineFinding(topic="jetpack", status="note", found=found)]
     found = f"{machine.jetson or 'Jetson'}, JetPack {jetpack} (Jetson Linux {machine.l4t})"
     if jetpack == "5":
-        cure = "flash JetPack 6 with NVIDIA SDK Manager: JetPack 5 has Python 3.8 and TensorRT 8"
-        return [MachineFinding(topic="jetpack", status="obstacle", found=found, cure=cure)]
+        fix = "flash JetPack 6 with NVIDIA SDK Manager: JetPack 5 has Python 3.8 and TensorRT 8"
+        return [MachineFinding(topic="jetpack", status="obstacle", found=found, fix=fix)]
     return [MachineFinding(topic="jetpack", status="ok", found=found)]
 
 
@@ -83,12 +83,12 @@ def cuda_findings(machine: MachineDescription) -> list[MachineFinding]:
         has = f"JetPack {_jetpack(machine)} has CUDA {newest}" if machine.l4t else _driver(machine)
         least = "" if machine.l4t else f": driver {DRIVER_OF_CUDA[major]} or newer"
         found = f"{has}, but {', '.join(names)} need{'s' if len(names) == 1 else ''} CUDA {major}{least}"
-        cure = _cure_of_cuda(names, newest, bool(machine.l4t))
-        findings.append(MachineFinding(topic="cuda", status="obstacle", found=found, cure=cure))
+        fix = _fix_of_cuda(names, newest, bool(machine.l4t))
+        findings.append(MachineFinding(topic="cuda", status="obstacle", found=found, fix=fix))
     return findings
 
 
-def _cure_of_cuda(names: list[str], newest: int, jetson: bool) -> str:
+def _fix_of_cuda(names: list[str], newest: int, jetson: bool) -> str:
     if names == ["cuda-bindings"] and newest in CUDA_PYTHON:
         return f"pip install 'cuda-python<{newest + 1}'"
     if jetson:
@@ -130,9 +130,9 @@ def tensorrt_findings(machine: MachineDescription, engine: Engine | None) -> lis
             # onnxruntime's provider loads TensorRT's libraries
             findings += _absent(machine, module, needed or _provides(module, engine))
         elif imported.error:
-            cure = _cure_of_import(machine, module)
+            fix = _fix_of_import(machine, module)
             found = f"{module} is installed and does not load: {imported.error}"
-            findings.append(MachineFinding(topic=backend, status="obstacle", found=found, cure=cure))
+            findings.append(MachineFinding(topic=backend, status="obstacle", found=found, fix=fix))
         else:
             findings.append(_version_finding(machine, backend, str(imported.version), engine if needed else None))
             findings += _bindings(machine, module, needed)
@@ -147,19 +147,17 @@ def _absent(machine: MachineDescription, module: str, needed: bool) -> list[Mach
     if module == "tensorrt_rtx" and machine.l4t and not needed:
         return []
     if module == "tensorrt" and machine.l4t:
-        cure = "sudo apt-get install nvidia-jetpack && python3 -m venv --system-site-packages .venv"
+        fix = "sudo apt-get install nvidia-jetpack && python3 -m venv --system-site-packages .venv"
     else:
-        cure = "pip install 'hardedge[tensorrt]'" if module == "tensorrt" else "pip install tensorrt_rtx"
+        fix = "pip install 'hardedge[tensorrt]'" if module == "tensorrt" else "pip install tensorrt_rtx"
     # worth a word where there is a GPU for it
     if not needed and not (machine.gpus or machine.l4t):
         return []
     status: Status = "obstacle" if needed else "note"
-    return [
-        MachineFinding(topic=module.replace("_", "-"), status=status, found=f"{module} is not installed", cure=cure)
-    ]
+    return [MachineFinding(topic=module.replace("_", "-"), status=status, found=f"{module} is not installed", fix=fix)]
 
 
-def _cure_of_import(machine: MachineDescription, module: str) -> str:
+def _fix_of_import(machine: MachineDescription, module: str) -> str:
     jetpack = _jetpack(machine)
     python = PYTHON_OF_JETPACK.get(jetpack or "")
     if module == "tensorrt" and python and not machine.python.startswith(f"{python}."):
@@ -174,8 +172,8 @@ def _version_finding(machine: MachineDescription, backend: str, version: str, en
     jetpack = _jetpack(machine)
     if backend == "tensorrt" and jetpack == "6" and _numbers(version)[0] >= 11:
         found = f"TensorRT {version} from pip, but JetPack 6 has TensorRT 10: 11 needs JetPack 7.2.2"
-        cure = "pip uninstall -y tensorrt && sudo apt-get install --reinstall python3-libnvinfer"
-        return MachineFinding(topic=backend, status="obstacle", found=found, cure=cure)
+        fix = "pip uninstall -y tensorrt && sudo apt-get install --reinstall python3-libnvinfer"
+        return MachineFinding(topic=backend, status="obstacle", found=found, fix=fix)
     if engine is None or _runs(engine, version):
         return MachineFinding(topic=backend, status="ok", found=f"{backend} {version}")
     found = (
@@ -183,8 +181,8 @@ def _version_finding(machine: MachineDescription, backend: str, version: str, en
     )
     here = f"{_BUILD} {engine.target}"
     # a Jetson's TensorRT comes with its JetPack: the engine is what can be changed
-    cure = here if machine.l4t else f"pip install {engine.builder}=={engine.builder_version}"
-    return MachineFinding(topic=backend, status="obstacle", found=found, cure=cure)
+    fix = here if machine.l4t else f"pip install {engine.builder}=={engine.builder_version}"
+    return MachineFinding(topic=backend, status="obstacle", found=found, fix=fix)
 
 
 def _runs(engine: Engine, version: str) -> bool:
@@ -201,8 +199,8 @@ def _bindings(machine: MachineDescription, module: str, needed: bool) -> list[Ma
     found = f"{module} runs engines through cuda-python, which "
     found += "is not installed" if imported is None else f"does not load: {imported.error}"
     usable = needed or bool(machine.gpus or machine.l4t)
-    cure = "pip install 'cuda-python<13'" if _jetpack(machine) == "6" else "pip install cuda-python"
-    return [MachineFinding(topic="cuda-python", status="obstacle" if usable else "note", found=found, cure=cure)]
+    fix = "pip install 'cuda-python<13'" if _jetpack(machine) == "6" else "pip install cuda-python"
+    return [MachineFinding(topic="cuda-python", status="obstacle" if usable else "note", found=found, fix=fix)]
 
 
 def capability_findings(machine: MachineDescription, engine: Engine | None) -> list[MachineFinding]:
@@ -212,14 +210,14 @@ def capability_findings(machine: MachineDescription, engine: Engine | None) -> l
         return []
     if _numbers(here) < _numbers(OLDEST_CAPABILITY):
         found = f"compute capability {here}; TensorRT needs {OLDEST_CAPABILITY} (Turing) or newer"
-        cure = f"{_BUILD} onnxruntime:cuda"
-        return [MachineFinding(topic="compute capability", status="obstacle", found=found, cure=cure)]
+        fix = f"{_BUILD} onnxruntime:cuda"
+        return [MachineFinding(topic="compute capability", status="obstacle", found=found, fix=fix)]
     wanted = parse_target(engine.target).device if engine and engine.target.startswith("tensorrt-rtx") else None
     sm = f"sm{here.replace('.', '')}"
     if wanted and wanted != sm:
         found = f"the engine was built for {wanted}, this GPU is {sm}"
-        cure = f"{_BUILD} {_target_for(sm)}"
-        return [MachineFinding(topic="compute capability", status="obstacle", found=found, cure=cure)]
+        fix = f"{_BUILD} {_target_for(sm)}"
+        return [MachineFinding(topic="compute capability", status="obstacle", found=found, fix=fix)]
     return [MachineFinding(topic="compute capability", status="ok", found=here), *_built_elsewhere(engine)]
 
 
@@ -228,7 +226,7 @@ def _built_elsewhere(engine: Engine | None) -> list[MachineFinding]:
     if engine is None or engine.target != "tensorrt" or engine.options.hardware_compatible:
         return []
     found = "the engine does not say on which GPU it was built, and TensorRT loads it on the same capability alone"
-    return [MachineFinding(topic="compute capability", status="note", found=found, cure=f"{_BUILD} tensorrt")]
+    return [MachineFinding(topic="compute capability", status="note", found=found, fix=f"{_BUILD} tensorrt")]
 
 
 def _target_for(sm: str) -> str:
@@ -241,22 +239,22 @@ def onnxruntime_findings(machine: MachineDescription, engine: Engine | None) -> 
     there = sorted(name for name in machine.packages if name in ("onnxruntime", "onnxruntime-gpu"))
     right = "onnxruntime-gpu" if machine.processor in ("x86_64", "AMD64") else "onnxruntime"
     if len(there) > 1:
-        cure = f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install {right}"
+        fix = f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install {right}"
         found = "onnxruntime and onnxruntime-gpu are both installed, and have overwritten each other's files"
-        return [MachineFinding(topic="onnxruntime", status="obstacle", found=found, cure=cure)]
+        return [MachineFinding(topic="onnxruntime", status="obstacle", found=found, fix=fix)]
     imported = machine.imports.get("onnxruntime")
     if imported is None or imported.error:
         said = "is not installed" if imported is None else f"does not load: {imported.error}"
-        cure = f"pip install --force-reinstall {right}"
-        return [MachineFinding(topic="onnxruntime", status="obstacle", found=f"onnxruntime {said}", cure=cure)]
+        fix = f"pip install --force-reinstall {right}"
+        return [MachineFinding(topic="onnxruntime", status="obstacle", found=f"onnxruntime {said}", fix=fix)]
     cuda = "CUDAExecutionProvider" in machine.providers
     found = f"onnxruntime {imported.version}: {'CPU and CUDA' if cuda else 'CPU'}"
     if engine is not None and engine.target in ("onnxruntime:cuda", "onnxruntime:tensorrt") and not cuda:
-        cure = f"pip uninstall -y {' '.join(there) or 'onnxruntime'} && pip install onnxruntime-gpu"
+        fix = f"pip uninstall -y {' '.join(there) or 'onnxruntime'} && pip install onnxruntime-gpu"
         if _jetpack(machine) == "6":  # PyPI has no onnxruntime-gpu for its Python and CUDA; its own TensorRT is there
-            cure = f"{_BUILD} tensorrt"
+            fix = f"{_BUILD} tensorrt"
         return [
-            MachineFinding(topic="onnxruntime", status="obstacle", found=f"{found}; the engine needs CUDA", cure=cure)
+            MachineFinding(topic="onnxruntime", status="obstacle", found=f"{found}; the engine needs CUDA", fix=fix)
         ]
     return [MachineFinding(topic="onnxruntime", status="ok", found=found)]
 
@@ -264,9 +262,7 @@ def onnxruntime_findings(machine: MachineDescription, engine: Engine | None) -> 
 def extra_findings(machine: MachineDescription) -> list[MachineFinding]:
     """The extras that are not there, each with what it is for."""
     return [
-        MachineFinding(
-            topic=f"extra {extra}", status="note", found=f"not installed; it is for: {use}", cure=_pip(extra)
-        )
+        MachineFinding(topic=f"extra {extra}", status="note", found=f"not installed; it is for: {use}", fix=_pip(extra))
         for package, (extra, use) in EXTRAS.items()
         if package not in machine.packages
     ]

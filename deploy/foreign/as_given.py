@@ -49,7 +49,7 @@ class ReferenceSession:
             (found,) = self._session.run([self._form.output], {self._form.input: prepare_image(image_HWC, self._form)})
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise BadInput(
-                f"{self._name} does not run on {id}, {width}x{height} ({first_line(error)}). {self._cure()}"
+                f"{self._name} does not run on {id}, {width}x{height} ({first_line(error)}). {self._fix()}"
             ) from None
         if not self._form.scores:
             return Result(self._classes_of(found, height, width, id), None, False)
@@ -85,7 +85,7 @@ class ReferenceSession:
             )
         return np.asarray(classes_HW, np.uint8)
 
-    def _cure(self) -> str:
+    def _fix(self) -> str:
         if self._form.pixels:
             return (
                 "A file that takes pixels must take every image's size: export it with open sizes, or resize the data."

@@ -151,7 +151,7 @@ def _opened(camera: Camera) -> Any:
         options = _TCP if camera.file.startswith("rtsp:") else {}
         container = av.open(camera.file, format=camera.format, options=options, timeout=SILENCE)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise Unavailable(f"{camera} cannot be opened ({_reason(error)}). {_cure(camera, error)}") from None
+        raise Unavailable(f"{camera} cannot be opened ({_reason(error)}). {_fix(camera, error)}") from None
     if not container.streams.video:
         container.close()
         raise BadInput(f"{camera} sends no video. Give a camera's own stream.")
@@ -162,7 +162,7 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _cure(camera: Camera, error: Exception) -> str:
+def _fix(camera: Camera, error: Exception) -> str:
     if camera.format is None:
         return "Look at its address and whether it sends."
     if isinstance(error, OSError) and error.errno == errno.EBUSY:

@@ -51,8 +51,8 @@ def write_counts(found: ImageCounts, directory: Path) -> None:
 def read_counts(directory: Path, report: Report) -> ImageCounts:
     """The counts of a loaded report; raises BadInput where it has none, or the file holds anything else."""
     if FILE not in report.files:
-        cure = "Make it again with this version: hardedge verify"
-        raise BadInput(f"{directory} has no {FILE}: its report keeps no counts of single images. {cure}")
+        fix = "Make it again with this version: hardedge verify"
+        raise BadInput(f"{directory} has no {FILE}: its report keeps no counts of single images. {fix}")
     path = directory / FILE
     try:
         with zipfile.ZipFile(path) as archive:

@@ -48,8 +48,8 @@ def cluster(address: str) -> Iterator[Any]:
         with waiting("starting Ray" if address == LOCAL else f"connecting to Ray at {address}"):
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(own if address == LOCAL else {}))
     except Exception as error:  # Ray raises many kinds, Exception itself among them
-        cure = "Try again when the machine is less busy." if address == LOCAL else START
-        raise Unavailable(f"no Ray cluster at {address} ({first_line(error)}). {cure}") from error
+        fix = "Try again when the machine is less busy." if address == LOCAL else START
+        raise Unavailable(f"no Ray cluster at {address} ({first_line(error)}). {fix}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False

@@ -110,8 +110,8 @@ def _common_images(one: Run, other: Run, shared: bool) -> npt.NDArray[np.int64]:
     }
     faults = [f"{len(ids)} {what}: {_some(ids)}" for what, ids in named.items() if ids]
     if faults and not (shared and same):
-        cure = f"{_SAME_DATA}\nOr compare the {len(same)} that are the same: --shared" if same else _SAME_DATA
-        raise listed(f"{one.directory} and {other.directory} were tested on other images", faults, cure)
+        fix = f"{_SAME_DATA}\nOr compare the {len(same)} that are the same: --shared" if same else _SAME_DATA
+        raise listed(f"{one.directory} and {other.directory} were tested on other images", faults, fix)
     places = ({image.id: place for place, image in enumerate(run.counts.images)} for run in (one, other))
     return np.array([[of[id] for id in same] for of in places], np.int64)
 

@@ -70,14 +70,14 @@ class TensorRTRunner:
         self._engine = None
 
     @contextmanager
-    def _told(self, problem: str, cure: str) -> Iterator[None]:
+    def _told(self, problem: str, fix: str) -> Iterator[None]:
         """Turns a failure of TensorRT or CUDA into one message, with TensorRT's own errors."""
         self._errors.clear()
         try:
             yield
         except TENSORRT_FAILURES as error:
             reasons = "; ".join(dict.fromkeys((*self._errors, str(error))))
-            raise Unavailable(f"{problem} ({reasons}). {cure}") from error
+            raise Unavailable(f"{problem} ({reasons}). {fix}") from error
 
 
 class _CallersError(Exception):

@@ -174,8 +174,8 @@ def _require_place(
     if serving.versions > 1:
         faults += _other_sizes(model, others, source)
     if faults:
-        cure = f"Give another --name, or remove version {', '.join(map(str, others))}: a model has one configuration."
-        raise listed(f"{model} has versions of another kind", faults, cure)
+        fix = f"Give another --name, or remove version {', '.join(map(str, others))}: a model has one configuration."
+        raise listed(f"{model} has versions of another kind", faults, fix)
     if serving.versions == 1 and max(others) > version:
         note(f"Triton goes on with version {max(others)} of {model.name}, its latest; --serve-latest serves more.")
 

@@ -47,8 +47,8 @@ def require_free(out: Path, force: bool | None, inputs: Sequence[Path] = ()) -> 
     if not out.exists():
         return
     if not force:
-        cure = "Remove it first." if force is None else "Give another --out, or --force to replace it."
-        raise BadInput(f"{out} exists. {cure}")
+        fix = "Remove it first." if force is None else "Give another --out, or --force to replace it."
+        raise BadInput(f"{out} exists. {fix}")
     if not out.is_dir():
         raise BadInput(f"{out} is a file, and --force replaces directories only. Give another --out.")
     inside = [str(path) for path in inputs if path.resolve().is_relative_to(out.resolve())]

@@ -86,7 +86,7 @@ def test_tensorrt_in_onnxruntime_builds_for_the_range_of_all_profiles_and_keeps_
 
     def session(*_: object, providers: Any, **__: object) -> None:
         asked.extend(providers)
-        raise RuntimeError("planted")
+        raise RuntimeError("fake")
 
     engine = build(shared_bundle, "onnxruntime:tensorrt", tmp_path / "engine")
     large = engine.profiles[0]
@@ -94,7 +94,7 @@ def test_tensorrt_in_onnxruntime_builds_for_the_range_of_all_profiles_and_keeps_
     seal(tmp_path / "engine", dataclasses.replace(engine, profiles=(small, large)))
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider"])
-    with pytest.raises(Unavailable, match=r"cannot use TensorrtExecutionProvider here \(planted\)"):
+    with pytest.raises(Unavailable, match=r"cannot use TensorrtExecutionProvider here \(fake\)"):
         open_runner(tmp_path / "engine")
     assert large == Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
     shapes = {"min": "image:1x32x32x3", "opt": "image:1x64x64x3", "max": "image:2x128x192x3"}

@@ -1,4 +1,4 @@
-"""Which differences of two runs are called real: planted ones are, chance is not, and few images decide nothing."""
+"""Which differences of two runs are called real: fake ones are, chance is not, and few images decide nothing."""
 
 import importlib.util
 import sys
@@ -39,7 +39,7 @@ def test_equal_runs_are_equal_and_nothing_is_tested() -> None:
     assert (found.miou.difference, found.miou.interval.low, found.miou.interval.high) == (0, 0, 0)
 
 
-def test_a_planted_loss_is_found_in_its_class_alone() -> None:
+def test_a_fake_loss_is_found_in_its_class_alone() -> None:
     a_NC3, b_NC3 = hits(60, 1), hits(60, 2, (0.9, 0.44, 0.6))
     b_NC3[:, 0] = a_NC3[:, 0]
     found = compared(a_NC3, b_NC3)

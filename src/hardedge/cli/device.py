@@ -43,7 +43,7 @@ def sign(artefact: Path | None, key: Path | None, new_key: Path | None, as_json:
 def doctor(artefact: Path | None, as_json: bool) -> None:
     """Say what keeps engines from running here.
 
-    Names each obstacle (GPU, driver, CUDA, TensorRT, JetPack, onnxruntime) with the command that cures it; with an
+    Names each obstacle (GPU, driver, CUDA, TensorRT, JetPack, onnxruntime) with the command that fixes it; with an
     engine or a bundle, what it needs. Exit code 3 when there is an obstacle.
 
     Example: hardedge doctor runs/a_deploy/engines/tensorrt

@@ -84,7 +84,7 @@ class Bundle(Manifest):
             if model.precision == precision:
                 return model
         known = ", ".join(model.precision for model in self.models)
-        cure = (
+        fix = (
             "hardedge tune writes it" if precision == "mixed" else f"hardedge export --precision {precision} writes it"
         )
-        raise BadInput(f"the bundle has no {precision} model. It has: {known}; {cure}.")
+        raise BadInput(f"the bundle has no {precision} model. It has: {known}; {fix}.")

@@ -1,4 +1,4 @@
-"""The check of a data set: right counts, and every planted fault in one list."""
+"""The check of a data set: right counts, and every inserted fault in one list."""
 
 import json
 from collections.abc import Callable

@@ -52,7 +52,7 @@ def engine(target: str, version: str = "10.13.3.9", *, compatible: bool = False)
 
 
 def obstacles(name: str, wanted: Engine | None = None) -> list[tuple[str, str | None]]:
-    return [(finding.topic, finding.cure) for finding in diagnose(machine(name), wanted).obstacles]
+    return [(finding.topic, finding.fix) for finding in diagnose(machine(name), wanted).obstacles]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_tensorrt_inside_onnxruntime_needs_tensorrt() -> None:
     t4 = machine("t4")
     without = dataclasses.replace(t4, imports={"onnxruntime": t4.imports["onnxruntime"]})
     found = diagnose(without, engine("onnxruntime:tensorrt")).obstacles
-    assert [(each.topic, each.cure) for each in found] == [("tensorrt", "pip install 'hardedge[tensorrt]'")]
+    assert [(each.topic, each.fix) for each in found] == [("tensorrt", "pip install 'hardedge[tensorrt]'")]
     assert not diagnose(without, engine("onnxruntime:cuda")).obstacles
 
 
@@ -169,7 +169,7 @@ def test_the_text_names_found_and_cure_and_ends_with_the_count() -> None:
 
 
 def test_every_obstacle_has_a_cure_whatever_is_missing() -> None:
-    """Each fact of the best machine taken away in turn: told with a cure, and never a crash."""
+    """Each fact of the best machine taken away in turn: told with a fix, and never a crash."""
     whole = machine("rtx4090")
     taken = {"driver": None, "gpus": (), "packages": {}, "imports": {}, "providers": (), "cuda": None, "pci": None}
     broken = 0
@@ -177,7 +177,7 @@ def test_every_obstacle_has_a_cure_whatever_is_missing() -> None:
         for wanted in (None, engine("tensorrt", "10.16.1.11"), engine("onnxruntime:cuda")):
             found = diagnose(dataclasses.replace(whole, **{field: value}), wanted)
             broken += len(found.obstacles)
-            assert all(finding.cure for finding in found.obstacles), field
+            assert all(finding.fix for finding in found.obstacles), field
             assert diagnosis_text(found)
     assert broken >= 8
 
@@ -243,8 +243,8 @@ def test_a_module_that_breaks_at_import_is_told(tmp_path: Path, monkeypatch: pyt
     assert imports["tensorrt"].error == "the import was ended by signal 11"
     assert str(imports["tensorrt_rtx"].error).endswith("libnvinfer.so.10: cannot open shared object file")
     broken = dataclasses.replace(machine("rtx4090"), imports={**machine("rtx4090").imports, **imports})
-    cures = {finding.topic: finding.cure for finding in diagnose(broken).obstacles}
-    assert cures["tensorrt"] == "pip install --force-reinstall 'hardedge[tensorrt]'"
+    fixes = {finding.topic: finding.fix for finding in diagnose(broken).obstacles}
+    assert fixes["tensorrt"] == "pip install --force-reinstall 'hardedge[tensorrt]'"
 
 
 def test_this_machine_is_described_and_diagnosed(hardedge: Program) -> None:

@@ -1,4 +1,4 @@
-"""The self-healing build: planted refusals, the change of the graph in numbers, real refusals of TensorRT-RTX."""
+"""The self-healing build: fake refusals, the change of the graph in numbers, real refusals of TensorRT-RTX."""
 
 import importlib.util
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Infinities and NaN in front of the argmax: planted overflows, the fewest nodes that keep them away, and refusals."""
+"""Infinities and NaN in front of the argmax: fake overflows, the fewest nodes that keep them away, and refusals."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -68,7 +68,7 @@ def test_values_that_fit_are_left_alone() -> None:
     assert find_not_finite(overflowing(kind=FLOAT), IMAGES) is None
 
 
-def test_a_planted_overflow_is_healed_by_its_nodes_alone() -> None:
+def test_a_fake_overflow_is_healed_by_its_nodes_alone() -> None:
     """200 * 1000 is beyond 65504: the convolution, the ReLU and the reader must keep it in FP32; 10 * 1000 is not."""
     model = overflowing()
     assert find_not_finite(model, {"a": IMAGES["a"]}) is None
@@ -168,7 +168,7 @@ def test_nan_weights_are_refused_with_the_node_that_reads_them(own_bundle: Path,
         build(own_bundle, "onnxruntime:cpu", tmp_path / "engine", precision="fp16")
 
 
-def test_the_planted_models_are_what_they_are_said_to_be(color_model: Callable[..., onnx.ModelProto]) -> None:
+def test_the_fake_models_are_what_they_are_said_to_be(color_model: Callable[..., onnx.ModelProto]) -> None:
     assert set(pinning_candidates(overflowing()).values()) == {"fp16"}
     assert pinning_candidates(color_model(np.eye(3))) == {}
 

@@ -1,4 +1,4 @@
-"""Power, clocks, temperature, throttling: a recorded sysfs tree, a planted NVML, and words where none answers."""
+"""Power, clocks, temperature, throttling: a recorded sysfs tree, a fake NVML, and words where none answers."""
 
 import sys
 import time
@@ -118,7 +118,7 @@ class NvmlError(Exception):
     pass
 
 
-def planted(power: Callable[[object], int], reasons: int = 0) -> SimpleNamespace:
+def fake(power: Callable[[object], int], reasons: int = 0) -> SimpleNamespace:
     return SimpleNamespace(
         NVMLError=NvmlError,
         NVML_CLOCK_SM=1,
@@ -138,7 +138,7 @@ def refused(gpu: object) -> int:
 
 def test_nvml_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # idle and a clock that the user set are no throttling
-    monkeypatch.setitem(sys.modules, "pynvml", planted(lambda gpu: 71500, reasons=0x1 | 0x2 | 0x4 | 0x40))
+    monkeypatch.setitem(sys.modules, "pynvml", fake(lambda gpu: 71500, reasons=0x1 | 0x2 | 0x4 | 0x40))
     sensor = sensor_for("onnxruntime:cuda", tmp_path)
     assert isinstance(sensor, Nvml)
     throttled = frozenset({"software power cap", "hardware thermal slowdown"})
@@ -147,22 +147,22 @@ def test_nvml_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_where_nvml_has_no_power_the_board_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", planted(refused))
+    monkeypatch.setitem(sys.modules, "pynvml", fake(refused))
     assert sensor_for("tensorrt", tmp_path / "empty") == NO_SENSOR
     assert isinstance(sensor_for("tensorrt", tree(tmp_path, ORIN_NANO)), Ina3221)
-    assert Nvml(planted(refused)).read() == Reading(None, 1980, 63)  # type: ignore[arg-type]
+    assert Nvml(fake(refused)).read() == Reading(None, 1980, 63)  # type: ignore[arg-type]
 
 
 def test_the_installed_nvml_has_what_is_asked() -> None:
     pynvml = pytest.importorskip("pynvml")
-    for name in vars(planted(refused)):
+    for name in vars(fake(refused)):
         assert hasattr(pynvml, name), name
 
 
 class Rising:
     """A sensor that gets warmer with every look."""
 
-    name = "planted"
+    name = "fake"
 
     def __init__(self) -> None:
         self.looks = 0

@@ -1,6 +1,6 @@
-"""Cameras, through PyAV's own demuxers: generated pictures, streams whose sender is killed, and a planted driver.
+"""Cameras, through PyAV's own demuxers: generated pictures, streams whose sender is killed, and a fake driver.
 
-There is no camera here: planted_camera.c answers PyAV's Video4Linux in its place.
+There is no camera here: fake_camera.c answers PyAV's Video4Linux in its place.
 """
 
 import csv
@@ -244,7 +244,7 @@ def test_what_is_no_camera_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_camera_that_this_user_may_not_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The refusal is planted: a test may run as root, whom nothing is refused."""
+    """The refusal is a stand-in: a test may run as root, whom nothing is refused."""
 
     def refuse(*arguments: object, **options: object) -> None:
         av.error.err_check(-errno.EACCES, "/dev/video0")
@@ -261,7 +261,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     if compiler is None or not Path("/usr/include/linux/videodev2.h").is_file():
         pytest.skip("needs a C compiler and Linux's headers")
     library = tmp_path_factory.mktemp("driver") / "camera.so"
-    source = Path(__file__).parent / "planted_camera.c"
+    source = Path(__file__).parent / "fake_camera.c"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
     return {**os.environ, "LD_PRELOAD": str(library)}
 

@@ -66,7 +66,7 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
     return one, other.parent
 
 
-def test_only_what_was_planted_is_real(two: tuple[Path, Path]) -> None:
+def test_only_what_was_fake_is_real(two: tuple[Path, Path]) -> None:
     found = compare_reports(*two)
     assert (found.images, found.left_out, found.unpaired) == (40, 0, ())
     assert [(each.a, each.b, each.images, each.tested) for each in found.engines] == [

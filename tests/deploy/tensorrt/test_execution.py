@@ -1,4 +1,4 @@
-"""TensorRT's runtime against a planted GPU: the masks, the order of the calls, and that every name is a real one."""
+"""TensorRT's runtime against a fake GPU: the masks, the order of the calls, and that every name is a real one."""
 
 import ast
 import gc
@@ -26,11 +26,11 @@ SMALL = ((1, 32, 32), (1, 48, 64), (4, 64, 96))
 LARGE = ((1, 65, 97), (1, 128, 192), (2, 256, 256))
 CUDA_API = json.loads((Path(__file__).parent / "cuda_api.json").read_text())
 
-_spec = importlib.util.spec_from_file_location("planted_gpu", Path(__file__).parent / "planted_gpu.py")
+_spec = importlib.util.spec_from_file_location("fake_gpu", Path(__file__).parent / "fake_gpu.py")
 assert _spec is not None
 assert _spec.loader is not None
-planted = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(planted)
+fake = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(fake)
 
 
 def opened(plan: bytes = b"plan") -> TensorRTRunner:
@@ -42,7 +42,7 @@ def images(seed: int, batch: int = 1, height: int = 48, width: int = 64) -> np.n
 
 
 def test_masks_of_changing_sizes_and_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = planted.plant(monkeypatch, SMALL, LARGE)
+    gpu = fake.install(monkeypatch, SMALL, LARGE)
     runner = opened()
     sizes = [(1, 48, 64)] * 3 + [(4, 64, 96)] * 3 + [(2, 200, 100)] * 2 + [(1, 48, 64)] * 3 + [(1, 32, 32)]
     for seed, size in enumerate(sizes):
@@ -55,7 +55,7 @@ def test_masks_of_changing_sizes_and_profiles(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_masks_are_the_callers_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted.plant(monkeypatch, SMALL)
+    fake.install(monkeypatch, SMALL)
     runner = opened()
     first = runner.masks(images(0))
     kept = first.copy()
@@ -67,7 +67,7 @@ def test_the_masks_are_the_callers_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_run_is_copied_in_computed_and_copied_out_and_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = planted.plant(monkeypatch, SMALL)
+    gpu = fake.install(monkeypatch, SMALL)
     runner = opened()
     for seed in range(2):
         runner.masks(images(seed))
@@ -80,7 +80,7 @@ def test_one_run_is_copied_in_computed_and_copied_out_and_waited_for_once(monkey
 
 
 def test_a_graph_is_captured_for_the_second_run_of_a_size_and_dropped_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = planted.plant(monkeypatch, SMALL)
+    gpu = fake.install(monkeypatch, SMALL)
     runner = opened()
     counted = []
     for size in [(1, 48, 64), (1, 48, 64), (1, 48, 64), (1, 40, 40), (1, 41, 41), (1, 41, 41)]:
@@ -91,7 +91,7 @@ def test_a_graph_is_captured_for_the_second_run_of_a_size_and_dropped_with_it(mo
 
 
 def test_what_cannot_be_captured_runs_without_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = planted.plant(monkeypatch, SMALL)
+    gpu = fake.install(monkeypatch, SMALL)
     gpu.capturable = False
     runner = opened()
     for seed in range(4):
@@ -102,7 +102,7 @@ def test_what_cannot_be_captured_runs_without_a_graph(monkeypatch: pytest.Monkey
 
 
 def test_streamed_batches_come_in_order_over_two_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = planted.plant(monkeypatch, SMALL, LARGE)
+    gpu = fake.install(monkeypatch, SMALL, LARGE)
     runner = opened()
     sizes = [(1, 48, 64)] * 5 + [(2, 100, 100)] * 3 + [(1, 48, 64)] * 2
     batches = [images(seed, *size) for seed, size in enumerate(sizes)]
@@ -115,7 +115,7 @@ def test_streamed_batches_come_in_order_over_two_streams(monkeypatch: pytest.Mon
 
 
 def test_a_batch_is_on_its_stream_before_the_one_before_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = planted.plant(monkeypatch, SMALL)
+    gpu = fake.install(monkeypatch, SMALL)
     runner = opened()
     list(runner.stream(images(seed) for seed in range(8)))
     launch, wait = "cudaGraphLaunch", "cudaStreamSynchronize"
@@ -126,7 +126,7 @@ def test_a_batch_is_on_its_stream_before_the_one_before_it_is_waited_for(monkeyp
 
 
 def test_a_stream_that_is_given_up_leaves_the_runner_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = planted.plant(monkeypatch, SMALL)
+    gpu = fake.install(monkeypatch, SMALL)
     runner = opened()
     masks = runner.stream(images(seed) for seed in range(5))
     next(masks)
@@ -139,7 +139,7 @@ def test_a_stream_that_is_given_up_leaves_the_runner_whole(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("error", [ValueError("the caller's"), OSError(5, "Input/output error"), RuntimeError("own")])
 def test_what_the_callers_batches_raise_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    gpu = planted.plant(monkeypatch, SMALL)
+    gpu = fake.install(monkeypatch, SMALL)
     runner = opened()
 
     def batches() -> Iterator[np.ndarray]:
@@ -157,7 +157,7 @@ def test_what_the_callers_batches_raise_is_told_as_it_is(monkeypatch: pytest.Mon
 
 def test_a_closed_runner_holds_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorRT keeps a network's weights on the GPU for as long as somebody holds its engine."""
-    planted.plant(monkeypatch, SMALL)
+    fake.install(monkeypatch, SMALL)
     runner = opened()
     runner.masks(images(0))
     engine = weakref.ref(runner._engine)
@@ -169,7 +169,7 @@ def test_a_closed_runner_holds_no_engine(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_single_batches_between_those_of_a_stream_disturb_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted.plant(monkeypatch, SMALL)
+    fake.install(monkeypatch, SMALL)
     runner = opened()
     for seed, masks_BHW in enumerate(runner.stream(images(seed) for seed in range(6))):
         assert np.array_equal(runner.masks(images(100 + seed)), images(100 + seed).argmax(-1))
@@ -177,7 +177,7 @@ def test_single_batches_between_those_of_a_stream_disturb_nothing(monkeypatch: p
 
 
 def test_buffers_are_of_the_size_that_the_engine_asks_for_and_grow_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = planted.plant(monkeypatch, SMALL, extra=True)
+    gpu = fake.install(monkeypatch, SMALL, extra=True)
     runner = opened()
     for height in (32, 64, 48, 64, 33):
         runner.masks(images(0, 1, height, 64))
@@ -189,7 +189,7 @@ def test_buffers_are_of_the_size_that_the_engine_asks_for_and_grow_only(monkeypa
 
 
 def test_parts_are_waited_for_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = planted.plant(monkeypatch, SMALL)
+    gpu = fake.install(monkeypatch, SMALL)
     runner = opened()
     for _ in range(2):
         runner.parts(images(0))
@@ -201,7 +201,7 @@ def test_parts_are_waited_for_one_by_one(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_size_outside_every_profile_is_told_and_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted.plant(monkeypatch, SMALL, LARGE)
+    fake.install(monkeypatch, SMALL, LARGE)
     runner = opened()
     with pytest.raises(BadInput, match=r"1x300x64 fit no profile of the engine: 0 1x32x32 to 4x64x96; 1 1x65x97"):
         runner.masks(images(0, 1, 300, 64))
@@ -210,7 +210,7 @@ def test_a_size_outside_every_profile_is_told_and_nothing_breaks(monkeypatch: py
 
 @pytest.mark.parametrize("call", ["cudaMalloc", "cudaHostAlloc", "cudaMemcpyAsync", "cudaStreamSynchronize"])
 def test_a_failure_of_cuda_is_told_in_its_words(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    gpu = planted.plant(monkeypatch, SMALL)
+    gpu = fake.install(monkeypatch, SMALL)
     runner = opened()
     gpu.fails = call
     with pytest.raises(Unavailable, match=r"images of 1x48x64x3 do not run \(CUDA: out of memory\)"):
@@ -220,7 +220,7 @@ def test_a_failure_of_cuda_is_told_in_its_words(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_profile_that_failed_halfway_is_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = planted.plant(monkeypatch, SMALL, LARGE)
+    gpu = fake.install(monkeypatch, SMALL, LARGE)
     runner = opened()
     runner.masks(images(0))
     gpu.fails = "cudaMalloc"
@@ -232,7 +232,7 @@ def test_a_profile_that_failed_halfway_is_chosen_again(monkeypatch: pytest.Monke
 
 
 def test_an_engine_of_other_types_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted.plant(monkeypatch, SMALL, kind="DataType.INT32")
+    fake.install(monkeypatch, SMALL, kind="DataType.INT32")
     with pytest.raises(BadInput, match=r"'mask': 'INT32'.*both UINT8"):
         opened()
 
@@ -240,7 +240,7 @@ def test_an_engine_of_other_types_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_plan_that_does_not_load_is_told_with_tensorrts_words(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    planted.plant(monkeypatch, SMALL)
+    fake.install(monkeypatch, SMALL)
     with pytest.raises(Unavailable, match=r"model.plan does not load on this machine \(the plan's magic tag"):
         opened(b"other")
     assert capfd.readouterr() == ("", "")
@@ -272,7 +272,7 @@ def write_engine(directory: Path, bundle: Path) -> Path:
 def test_predict_streams_a_folder_through_an_engine(
     shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gpu = planted.plant(monkeypatch, ((1, 32, 32), (1, 64, 96), (2, 128, 192)))
+    gpu = fake.install(monkeypatch, ((1, 32, 32), (1, 64, 96), (2, 128, 192)))
     engine = write_engine(tmp_path / "engine", shared_bundle)
     (tmp_path / "in").mkdir()
     sizes = [(48, 64)] * 6 + [(100, 70)] * 3 + [(48, 64)] * 4
@@ -286,7 +286,7 @@ def test_predict_streams_a_folder_through_an_engine(
 
 
 def test_a_segmenter_of_an_engine(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planted.plant(monkeypatch, ((1, 32, 32), (1, 64, 96), (2, 128, 192)))
+    fake.install(monkeypatch, ((1, 32, 32), (1, 64, 96), (2, 128, 192)))
     with Segmenter.load(write_engine(tmp_path / "engine", shared_bundle)) as segmenter:
         assert (segmenter.target, segmenter.task) == ("tensorrt", None)
         assert np.array_equal(segmenter(images(0, 2)), images(0, 2).argmax(-1))
@@ -295,14 +295,14 @@ def test_a_segmenter_of_an_engine(shared_bundle: Path, tmp_path: Path, monkeypat
 
 
 def test_every_name_of_cuda_is_in_every_recorded_version() -> None:
-    """cuda-bindings 12.9.2 (JetPack 6's CUDA) and 13.5.0; the planted runtime has no name beside them either."""
+    """cuda-bindings 12.9.2 (JetPack 6's CUDA) and 13.5.0; the fake runtime has no name beside them either."""
     tree = ast.parse(Path(cuda.__file__).read_text())
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("cuda")}
     assert {"cudaGraphLaunch", "cudaHostAlloc", "cudaMemcpyAsync"} <= used
     for version, names in CUDA_API.items():
         members = {member for kind in names.values() if isinstance(kind, list) for member in kind}
         assert used - set(names) - members == set(), version
-        assert {name for name in vars(planted.Runtime) if name.startswith("cuda")} <= set(names)
+        assert {name for name in vars(fake.Runtime) if name.startswith("cuda")} <= set(names)
 
 
 def test_every_call_of_cuda_has_as_many_arguments_as_recorded() -> None:

@@ -86,15 +86,15 @@ def test_engines_differ_by_one_weight(bundle: Path, tmp_path: Path) -> None:
 def test_a_builder_that_varies_is_asked_again(
     shipped: str, plain: str, status: str, detail: str, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Planted builds: TensorRT-RTX gives one of a few engines for some graphs, such as those with several outputs."""
+    """Fake builds: TensorRT-RTX gives one of a few engines for some graphs, such as those with several outputs."""
     builds = {"shipped": itertools.cycle(shipped), "plain": itertools.cycle(plain)}
     for name in builds:
         shutil.copyfile(bundle / "model.onnx", tmp_path / f"{name}.onnx")
 
-    def planted(onnx: Path, targets: Sequence[str], **_: object) -> dict[str, str]:
+    def fake(onnx: Path, targets: Sequence[str], **_: object) -> dict[str, str]:
         return {target: next(builds[onnx.stem]) for target in targets}
 
-    monkeypatch.setattr(identity, "rtx_digests", planted)
+    monkeypatch.setattr(identity, "rtx_digests", fake)
     profile = load(Bundle, bundle).profiles[0]
     certificate = compare_files(tmp_path / "shipped.onnx", tmp_path / "plain.onnx", profile, ONE_TARGET)
     assert certificate.level0.rtx_engines.status == status

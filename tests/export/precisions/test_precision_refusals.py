@@ -49,10 +49,10 @@ def test_an_operator_that_tensorrt_lacks_is_named(typed_bundle: Path, tmp_path: 
     source, name = with_determinant(typed_bundle, tmp_path)
     with pytest.raises(BadInput) as refusal:
         convert(source, "fp16", images_of(typed_bundle))
-    first, found, cure = str(refusal.value).splitlines()
+    first, found, fix = str(refusal.value).splitlines()
     assert first.startswith("fp16: NVIDIA's parser would refuse the converted file")
     assert found.endswith(f" (Det): an operator that TensorRT does not have ({name} of model.onnx)")
-    assert cure == "Leave this precision out, or change what the network does there."
+    assert fix == "Leave this precision out, or change what the network does there."
 
 
 def test_many_findings_are_cut_short(typed_bundle: Path) -> None:

@@ -1,4 +1,4 @@
-"""Images by hardness, labels by doubt: against values that can be counted by hand, and a planted wrong label."""
+"""Images by hardness, labels by doubt: against values that can be counted by hand, and a inserted wrong label."""
 
 import json
 from collections.abc import Callable
@@ -84,7 +84,9 @@ def test_the_part_shown_holds_the_region_and_lies_inside(box: tuple[int, int, in
     assert width >= 96
 
 
-def test_a_planted_label_leads_the_list(finished: Path, tmp_path: Path, make_tiny_dataset: Callable[..., Path]) -> None:
+def test_a_inserted_label_leads_the_list(
+    finished: Path, tmp_path: Path, make_tiny_dataset: Callable[..., Path]
+) -> None:
     """A few steps of training know road from sky: half of a road that is labelled sky stands out."""
     data = make_tiny_dataset(tmp_path / "data", test=9)
     path = data / "masks/scene008.png"

@@ -1,4 +1,4 @@
-"""A GPU of plain Python behind cuda-python's and TensorRT's names, planted where no GPU is.
+"""A GPU of plain Python behind cuda-python's and TensorRT's names, for machines without one.
 
 What a real one does later it does later too: work on a stream happens when the stream is waited for, so a missing wait,
 a buffer that is reused too early or a graph of another size gives wrong masks. Every call is kept in `calls`.
@@ -217,7 +217,7 @@ class Context:
         ctypes.memmove(addresses["mask"], classes, len(classes))
 
 
-def plant(monkeypatch: pytest.MonkeyPatch, *profiles: Any, extra: bool = False, kind: str = "DataType.UINT8") -> Gpu:
+def install(monkeypatch: pytest.MonkeyPatch, *profiles: Any, extra: bool = False, kind: str = "DataType.UINT8") -> Gpu:
     """A GPU with cuda-python and TensorRT 10.16.1.11 in sys.modules; a plan `plan` loads as the engine above."""
     gpu = Gpu()
     cuda, bindings = types.ModuleType("cuda"), types.ModuleType("cuda.bindings")

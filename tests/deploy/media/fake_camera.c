@@ -1,4 +1,4 @@
-/* A driver of a camera, planted in front of libc: /dev/video0 gives 96x64 YUYV pictures, black at the left and white at the right.
+/* A driver of a camera that stands in front of libc: /dev/video0 gives 96x64 YUYV pictures, black at the left and white at the right.
    PLANTED_FRAMES: the camera is pulled out after so many; PLANTED_HANG: it hangs after so many;
    PLANTED_BUSY: another program uses it. */
 #define _GNU_SOURCE
@@ -28,20 +28,20 @@ int open64(const char *path, int flags, ...)
 {
     va_list rest;
     va_start(rest, flags);
-    int mode = va_arg(rest, int), planted = opened(path);
+    int mode = va_arg(rest, int), fake = opened(path);
     va_end(rest);
     int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, "open64");
-    return planted >= 0 ? planted : real(path, flags, mode);
+    return fake >= 0 ? fake : real(path, flags, mode);
 }
 
 int open(const char *path, int flags, ...)
 {
     va_list rest;
     va_start(rest, flags);
-    int mode = va_arg(rest, int), planted = opened(path);
+    int mode = va_arg(rest, int), fake = opened(path);
     va_end(rest);
     int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, "open");
-    return planted >= 0 ? planted : real(path, flags, mode);
+    return fake >= 0 ? fake : real(path, flags, mode);
 }
 
 static int refused(int why)
