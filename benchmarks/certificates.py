@@ -26,7 +26,7 @@ from measure import machine
 from PIL import Image
 from torch.nn import functional as F
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 from hardedge.contracts import NetworkSpec, Normalisation, Profile, write_atomically
 from hardedge.data.streets.scene import draw_scene
 from hardedge.deploy.precisions import cannot_hold
@@ -221,7 +221,7 @@ def kept_rows(networks: Sequence[str], folder: Path) -> list[Row]:
     for network in networks:
         kept = folder / f"{network}.json"
         if not kept.is_file():
-            with waiting(network):
+            with spinner(network):
                 made = [asdict(row) for row in rows_of(network)]
             write_atomically(kept, json.dumps(made, indent=1).encode())
         rows += [Row(**row) for row in json.loads(kept.read_text())]

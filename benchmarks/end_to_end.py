@@ -28,7 +28,7 @@ import torch
 from measure import Timing, machine, timings
 from torch import nn
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
 from hardedge.data.streets.scene import draw_scene
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
@@ -137,7 +137,7 @@ def main() -> None:
     image_BHWC = np.ascontiguousarray(np.resize(scene_HWC, (1, height, width, 3)))
     results = {}
     for name in args.network or NETWORKS:
-        with waiting(f"{name}, about {args.seconds:.0f} s"):
+        with spinner(f"{name}, about {args.seconds:.0f} s"):
             results[name] = measure(name, image_BHWC, args.seconds)
     facts = machine(torch.device("cpu")) | {"onnxruntime": onnxruntime.__version__}
     if args.json:

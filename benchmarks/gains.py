@@ -25,7 +25,7 @@ from gains_table import AGAIN, Cost, Costs, Experiment, Result, page
 from measure import allocated_at_most, machine, names_among, timings
 from PIL import Image
 
-from hardedge.artefact import staged
+from hardedge.artefact import staged_directory
 from hardedge.contracts import Checkpoint, load, read_json, to_json, write_atomically
 from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
@@ -49,7 +49,7 @@ def resized(data: Path, out: Path, size: tuple[int, int]) -> None:
     if out.is_dir():
         return
     dataset, (height, width) = open_dataset(data), size
-    with staged(out, force=None) as fresh:
+    with staged_directory(out, force=None) as fresh:
         for folder in ("images", "masks", "splits"):
             (fresh / folder).mkdir()
         (fresh / "classes.json").write_text(to_json(dataset.task))

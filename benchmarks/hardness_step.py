@@ -19,7 +19,7 @@ import torch
 from measure import Timing, allocated_at_most, machine, timings
 from torch import Tensor, nn
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 from hardedge.contracts import NetworkSpec
 from hardedge.models import build_network
 from hardedge.train.branches import HardnessBranch, Training, attach_branches
@@ -138,7 +138,7 @@ def main() -> None:
     target_BHW[:, : args.size // 10] = 255
     results = []
     for name in args.network or NETWORKS:
-        with waiting(f"{name}, about {args.seconds:.0f} s"):
+        with spinner(f"{name}, about {args.seconds:.0f} s"):
             results += measure(name, (images_BCHW, target_BHW), args.seconds)
     facts = machine(device)
     if args.json:

@@ -31,7 +31,7 @@ from measure import machine
 from PIL import Image
 from torch.profiler import ProfilerActivity, profile
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
 from hardedge.data.opening import open_dataset
 from hardedge.data.streets.scene import draw_scene
@@ -124,9 +124,9 @@ def of_call(folder: Path) -> str:
 def limits() -> dict[str, str]:
     found: dict[str, str] = {}
     for subjects in (of_losses, of_steps, of_networks):
-        with waiting(subjects.__name__.removeprefix("of_")):
+        with spinner(subjects.__name__.removeprefix("of_")):
             found |= dict(subjects())
-    with waiting("data and calls"), tempfile.TemporaryDirectory() as folder:
+    with spinner("data and calls"), tempfile.TemporaryDirectory() as folder:
         counting = confusion_metric.make_arms(*confusion_metric.CASES[0])[confusion_metric.BASE]
         found["confusion counts"] = of_python(counting)
         found["loader"] = of_loader(Path(folder) / "drawn")

@@ -29,7 +29,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 from hardedge.data import Dataset, open_dataset
 from hardedge.data.prepare import prepare
 from hardedge.data.streets.write import draw
@@ -196,11 +196,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         drawn = Path(folder) / "drawn"
         if args.data:
-            with waiting(f"{args.data}, about {args.seconds:.0f} s"):
+            with spinner(f"{args.data}, about {args.seconds:.0f} s"):
                 results += measure(args.data, recipe, 64, args.seconds, Path(folder) / "small")
-        with waiting("drawing 1024x2048"):
+        with spinner("drawing 1024x2048"):
             write_drawn(drawn)
-        with waiting(f"1024x2048, about {args.seconds:.0f} s"):
+        with spinner(f"1024x2048, about {args.seconds:.0f} s"):
             large = replace(recipe, crop=(769, 769), scale=(0.5, 2.0), batch=4)
             results += measure(drawn, large, 8, args.seconds, Path(folder) / "large")
     facts = machine(CPU)

@@ -21,7 +21,7 @@ from measure import Timing, allocated_at_most, machine, timings
 from torch import Tensor
 from torch.nn import functional as F
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 from hardedge.train.edge_network import EdgeNetwork
 from hardedge.train.losses import parse_loss
 from hardedge.train.losses.abl import boundary_distance
@@ -153,7 +153,7 @@ def main() -> None:
     given = scene(size, device)
     results = []
     for spec in args.loss or SPECS:
-        with waiting(f"{spec}, about {args.seconds:.0f} s"):
+        with spinner(f"{spec}, about {args.seconds:.0f} s"):
             results += measure(spec, given, args.seconds)
     facts = machine(device)
     if args.json:

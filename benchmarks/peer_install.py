@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from measure import machine
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 
 ROOT = Path(__file__).parents[1]
 # what each needs to train, to export and to run the result in onnxruntime
@@ -58,7 +58,7 @@ def main() -> None:
 
     results = []
     for peer in args.peer or REQUIREMENTS:
-        with waiting(f"pip install {' '.join(REQUIREMENTS[peer])}"):
+        with spinner(f"pip install {' '.join(REQUIREMENTS[peer])}"):
             results.append(installed(peer, args.out / peer))
     facts = machine(torch.device("cpu"))
     if args.json:

@@ -31,7 +31,7 @@ from peer_commands import BENCHMARKS, Loop, Peer, Task, hardedge, on_the_cpu, pl
 from peer_table import Results, Sizes, print_tables
 from PIL import Image
 
-from hardedge.artefact import staged
+from hardedge.artefact import staged_directory
 from hardedge.console import note
 from hardedge.data import Dataset, open_dataset
 from hardedge.data.palette import save_mask
@@ -57,7 +57,7 @@ def one_size(data: Path, out: Path, size: tuple[int, int], images: dict[str, int
             found = len(source.splits[split])
             raise BadInput(f"{data}: {found} images in {split}, {count} were asked for. Give fewer --images.")
     height, width = size
-    with staged(out, force=True) as folder:
+    with staged_directory(out, force=True) as folder:
         for name in ("images", "masks", "splits"):
             (folder / name).mkdir()
         classes = [{"name": info.name, "color": list(info.color)} for info in source.task.classes]

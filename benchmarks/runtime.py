@@ -28,7 +28,7 @@ from measure import Timing, machine, timings
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 from hardedge.contracts import (
     Bundle,
     ClassInfo,
@@ -200,7 +200,7 @@ def main() -> None:
             for name, (channels, layers, size) in NETWORKS.items()
         }
         large = args.bundle or bundles["large"]
-        with waiting(f"about {args.seconds:.0f} s"):
+        with spinner(f"about {args.seconds:.0f} s"):
             results += wrapper("small", bundles["small"], NETWORKS["small"][2], CALLS, args.seconds / 6)
             results += wrapper("large", large, SIZE, 1, args.seconds / 4)
             results += folder(large, write_images(home / "images", SIZE), home / "out", args.seconds * 7 / 12)

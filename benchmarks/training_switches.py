@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from measure import Timing, machine, timings
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 from hardedge.contracts import ClassInfo, Task
 from hardedge.train.batches.samples import TrainingSample
 from hardedge.train.branches import HardnessBranch
@@ -121,7 +121,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images_BCHW = torch.randn(args.batch, 3, *args.crop)
     target_BHW = torch.randint(0, NUM_CLASSES, (args.batch, *args.crop))
-    with waiting(f"{args.network}, about {args.seconds:.0f} s and the compiler's time"):
+    with spinner(f"{args.network}, about {args.seconds:.0f} s and the compiler's time"):
         results = measure(args.network, TrainingSample(images_BCHW, target_BHW, {}), args.seconds, device)
     facts = machine(device)
     if args.json:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from hardedge.console import note
 from hardedge.deploy.targets import parse_target
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 # tune's mixture of INT8 and FP16
@@ -50,7 +50,7 @@ def engines_to_build(targets: Sequence[str], precisions: Sequence[str]) -> tuple
     kept = {name for pair in wanted for name in pair}
     lines = [f"{precision} on {target}: {reason}" for (target, precision), reason in reasons.items()]
     if not {*targets, *precisions} <= kept:
-        raise listed("what was asked for cannot be built", lines, "Give another --target or --precision.")
+        raise faults_error("what was asked for cannot be built", lines, "Give another --target or --precision.")
     if lines:
         note("Not built: " + "; ".join(lines) + ".")
     return wanted

@@ -9,7 +9,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import Bundle, Engine, Profile, Task, fitting, load, profiles_in_words
+from hardedge.contracts import Bundle, Engine, Profile, Task, find_profile, load, profiles_in_words
 from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.bundles.signing import Trust, read_trust
 from hardedge.deploy.bundles.validity import model_path
@@ -80,7 +80,7 @@ class Segmenter:
         if images_BHWC.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
             found = f"{images_BHWC.dtype} {list(shape)}"
             raise BadInput(f"images: expected uint8 [batch, height, width, 3] in RGB order, got {found}. Convert them.")
-        if fitting(self.profiles, shape[:3]) is None:
+        if find_profile(self.profiles, shape[:3]) is None:
             found = "x".join(map(str, shape[:3]))
             raise BadInput(
                 f"images of {found} fit no profile: {profiles_in_words(self.profiles)}. Resize or split them."

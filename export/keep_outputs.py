@@ -10,7 +10,7 @@ from onnx.utils import Extractor
 
 from hardedge.artefact import disk_errors, require_free
 from hardedge.contracts import Contract
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.graphs.canonical import every_node, node_multiply_adds
 from hardedge.graphs.files import is_large, write_onnx
 
@@ -52,8 +52,8 @@ def keep_outputs(source: Path, names: tuple[str, ...], out: Path, size: tuple[in
     there = [value.name for value in model.graph.output]
     unknown = [name for name in kept if name not in there]
     if unknown:
-        raise BadInput(f"{source} has no output {', '.join(unknown)}. It has: {_listing(model)}.")
-    cut = _cut(model, kept, source)
+        raise BadInput(f"{source} has no output {', '.join(unknown)}. It has: {_names_text(model)}.")
+    cut = _extract(model, kept, source)
     removed = _difference(model, cut, kept, size)
     with disk_errors():
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -72,11 +72,11 @@ def _read(source: Path) -> onnx.ModelProto:
 
 def _only_output(model: onnx.ModelProto, source: Path) -> tuple[str, ...]:
     if len(model.graph.output) != 1:
-        raise BadInput(f"{source} has several outputs: {_listing(model)}. Name the logits: --keep NAME.")
+        raise BadInput(f"{source} has several outputs: {_names_text(model)}. Name the logits: --keep NAME.")
     return (model.graph.output[0].name,)
 
 
-def _listing(model: onnx.ModelProto) -> str:
+def _names_text(model: onnx.ModelProto) -> str:
     makers = {output: f"{node.op_type} {node.name}".strip() for node in model.graph.node for output in node.output}
     return ", ".join(
         f"{value.name} [{','.join(dim.dim_param or str(dim.dim_value) for dim in value.type.tensor_type.shape.dim)}]"
@@ -85,7 +85,7 @@ def _listing(model: onnx.ModelProto) -> str:
     )
 
 
-def _cut(model: onnx.ModelProto, outputs: tuple[str, ...], source: Path) -> onnx.ModelProto:
+def _extract(model: onnx.ModelProto, outputs: tuple[str, ...], source: Path) -> onnx.ModelProto:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value.name for value in model.graph.input if value.name not in weights]
     cut: onnx.ModelProto = Extractor(model).extract_model(inputs, list(outputs))
@@ -97,7 +97,7 @@ def _cut(model: onnx.ModelProto, outputs: tuple[str, ...], source: Path) -> onnx
         )
     unknown = unknown_operators(cut)
     if unknown:
-        raise listed(f"{source} has operators that ONNX does not have", unknown[:SHOWN], _OTHER_OPERATORS)
+        raise faults_error(f"{source} has operators that ONNX does not have", unknown[:SHOWN], _OTHER_OPERATORS)
     try:
         onnx.checker.check_model(cut, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hardedge.console import tracked
+from hardedge.console import progress_bar
 from hardedge.contracts import Reference, ReferenceImage
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.data.palette import save_mask
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.export.graph.agreement import torch_logits
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, top_class
 from hardedge.metrics import confusion_counts, score_of
@@ -27,7 +27,7 @@ def write_reference(network: PixelsToMask, dataset: Dataset, out: Path) -> Refer
     """
     (out / "masks").mkdir(parents=True)
     images, counts = [], []
-    for id in tracked(dataset.splits[SPLIT], "reference masks"):
+    for id in progress_bar(dataset.splits[SPLIT], "reference masks"):
         image_HWC, label_HW = dataset.pair(id)
         mask_HW = mask_from(network, f"test image {id}", image_HWC)
         save_mask(mask_HW, dataset.task, out / "masks" / f"{id}.png")
@@ -55,7 +55,7 @@ def require_hardness_maps(checkpoint: Path, dataset: Dataset) -> dict[str, Path]
     missing = [f"hardness/{SPLIT}/{path.name}: missing" for path in maps.values() if not path.is_file()]
     if missing:
         more = [f"and {len(missing) - 5} more"] if len(missing) > 5 else []
-        raise listed(
+        raise faults_error(
             f"{checkpoint} was trained on other data than {dataset.root}",
             missing[:5] + more,
             "Give the --data that it was trained on, or train it on this data.",

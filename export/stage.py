@@ -11,8 +11,8 @@ from typing import Literal
 import onnx
 
 import hardedge
-from hardedge.artefact import disk_errors, require_free, staged
-from hardedge.console import waiting
+from hardedge.artefact import disk_errors, require_free, staged_directory
+from hardedge.console import spinner
 from hardedge.contracts import (
     Bundle,
     Calibration,
@@ -112,7 +112,7 @@ def export(
     source = open_source(checkpoint, data, form or Form(), precisions)
     with (
         disk_errors(),
-        staged(out, force=force, keep_failed=keep_failed) as directory,
+        staged_directory(out, force=force, keep_failed=keep_failed) as directory,
         start_arm(_arm(source, "plain")) as plain,
         _control(source) as control,
     ):
@@ -177,30 +177,30 @@ def write_bundle(
 ) -> Bundle:
     """Writes every file of the bundle into the directory, its manifest last."""
     seconds: dict[str, float] = {}
-    with _timed("onnx", seconds), waiting("ONNX"):
+    with _timed_part("onnx", seconds), spinner("ONNX"):
         model = _shipped_model(source)
         _require_convertible(model, precisions)
         write_onnx(model, directory / MODEL)
-    with _timed("reference", seconds):
+    with _timed_part("reference", seconds):
         reference = write_reference(source.network, source.dataset, directory / "reference")
     copy_hardness_maps(source.hardness_maps, directory / "reference" / "hardness")
     golden = golden_ids(source.hardness_maps, GOLDEN)
     images = write_golden(golden, source.dataset, directory / "reference" / "masks", directory / "golden")
-    with _timed("agreement", seconds), waiting("torch against onnxruntime"):
+    with _timed_part("agreement", seconds), spinner("torch against onnxruntime"):
         agreement = require_agreement(model, source.network, images, source.form)
     tensor = None
     if frontend == "tensor":
-        with _timed("tensor", seconds), waiting("tensor frontend"):
+        with _timed_part("tensor", seconds), spinner("tensor frontend"):
             facts = partial(with_facts, checkpoint=source.checkpoint, form=source.form)
             tensor = write_tensor_model(source.network, source.form, facts, images, directory)
-    with _timed("certificate", seconds), waiting("identity certificate"):
+    with _timed_part("certificate", seconds), spinner("identity certificate"):
         certificate = compare_files(directory / MODEL, plain(), source.form.profiles[0])
     write_atomically(directory / Certificate.FILE, to_json(certificate).encode())
-    with _timed("control", seconds), waiting("positive control"):
+    with _timed_part("control", seconds), spinner("positive control"):
         if control:
             write_onnx(read_onnx(control()), directory / CONTROL)
     main = _model_file(certificate)
-    with _timed("precisions", seconds):
+    with _timed_part("precisions", seconds):
         converted = _write_precisions(source, directory, model, images, main, precisions)
     manifest = Bundle(
         schema_id=Bundle.SCHEMA,
@@ -275,7 +275,7 @@ def _model_file(certificate: Certificate) -> ModelFile:
 
 
 @contextmanager
-def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
+def _timed_part(step: str, seconds: dict[str, float]) -> Iterator[None]:
     began = time.perf_counter()
     yield
     seconds[step] = time.perf_counter() - began

@@ -10,7 +10,7 @@ from hardedge.models.architecture import Architecture
 from hardedge.models.bisenetv2 import BISENETV2
 from hardedge.models.deeplabv3 import DEEPLABV3, DEEPLABV3_RESNET50, DEEPLABV3_RESNET101
 from hardedge.models.deeplabv3plus import DEEPLABV3PLUS
-from hardedge.models.encoder_decoder import Family, assembled
+from hardedge.models.encoder_decoder import Family, encoder_decoder_architecture
 from hardedge.models.encoders import require_encoder
 from hardedge.models.fpn import FPN
 from hardedge.models.hrnet_ocr import HRNETV2_W18_OCR, HRNETV2_W48_OCR
@@ -36,23 +36,23 @@ ARCHITECTURES: dict[str, Architecture] = {
     for known in (
         LRASPP,
         BISENETV2,
-        assembled("deeplabv3_resnet18", DEEPLABV3, "resnet18"),
+        encoder_decoder_architecture("deeplabv3_resnet18", DEEPLABV3, "resnet18"),
         DEEPLABV3_RESNET50,
         DEEPLABV3_RESNET101,
-        assembled("deeplabv3plus_resnet18", DEEPLABV3PLUS, "resnet18"),
-        assembled("deeplabv3plus_resnet50", DEEPLABV3PLUS, "resnet50"),
-        assembled("deeplabv3plus_resnet101", DEEPLABV3PLUS, "resnet101"),
-        assembled("pspnet_resnet18", PSPNET, "resnet18"),
-        assembled("pspnet_resnet50", PSPNET, "resnet50"),
-        assembled("pspnet_resnet101", PSPNET, "resnet101"),
-        assembled("upernet_resnet18", UPERNET, "resnet18"),
-        assembled("upernet_resnet50", UPERNET, "resnet50"),
-        assembled("upernet_tu-convnext_tiny", UPERNET, "tu-convnext_tiny"),
-        assembled("fpn_resnet18", FPN, "resnet18"),
-        assembled("fpn_resnet50", FPN, "resnet50"),
-        assembled("segformer_b0", SEGFORMER_SMALL, "mit_b0"),
-        assembled("segformer_b1", SEGFORMER_SMALL, "mit_b1"),
-        *(assembled(f"segformer_b{size}", SEGFORMER, f"mit_b{size}") for size in range(2, 6)),
+        encoder_decoder_architecture("deeplabv3plus_resnet18", DEEPLABV3PLUS, "resnet18"),
+        encoder_decoder_architecture("deeplabv3plus_resnet50", DEEPLABV3PLUS, "resnet50"),
+        encoder_decoder_architecture("deeplabv3plus_resnet101", DEEPLABV3PLUS, "resnet101"),
+        encoder_decoder_architecture("pspnet_resnet18", PSPNET, "resnet18"),
+        encoder_decoder_architecture("pspnet_resnet50", PSPNET, "resnet50"),
+        encoder_decoder_architecture("pspnet_resnet101", PSPNET, "resnet101"),
+        encoder_decoder_architecture("upernet_resnet18", UPERNET, "resnet18"),
+        encoder_decoder_architecture("upernet_resnet50", UPERNET, "resnet50"),
+        encoder_decoder_architecture("upernet_tu-convnext_tiny", UPERNET, "tu-convnext_tiny"),
+        encoder_decoder_architecture("fpn_resnet18", FPN, "resnet18"),
+        encoder_decoder_architecture("fpn_resnet50", FPN, "resnet50"),
+        encoder_decoder_architecture("segformer_b0", SEGFORMER_SMALL, "mit_b0"),
+        encoder_decoder_architecture("segformer_b1", SEGFORMER_SMALL, "mit_b1"),
+        *(encoder_decoder_architecture(f"segformer_b{size}", SEGFORMER, f"mit_b{size}") for size in range(2, 6)),
         HRNETV2_W18_OCR,
         HRNETV2_W48_OCR,
     )
@@ -71,7 +71,7 @@ def architecture(name: str) -> Architecture | None:
     family, _, encoder = name.partition("_")
     if family in FAMILIES and encoder:
         require_encoder(encoder, name)
-        return assembled(name, FAMILIES[family], encoder)
+        return encoder_decoder_architecture(name, FAMILIES[family], encoder)
     near = get_close_matches(name, ARCHITECTURES, n=1)
     guess = f" Did you mean {near[0]}?" if near else ""
     raise BadInput(

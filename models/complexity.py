@@ -9,7 +9,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from hardedge.console import tracked
+from hardedge.console import progress_bar
 from hardedge.contracts import Contract, NetworkSpec
 from hardedge.models.architecture import Architecture
 from hardedge.models.architectures import ARCHITECTURES, build_network
@@ -52,7 +52,7 @@ class _FiguresOnCpu(TorchFunctionMode):
 
 def network_table() -> NetworkTable:
     """Every listed network's facts; built and run without memory for weights or maps, so it takes seconds."""
-    facts = tuple(network_facts(known) for known in tracked(ARCHITECTURES.values(), "networks"))
+    facts = tuple(network_facts(known) for known in progress_bar(ARCHITECTURES.values(), "networks"))
     return NetworkTable(num_classes=NUM_CLASSES, size=(HEIGHT, WIDTH), networks=facts)
 
 

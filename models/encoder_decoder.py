@@ -83,7 +83,7 @@ def auxiliary_head(encoder: str, num_classes: int) -> AuxiliaryHead:
     return AuxiliaryHead(encoder_channels(encoder), num_classes)
 
 
-def assembled(name: str, family: Family, encoder: str) -> Architecture:
+def encoder_decoder_architecture(name: str, family: Family, encoder: str) -> Architecture:
     """What is known of a family on an encoder."""
     return Architecture(
         name=name,

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from hardedge.errors import BadInput, Unavailable, listed
+from hardedge.errors import BadInput, Unavailable, faults_error
 from hardedge.models.architectures import architecture
 
 SHOWN = 8
@@ -114,7 +114,7 @@ def load_backbone(network: nn.Module, name: str, weights: BackboneWeights) -> st
         raise BadInput(f"which part of {name} is its backbone is not known. Load the weights in your own function.")
     backbone = network.get_submodule(known.tap)
     expected = backbone.state_dict()
-    names = _matched(list(expected), list(weights.tensors))
+    names = _match_names(list(expected), list(weights.tensors))
     faults = [f"{key}: missing" for key in expected if key not in names and not key.endswith(COUNTER)]
     faults += [
         f"{key}: {tuple(weights.tensors[found].shape)}, expected {tuple(expected[key].shape)}"
@@ -123,16 +123,16 @@ def load_backbone(network: nn.Module, name: str, weights: BackboneWeights) -> st
     ]
     if faults:
         more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-        raise listed(
+        raise faults_error(
             f"{weights.source} does not fit the {known.tap} of {name}",
             faults[:SHOWN] + more,
             "Give the weights of that backbone, under its library's names.",
         )
     backbone.load_state_dict(expected | {key: weights.tensors[found] for key, found in names.items()})
-    return _told(weights, len(names), [key for key in weights.tensors if key not in names.values()])
+    return _mismatch_text(weights, len(names), [key for key in weights.tensors if key not in names.values()])
 
 
-def _matched(expected: list[str], given: list[str]) -> dict[str, str]:
+def _match_names(expected: list[str], given: list[str]) -> dict[str, str]:
     """The given name for each expected one, under the prefix that matches most of them."""
     tops = {key.split(".")[0] for key in expected}
     inner = f"{tops.pop()}." if len(tops) == 1 else ""
@@ -148,7 +148,7 @@ def _flat(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _told(weights: BackboneWeights, loaded: int, left: list[str]) -> str:
+def _mismatch_text(weights: BackboneWeights, loaded: int, left: list[str]) -> str:
     more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
     rest = f"; not used: {', '.join(left[:SHOWN])}{more}" if left else ""
     return f"{loaded} tensors of the backbone from {weights.source}{rest}"

@@ -26,7 +26,7 @@ def build_user_network(name: str, num_classes: int) -> nn.Module:
         network = build(num_classes)
     except Exception as error:  # the user's code may raise anything
         raise BadInput(
-            f"network {name}: calling it with num_classes={num_classes} failed: {_told(error)}\n"
+            f"network {name}: calling it with num_classes={num_classes} failed: {_error_text(error)}\n"
             "It must take the number of classes and return a torch.nn.Module."
         ) from error
     if not isinstance(network, nn.Module):
@@ -62,7 +62,9 @@ def _import_fault(name: str, module_name: str, here: str, error: Exception) -> s
             f"network {name}: no module {error.name}, neither in {here} nor installed. "
             "Run hardedge in the directory that holds it, or install its package."
         )
-    return f"network {name}: importing {module_name} failed: {_told(error)}\nMend the module, then run this again."
+    return (
+        f"network {name}: importing {module_name} failed: {_error_text(error)}\nMend the module, then run this again."
+    )
 
 
 def require_logits(name: str, network: nn.Module, num_classes: int) -> None:
@@ -78,7 +80,9 @@ def require_logits(name: str, network: nn.Module, num_classes: int) -> None:
             logits_BCHW = network(images_BCHW)
     except Exception as error:  # the user's code may raise anything
         size = f"{CHECK_HEIGHT}x{CHECK_WIDTH}"
-        raise BadInput(f"network {name}: its forward failed on two RGB images of {size}: {_told(error)}") from error
+        raise BadInput(
+            f"network {name}: its forward failed on two RGB images of {size}: {_error_text(error)}"
+        ) from error
     finally:
         for module, mode in modes:
             module.training = mode
@@ -101,5 +105,5 @@ def _output_fault(logits_BCHW: object, num_classes: int) -> str | None:
     return None
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

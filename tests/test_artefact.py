@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hardedge.artefact import disk_errors, require_free, staged
+from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.errors import BadInput, Unavailable
 
 
 def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
     def write_and_fail() -> None:
-        with staged(tmp_path / "bundle", force=False) as partial:
+        with staged_directory(tmp_path / "bundle", force=False) as partial:
             (partial / "bundle.json").write_text("{}")
             raise RuntimeError("power cut")
 
@@ -24,9 +24,9 @@ def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
 
 def test_force_replaces_what_hardedge_wrote_only_when_the_new_one_is_whole(tmp_path: Path) -> None:
     out = tmp_path / "report"
-    with staged(out, force=False) as partial:
+    with staged_directory(out, force=False) as partial:
         (partial / "report.json").write_text("old")
-    with staged(out, force=True) as partial:
+    with staged_directory(out, force=True) as partial:
         assert (out / "report.json").read_text() == "old"
         (partial / "report.json").write_text("new")
     assert (out / "report.json").read_text() == "new"
@@ -40,9 +40,9 @@ def test_of_two_that_write_one_place_at_the_same_time_none_takes_the_others_away
     out = tmp_path / "report"
 
     def both() -> None:
-        with staged(out, force=force) as late:
+        with staged_directory(out, force=force) as late:
             (late / "report.json").write_text("late")
-            with staged(out, force=force) as early:
+            with staged_directory(out, force=force) as early:
                 (early / "report.json").write_text("early")
 
     with pytest.raises(BadInput, match=r"something else was written to .*report: this is in .*report-"):
@@ -53,11 +53,11 @@ def test_of_two_that_write_one_place_at_the_same_time_none_takes_the_others_away
 
 def test_force_takes_no_file_away_that_a_user_put_there_meanwhile(tmp_path: Path) -> None:
     out = tmp_path / "report"
-    with staged(out, force=False) as partial:
+    with staged_directory(out, force=False) as partial:
         (partial / "report.json").write_text("old")
 
     def replaced() -> None:
-        with staged(out, force=True):
+        with staged_directory(out, force=True):
             (out / "holiday.jpg").write_bytes(b"")
 
     with pytest.raises(BadInput, match="something else was written to"):
@@ -102,7 +102,7 @@ def test_a_file_in_the_way_is_refused(below: str, tmp_path: Path) -> None:
 
 def test_what_failed_is_kept_on_request_and_never_replaced(tmp_path: Path) -> None:
     def write_and_fail() -> None:
-        with staged(tmp_path / "bundle", force=False, keep_failed=True) as partial:
+        with staged_directory(tmp_path / "bundle", force=False, keep_failed=True) as partial:
             (partial / "model.onnx").write_text("half")
             raise RuntimeError("power cut")
 

@@ -64,7 +64,7 @@ class Branch(nn.Module):
         self.detach = detach
 
     def forward(self, features: Features) -> Tensor | tuple[Tensor, ...]:
-        logits: Tensor | tuple[Tensor, ...] = self.head(_detached(features) if self.detach else features)
+        logits: Tensor | tuple[Tensor, ...] = self.head(_detach(features) if self.detach else features)
         return logits
 
 
@@ -139,11 +139,11 @@ def _keep(outputs: dict[str, Any], tap: str, module: nn.Module, inputs: Any, out
     outputs[tap] = output
 
 
-def _detached(features: Any) -> Any:
+def _detach(features: Any) -> Any:
     if isinstance(features, Mapping):
-        return {key: _detached(value) for key, value in features.items()}
+        return {key: _detach(value) for key, value in features.items()}
     if isinstance(features, list | tuple):
-        return [_detached(value) for value in features]
+        return [_detach(value) for value in features]
     return features.detach() if isinstance(features, Tensor) else features
 
 

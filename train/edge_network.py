@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hardedge import __version__
-from hardedge.artefact import disk_errors, require_free, staged
-from hardedge.console import tracked
+from hardedge.artefact import disk_errors, require_free, staged_directory
+from hardedge.console import progress_bar
 from hardedge.contracts import EdgeNetworkManifest, EdgeScore, Task, load, seal, write_atomically
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.data.opening import open_dataset
@@ -80,7 +80,7 @@ def train_edge_network(
         torch=torch.__version__,
         seconds=time.perf_counter() - started,
     )
-    with disk_errors(), staged(out, force=force) as fresh:
+    with disk_errors(), staged_directory(out, force=force) as fresh:
         tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
         write_atomically(fresh / WEIGHTS, safetensors.torch.save(tensors))
         return seal(fresh, manifest)
@@ -111,7 +111,7 @@ def fit_edge_network(dataset: Dataset, steps: int, seed: int) -> EdgeNetwork:
         network = EdgeNetwork(dataset.task.num_classes).to(device)
     optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimiser, steps)
-    for step in tracked(range(steps), "edge network"):
+    for step in progress_bar(range(steps), "edge network"):
         target_BHW = crop_batch(dataset, seed, step).to(device)
         loss = balanced_loss(network(edge_network_inputs(target_BHW, dataset.task))[-1], target_BHW)
         optimiser.zero_grad()
@@ -189,7 +189,7 @@ def edge_score(network: EdgeNetwork, dataset: Dataset) -> EdgeScore:
     """How well the network finds the edges of at most 64 validation masks, each in its central 512x512."""
     device = next(network.parameters()).device
     counts_3C = torch.zeros(3, dataset.task.num_classes, dtype=torch.long, device=device)
-    for mask_HW in tracked(validation_masks(dataset), "edge score"):
+    for mask_HW in progress_bar(validation_masks(dataset), "edge score"):
         target_BHW = torch.from_numpy(mask_HW).long()[None].to(device)
         edges_BCHW, counted_B1HW = class_edges(target_BHW, dataset.task.num_classes)
         found_BCHW = (network(edge_network_inputs(target_BHW, dataset.task))[-1] > 0) & counted_B1HW

@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hardedge.console import note, tracked
+from hardedge.console import note, progress_bar
 from hardedge.contracts import Checkpoint, HardnessSource, load
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.errors import BadInput
@@ -38,7 +38,7 @@ def write_hardness_maps(
     for split in splits:
         (directory / split).mkdir(parents=True, exist_ok=True)
     with evaluation_mode(training):
-        for split, id in tracked(todo, "hardness maps"):
+        for split, id in progress_bar(todo, "hardness maps"):
             path = directory / split / f"{id}.png"
             _write_map(training, dataset, id, path, skip_unreadable and split == "train")
 
@@ -67,7 +67,7 @@ def write_training_maps(checkpoint: Path, dataset: Dataset, directory: Path, *, 
     training = load_trained(source, checkpoint)
     directory.mkdir(parents=True)
     with evaluation_mode(training):
-        for id in tracked(dataset.splits["train"], "hardness maps"):
+        for id in progress_bar(dataset.splits["train"], "hardness maps"):
             _write_map(training, dataset, id, directory / f"{id}.png", skip_unreadable)
 
 

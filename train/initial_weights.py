@@ -42,13 +42,13 @@ def load_initial_weights(
     if recipe.qat and start_from is None:
         raise BadInput("--qat fine-tunes: give the trained checkpoint as --start-from, and a low learning_rate.")
     if start_from is not None:
-        return InitialWeights(checkpoint=start_from, digest=_fitting(start_from, recipe, task).digest)
+        return InitialWeights(checkpoint=start_from, digest=_require_fitting(start_from, recipe, task).digest)
     if backbone_weights is not None:
         return InitialWeights(backbone=weights_from_file(backbone_weights))
     return InitialWeights(backbone=pretrained_weights(recipe.network)) if recipe.pretrained else InitialWeights()
 
 
-def _fitting(checkpoint: Path, recipe: Recipe, task: Task) -> Checkpoint:
+def _require_fitting(checkpoint: Path, recipe: Recipe, task: Task) -> Checkpoint:
     source = load(Checkpoint, checkpoint)
     if source.network.name != recipe.network:
         raise BadInput(

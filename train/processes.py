@@ -36,7 +36,7 @@ def process_group() -> Iterator[None]:
     except RuntimeError as error:
         if not _is_loss(error):
             raise
-        raise _lost(error) from error
+        raise _lost_process_error(error) from error
     finally:
         distributed.destroy_process_group()
 
@@ -57,7 +57,7 @@ def _is_loss(error: RuntimeError) -> bool:
     return isinstance(error, kinds) or "gloo" in str(error)
 
 
-def _lost(error: RuntimeError) -> Unavailable:
+def _lost_process_error(error: RuntimeError) -> Unavailable:
     reason = str(error).splitlines()[0]
     return Unavailable(
         f"process {process_rank()} of {process_count()} (counted from 0) lost another process of this training "

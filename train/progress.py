@@ -71,7 +71,7 @@ class TrainingLog(Log):
 
     def step(self, step: int, terms: Mapping[str, float], learning_rate: float) -> None:
         """Shows a finished step; every tenth is written."""
-        self.bar.update(self.task, completed=step, description=_told(terms, self.miou))
+        self.bar.update(self.task, completed=step, description=_progress_text(terms, self.miou))
         if step % LOG_EVERY == 0:
             self._write({"step": step, "terms": dict(terms), "learning_rate": learning_rate})
             self._draw(
@@ -85,7 +85,7 @@ class TrainingLog(Log):
         per_class = {f"iou/{name}": value for name, value in score.per_class.items() if value is not None}
         self._draw(step, {"miou": score.miou, **per_class})
         if self.bar.disable:
-            note(f"step {step}/{self.steps}  {_told(terms, self.miou)}  {self._time_left(step)} left")
+            note(f"step {step}/{self.steps}  {_progress_text(terms, self.miou)}  {self._time_left(step)} left")
 
     def unreadable(self, step: int, images: Mapping[str, str], *, new: Sequence[str]) -> None:
         """Writes which images a step skipped and why, and says it of those that were not met before."""
@@ -107,7 +107,7 @@ class TrainingLog(Log):
         return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def _told(terms: Mapping[str, float], miou: float | None) -> str:
+def _progress_text(terms: Mapping[str, float], miou: float | None) -> str:
     parts = [f"{name} {value:.3g}" for name, value in terms.items()]
     return "  ".join(parts + ([f"mIoU {miou:.1f} %"] if miou is not None else []))
 

@@ -12,7 +12,7 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationErr
 
 from hardedge.contracts import Contract, Json
 from hardedge.data.dataset import Labels
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.models import architecture
 from hardedge.train.branches import AuxiliaryBranch, BranchConfig, FeatureBranch, HardnessBranch
 from hardedge.train.losses import LossSum, Semeda, parse_loss
@@ -100,7 +100,7 @@ class Recipe(Contract):
             return TypeAdapter(cls).validate_json(json.dumps(record), strict=True)
         except ValidationError as error:
             faults = [f"{_field(fault['loc'])}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
-        raise listed(f"{name} is not a recipe", faults, "Change these fields.")
+        raise faults_error(f"{name} is not a recipe", faults, "Change these fields.")
 
     @property
     def edge_network(self) -> Path | None:
@@ -130,7 +130,7 @@ def require_usable(recipe: Recipe, *, hardness_maps: bool = False, processes: in
     faults = _part_faults(recipe, hardness_maps) + _loss_faults(recipe.loss) + _number_faults(recipe)
     faults += _share_faults(recipe, processes)
     if faults:
-        raise listed(f"recipe {recipe.name} cannot be used", faults, "Change these fields of the recipe.")
+        raise faults_error(f"recipe {recipe.name} cannot be used", faults, "Change these fields of the recipe.")
 
 
 def _loss_faults(loss: LossSum) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hardedge import __version__
-from hardedge.artefact import disk_errors, require_free, staged
+from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.console import note
 from hardedge.contracts import Checkpoint, EdgeNetworkManifest, NetworkSpec, load, seal, write_atomically
 from hardedge.data.dataset import Dataset
@@ -77,7 +77,7 @@ def train(
     )
     inputs |= weights.digests
     with disk_errors():
-        state = processes.raise_together(lambda: _built(recipe, dataset, weights))
+        state = processes.raise_together(lambda: _build_state(recipe, dataset, weights))
 
         def begin() -> tuple[Started, bytes | None]:
             if resume:
@@ -102,7 +102,7 @@ def train(
             return made
 
 
-def _built(recipe: Recipe, dataset: Dataset, weights: InitialWeights) -> TrainingState:
+def _build_state(recipe: Recipe, dataset: Dataset, weights: InitialWeights) -> TrainingState:
     return quantise_state(new_state(recipe, dataset.task, weights), recipe, TrainingSamples(dataset, recipe))
 
 
@@ -138,7 +138,7 @@ def start_training(
     force: bool,
 ) -> Started:
     """Makes the directory with the record of what is started in it; with a budget, after its steps were counted."""
-    with staged(out, force=force) as fresh:
+    with staged_directory(out, force=force) as fresh:
         if hardness_maps is not None:
             write_training_maps(hardness_maps, dataset, fresh / TRAINING_MAPS, skip_unreadable=recipe.skip_unreadable)
         samples = TrainingSamples(dataset, recipe, fresh / TRAINING_MAPS if hardness_maps else None)

@@ -13,7 +13,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from hardedge.contracts import Contract, Json, SegmentationScore, read_json, to_json, write_atomically
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.train.branches import Training
 
 STARTED = "state/run.json"
@@ -96,7 +96,9 @@ def require_same(
         if inputs.get(name) != started.inputs.get(name)
     ]
     if faults:
-        raise listed(f"{out} was started with another recipe", faults, "Resume with the same, or give another --out.")
+        raise faults_error(
+            f"{out} was started with another recipe", faults, "Resume with the same, or give another --out."
+        )
 
 
 def save_state(out: Path, state: TrainingState) -> None:

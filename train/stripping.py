@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from hardedge import __version__
-from hardedge.artefact import disk_errors, require_free, staged
+from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.contracts import Checkpoint, Contract, NetworkSpec, SegmentationScore, seal, write_atomically
 from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.models import build_network
 from hardedge.models.pretrained import weights_from_file
 from hardedge.train.batches.samples import NORMALISATION
@@ -72,7 +72,7 @@ def strip(
     training = attach_branches(build_network(spec), spec, ())
     load_strictly(training.model, _without(kept, prefix, weights), f"{weights}, after --drop,", network)
     training.to("cuda" if torch.cuda.is_available() else "cpu")
-    with disk_errors(), staged(out, force=force) as directory:
+    with disk_errors(), staged_directory(out, force=force) as directory:
         score = validate(training.model, dataset)
         _write(training, directory)
         write_hardness_maps(training, dataset, directory / "hardness")
@@ -135,7 +135,7 @@ def _without(tensors: Mapping[str, Tensor], prefix: str, source: Path) -> dict[s
     others = [name for name in tensors if not name.startswith(prefix)]
     if others:
         more = [f"and {len(others) - SHOWN} more"] if len(others) > SHOWN else []
-        raise listed(
+        raise faults_error(
             f"--prefix {prefix}: {len(others)} of {len(tensors)} names in {source} do not begin with it",
             others[:SHOWN] + more,
             "Correct it, or --drop what was for training.",
@@ -159,7 +159,7 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str
     ]
     if faults:
         more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-        raise listed(f"{source} is not {name}", faults[:SHOWN] + more, "Give the network that was trained.")
+        raise faults_error(f"{source} is not {name}", faults[:SHOWN] + more, "Give the network that was trained.")
     network.load_state_dict(expected | dict(tensors))
 
 

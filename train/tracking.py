@@ -87,20 +87,20 @@ class Mlflow(Tracker):
             mlflow.start_run(run_id=found[0].info.run_id)
         else:
             mlflow.start_run(run_name=name, tags={tag: id})
-            mlflow.log_params({_allowed(field): str(value)[:6000] for field, value in config.items()})
+            mlflow.log_params({_allowed_name(field): str(value)[:6000] for field, value in config.items()})
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        self._mlflow.log_metrics({_allowed(name): value for name, value in values.items()}, step=step)
+        self._mlflow.log_metrics({_allowed_name(name): value for name, value in values.items()}, step=step)
 
     def summary(self, metrics: Mapping[str, float], digests: Mapping[str, str]) -> None:
-        self._mlflow.log_metrics({_allowed(name): value for name, value in metrics.items()})
+        self._mlflow.log_metrics({_allowed_name(name): value for name, value in metrics.items()})
         self._mlflow.set_tags({f"sha256.{name}": digest for name, digest in digests.items()})
 
     def close(self, *, failed: bool) -> None:
         self._mlflow.end_run("FAILED" if failed else "FINISHED")
 
 
-def _allowed(name: str) -> str:
+def _allowed_name(name: str) -> str:
     """A name as MLflow takes it: letters, digits, and some marks."""
     return re.sub(r"[^/\w.\- :]", "_", name)
 
@@ -189,7 +189,7 @@ def tracked_by(names: Sequence[str], out: Path, config: Mapping[str, Json]) -> I
         write_atomically(path, to_json(Tracked(id=secrets.token_hex(8))).encode())
     id = read_json(Tracked, path).id
     followers = Followers(
-        [Follower(name, _beginning(TRACKERS[name][0], id, out.name, config)) for name in dict.fromkeys(names)]
+        [Follower(name, _tracker_factory(TRACKERS[name][0], id, out.name, config)) for name in dict.fromkeys(names)]
     )
     try:
         yield followers
@@ -199,5 +199,5 @@ def tracked_by(names: Sequence[str], out: Path, config: Mapping[str, Json]) -> I
     followers.close(failed=False)
 
 
-def _beginning(kind: Any, id: str, name: str, config: Mapping[str, Json]) -> Callable[[], Tracker]:
+def _tracker_factory(kind: Any, id: str, name: str, config: Mapping[str, Json]) -> Callable[[], Tracker]:
     return lambda: kind(id, name, config)

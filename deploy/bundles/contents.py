@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hardedge.contracts import Bundle
 from hardedge.data.dataset import Dataset, Pixels, read_image, read_mask
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 
 
 def require_same_data(bundle: Bundle, data: Dataset) -> None:
@@ -29,7 +29,7 @@ def require_same_data(bundle: Bundle, data: Dataset) -> None:
                 faults.append(f"{path.relative_to(data.root)}: another file than the reference run read (sha256)")
     if faults:
         shown = [*faults[:10], f"and {len(faults) - 10} more"] if len(faults) > 10 else faults
-        raise listed(f"{data.root} is not the data of this bundle", shown, "Give the data set of its export.")
+        raise faults_error(f"{data.root} is not the data of this bundle", shown, "Give the data set of its export.")
 
 
 def stored_mask(path: Path, like_HW: Pixels, num_classes: int) -> Pixels:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hardedge.contracts import Bundle, Certificate
-from hardedge.errors import BadInput, first_line, listed
+from hardedge.errors import BadInput, faults_error, first_line
 from hardedge.graphs.files import is_large, read_onnx
 from hardedge.metrics import Counts
 
@@ -38,7 +38,7 @@ def check_bundle(directory: Path, bundle: Bundle) -> None:
     if not 1 <= bundle.task.num_classes <= 255:
         faults.append(f"task.classes: {bundle.task.num_classes}, expected 1 to 255")
     if faults:
-        raise listed(f"{directory / Bundle.FILE} cannot be used", faults[:20], _CURE)
+        raise faults_error(f"{directory / Bundle.FILE} cannot be used", faults[:20], _CURE)
     for name in (*(model.path for model in bundle.models), *([bundle.control] if bundle.control else [])):
         check_model(directory / name)
     reference_counts(directory, bundle)
@@ -76,12 +76,12 @@ def check_model(path: Path) -> None:
     model = read_model(path)
     if not all(isinstance(name, str) for name in _names(model)):
         raise BadInput(f"{path}: a name in it is not UTF-8. {_CURE}")
-    faults = [f"{_reading(model, tensor)}: {fault}" for tensor in _tensors(model) if (fault := _tensor_fault(tensor))]
+    faults = [f"{_reader_of(model, tensor)}: {fault}" for tensor in _tensors(model) if (fault := _tensor_fault(tensor))]
     for values, name, rank in ((model.graph.input, "image", 4), (model.graph.output, "mask", 3)):
         faults += _value_faults(list(values), name, rank)
     faults = faults or _graph_faults(path if is_large(model) else model)
     if faults:
-        raise listed(f"{path} is not a network that can be run", faults[:20], _CURE)
+        raise faults_error(f"{path} is not a network that can be run", faults[:20], _CURE)
 
 
 def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:
@@ -99,7 +99,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
         yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
 
 
-def _reading(model: onnx.ModelProto, tensor: onnx.TensorProto) -> str:
+def _reader_of(model: onnx.ModelProto, tensor: onnx.TensorProto) -> str:
     """The weight's name with the first node that reads it."""
     nodes = (node for node in model.graph.node if tensor.name and tensor.name in node.input)
     reads = next((f", which {node.name or node.output[0]} ({node.op_type}) reads" for node in nodes), "")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import hardedge
-from hardedge.artefact import require_free, staged
-from hardedge.console import note, waiting
+from hardedge.artefact import require_free, staged_directory
+from hardedge.console import note, spinner
 from hardedge.contracts import BuildOptions, Bundle, Engine, FallbackNode, Profile, load, seal, sha256_of
 from hardedge.deploy.bundles.validity import model_path
 from hardedge.deploy.engines.fp32_fallback_infinite import write_finite_file
@@ -28,7 +28,7 @@ def build(
     out: Path,
     *,
     precision: str = "fp32",
-    order: BuildRequest | None = None,
+    request: BuildRequest | None = None,
     force: bool = False,
 ) -> Engine:
     """Compiles a bundle's network for one target into the engine directory `out`.
@@ -36,7 +36,7 @@ def build(
     Raises BadInput for an unknown target or precision, an altered bundle, and a network that the builder refuses;
     MissingHere when the builder is not installed.
     """
-    return build_all(bundle, {target: out}, precision=precision, order=order, force=force)[0]
+    return build_all(bundle, {target: out}, precision=precision, request=request, force=force)[0]
 
 
 def build_all(
@@ -44,33 +44,33 @@ def build_all(
     directories: Mapping[str, Path],
     *,
     precision: str = "fp32",
-    order: BuildRequest | None = None,
+    request: BuildRequest | None = None,
     force: bool = False,
 ) -> tuple[Engine, ...]:
     """As build, for several targets by name, each into its own directory: one start of each builder for all of them."""
-    order = order or BuildRequest()
+    request = request or BuildRequest()
     outs = {parse_target(name): out for name, out in directories.items()}
     for out in outs.values():
         require_free(out, force)
     sessions = [str(target) for target in outs if target.backend == "onnxruntime"]
-    if sessions and order.options != BuildOptions():
+    if sessions and request.options != BuildOptions():
         note(f"{', '.join(sessions)}: built without the options, which are TensorRT's.")
-    with _network(bundle, precision, order) as network:
-        return _engines(network, outs, order, force)
+    with _network(bundle, precision, request) as network:
+        return _engines(network, outs, request, force)
 
 
 def repeat_build(
-    bundle: Path, target: str, outs: Sequence[Path], *, precision: str = "fp32", order: BuildRequest | None = None
+    bundle: Path, target: str, outs: Sequence[Path], *, precision: str = "fp32", request: BuildRequest | None = None
 ) -> Iterator[Engine]:
     """As build, once for each directory, each when it is asked for: TensorRT's builds of one file differ.
 
     They are numbered from 0, so that a cache keeps each. The file is looked at for infinite values once.
     """
-    order = order or BuildRequest()
-    with _network(bundle, precision, order) as network:
+    request = request or BuildRequest()
+    with _network(bundle, precision, request) as network:
         for number, out in enumerate(outs):
             require_free(out, False)
-            (engine,) = _engines(network, {parse_target(target): out}, replace(order, build=number), False)
+            (engine,) = _engines(network, {parse_target(target): out}, replace(request, build=number), False)
             yield engine
 
 
@@ -85,21 +85,21 @@ class _Network:
 
 
 @contextmanager
-def _network(directory: Path, precision: str, order: BuildRequest) -> Iterator[_Network]:
+def _network(directory: Path, precision: str, request: BuildRequest) -> Iterator[_Network]:
     bundle = load(Bundle, directory)
     shipped = model_path(directory, bundle, precision)
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
-        onnx, healed = write_finite_file(directory, bundle, shipped, Path(folder), order)
+        onnx, healed = write_finite_file(directory, bundle, shipped, Path(folder), request)
         yield _Network(bundle, precision, onnx, healed)
 
 
-def _engines(network: _Network, outs: Mapping[Target, Path], order: BuildRequest, force: bool) -> tuple[Engine, ...]:
+def _engines(network: _Network, outs: Mapping[Target, Path], request: BuildRequest, force: bool) -> tuple[Engine, ...]:
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder, ExitStack() as stack:
-        with waiting(f"building for {', '.join(map(str, outs))}") as tell:
-            order = replace(order, tell=tell)
-            plans = _plans(network.onnx, tuple(outs), network.bundle.profiles, Path(folder), order)
-        staging = {target: stack.enter_context(staged(out, force=force)) for target, out in outs.items()}
-        return tuple(_save(network, order.options, target, plans[target], staging[target]) for target in outs)
+        with spinner(f"building for {', '.join(map(str, outs))}") as tell:
+            request = replace(request, tell=tell)
+            plans = _plans(network.onnx, tuple(outs), network.bundle.profiles, Path(folder), request)
+        staging = {target: stack.enter_context(staged_directory(out, force=force)) for target, out in outs.items()}
+        return tuple(_save(network, request.options, target, plans[target], staging[target]) for target in outs)
 
 
 def rtx_plans(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> dict[str, bytes]:
@@ -124,13 +124,13 @@ def _rtx(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> Ite
 
 
 def _plans(
-    onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, order: BuildRequest
+    onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, request: BuildRequest
 ) -> dict[Target, BuiltPlan]:
     plans: dict[Target, BuiltPlan] = {}
     for backend in ("tensorrt-rtx", "tensorrt"):
         wanted = [target for target in targets if target.backend == backend]
         if wanted:
-            plans |= compile_with_fp32_fallback(backend, onnx, wanted, profiles, folder, order)
+            plans |= compile_with_fp32_fallback(backend, onnx, wanted, profiles, folder, request)
     for target in targets:
         if target.backend == "onnxruntime":
             plans[target] = BuiltPlan(onnx, "onnxruntime", onnxruntime_version(), 0.0)

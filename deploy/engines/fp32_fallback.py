@@ -61,10 +61,10 @@ def find_smallest_set(
 ) -> frozenset[str]:
     """The smallest part of the suspects that builds together with the background; all of them are known to."""
     wanted = set(suspects)
-    return frozenset(_explained(background, False, [name for name in order if name in wanted], tries))
+    return frozenset(_explain(background, False, [name for name in order if name in wanted], tries))
 
 
-def _explained(
+def _explain(
     background: frozenset[str], grown: bool, suspects: Sequence[str], tries: Callable[[frozenset[str]], str | None]
 ) -> list[str]:
     if grown and tries(background) is None:
@@ -72,8 +72,8 @@ def _explained(
     if len(suspects) == 1:
         return list(suspects)
     first, second = suspects[: len(suspects) // 2], suspects[len(suspects) // 2 :]
-    of_second = _explained(background | set(first), True, second, tries)
-    of_first = _explained(background | set(of_second), bool(of_second), first, tries)
+    of_second = _explain(background | set(first), True, second, tries)
+    of_first = _explain(background | set(of_second), bool(of_second), first, tries)
     return of_first + of_second
 
 
@@ -98,10 +98,12 @@ def fallback_text(healed: Sequence[FallbackNode]) -> str:
     causes = {"not finite": "as its values do not fit", "refused": "as the builder refused"}
     groups = {cause: [each for each in healed if each.cause == cause] for cause in causes}
     return "; ".join(
-        f"{_shown(group)} compute in FP32, {causes[cause]}: {group[0].why}" for cause, group in groups.items() if group
+        f"{_nodes_text(group)} compute in FP32, {causes[cause]}: {group[0].why}"
+        for cause, group in groups.items()
+        if group
     )
 
 
-def _shown(healed: Sequence[FallbackNode]) -> str:
+def _nodes_text(healed: Sequence[FallbackNode]) -> str:
     names = ", ".join(f"{each.node} ({each.operator}, {each.precision})" for each in healed[:5])
     return names + (f" and {len(healed) - 5} more" if len(healed) > 5 else "")

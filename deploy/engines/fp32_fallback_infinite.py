@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hardedge.console import note, waiting
+from hardedge.console import note, spinner
 from hardedge.contracts import Bundle, FallbackNode
 from hardedge.deploy.bundles.contents import golden_image
 from hardedge.deploy.bundles.validity import read_model
@@ -16,15 +16,15 @@ from hardedge.graphs.pinning import pin_to_fp32
 
 
 def write_finite_file(
-    directory: Path, bundle: Bundle, onnx: Path, folder: Path, order: BuildRequest
+    directory: Path, bundle: Bundle, onnx: Path, folder: Path, request: BuildRequest
 ) -> tuple[Path, tuple[FallbackNode, ...]]:
     """The file itself where its logits are finite on golden images, else one in `folder` with the nodes pinned.
 
-    Raises BadInput with the node where pinning does not help, and where the order forbids it.
+    Raises BadInput with the node where pinning does not help, and where the request forbids it.
     """
     model = read_model(onnx)
     images = {id: golden_image(directory, id) for id in bundle.golden}
-    with waiting(f"infinite values in {onnx.name}"):
+    with spinner(f"infinite values in {onnx.name}"):
         few = choose_images_to_try(images, bundle.model("fp32").census.multiply_adds)
         try:
             healed = find_nodes_to_keep_finite(model, few, str(onnx))
@@ -33,7 +33,7 @@ def write_finite_file(
             return onnx, ()
     if not healed:
         return onnx, ()
-    if not order.heal:
+    if not request.heal:
         raise BadInput(f"{onnx}: {fallback_text(healed)}; --no-heal forbids it. Build without --no-heal, or in FP32.")
     note(f"{onnx.name}: {fallback_text(healed)}")
     path = folder / "finite.onnx"

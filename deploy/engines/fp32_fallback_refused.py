@@ -16,32 +16,37 @@ from hardedge.graphs.pinning import pin_to_fp32, pinning_candidates
 
 
 def compile_with_fp32_fallback(
-    backend: str, onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, order: BuildRequest
+    backend: str,
+    onnx: Path,
+    targets: Sequence[Target],
+    profiles: Sequence[Profile],
+    folder: Path,
+    request: BuildRequest,
 ) -> dict[Target, BuiltPlan]:
     """As compile_plans; a refused network of less than FP32 is healed for each target that refuses it.
 
-    Raises the refusal itself where the order forbids healing, or no set of nodes in FP32 helps.
+    Raises the refusal itself where the request forbids healing, or no set of nodes in FP32 helps.
     """
     try:
-        return compile_plans(backend, onnx, targets, profiles, folder, order)
+        return compile_plans(backend, onnx, targets, profiles, folder, request)
     except BuildRefused as refusal:
-        if not order.heal:
+        if not request.heal:
             raise
         if len(targets) == 1:
-            return {targets[0]: _healed(backend, onnx, targets[0], profiles, folder, order, refusal)}
+            return {targets[0]: _compile_pinned(backend, onnx, targets[0], profiles, folder, request, refusal)}
     plans: dict[Target, BuiltPlan] = {}
     for target in targets:
-        plans |= compile_with_fp32_fallback(backend, onnx, [target], profiles, folder, order)
+        plans |= compile_with_fp32_fallback(backend, onnx, [target], profiles, folder, request)
     return plans
 
 
-def _healed(
+def _compile_pinned(
     backend: str,
     onnx: Path,
     target: Target,
     profiles: Sequence[Profile],
     folder: Path,
-    order: BuildRequest,
+    request: BuildRequest,
     refusal: BuildRefused,
 ) -> BuiltPlan:
     model = read_model(onnx)
@@ -50,7 +55,7 @@ def _healed(
 
     def built(pins: frozenset[str]) -> BuiltPlan:
         path.write_bytes(pin_to_fp32(model, pins).SerializeToString())
-        return compile_plans(backend, path, [target], profiles, folder, order)[target]
+        return compile_plans(backend, path, [target], profiles, folder, request)[target]
 
     def attempt(pins: frozenset[str]) -> str | None:
         try:

@@ -96,11 +96,11 @@ def find_not_finite(model: onnx.ModelProto, images: Mapping[str, Pixels]) -> Not
     session = _session(probe)
     for id, image_HWC in images.items():
         if not np.isfinite(_run(session, [PROBE], image_HWC)[0]).all():
-            return _located(model, form, id, image_HWC)
+            return _locate(model, form, id, image_HWC)
     return None
 
 
-def _located(model: onnx.ModelProto, form: onnx.ModelProto, id: str, image_HWC: Pixels) -> NotFinite:
+def _locate(model: onnx.ModelProto, form: onnx.ModelProto, id: str, image_HWC: Pixels) -> NotFinite:
     types, made_by = element_types(model), producers(model)
     values = [name for name in made_by if types.get(name) in FLOATS]
     session = _session(_with_sums(form, values))

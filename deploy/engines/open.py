@@ -36,7 +36,7 @@ def open_runner(engine: Path, trust: Trust | None = None) -> Runner:
     _require_same_version(manifest, MODULES[target.backend])
     weights = _weights(engine, manifest)
     rtx = target.backend == "tensorrt-rtx"
-    return TensorRTRunner(str(plan), _vouched(engine, manifest.plan, manifest), rtx, manifest.options, weights)
+    return TensorRTRunner(str(plan), _read_vouched(engine, manifest.plan, manifest), rtx, manifest.options, weights)
 
 
 def _weights(engine: Path, manifest: Engine) -> bytes | None:
@@ -50,10 +50,10 @@ def _weights(engine: Path, manifest: Engine) -> bytes | None:
             f"{engine / Engine.FILE}, weights: {manifest.weights} is not among its files. Build the engine again."
         )
     check_model(engine / manifest.weights)
-    return _vouched(engine, manifest.weights, manifest)
+    return _read_vouched(engine, manifest.weights, manifest)
 
 
-def _vouched(engine: Path, name: str, manifest: Engine) -> bytes:
+def _read_vouched(engine: Path, name: str, manifest: Engine) -> bytes:
     # hashed once more in memory: the file may have been replaced since the manifest was checked
     content = (engine / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != manifest.files[name]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import hardedge
-from hardedge.artefact import staged
-from hardedge.console import note, tracked, waiting
+from hardedge.artefact import staged_directory
+from hardedge.console import note, progress_bar, spinner
 from hardedge.contracts import (
     Bundle,
     Certificate,
@@ -61,10 +61,10 @@ def bundle_of_foreign(path: Path, data: Path, out: Path, given: OnnxInputSpec) -
     model = read_foreign(path)
     form = foreign_form(model, given, dataset.task.num_classes, str(path))
     run = ReferenceSession(model, form, dataset.task.num_classes, str(path))
-    with staged(out, force=None) as directory:
+    with staged_directory(out, force=None) as directory:
         results, reference = _write_reference(run, dataset, directory)
         resized = any(result.resized for result in results.values())
-        with waiting("pixels in, mask out"):
+        with spinner("pixels in, mask out"):
             shipped = foreign_pixels_to_mask(model, form, resized)
             write_atomically(directory / MODEL, shipped.SerializeToString(deterministic=True))
             check_model(directory / MODEL)
@@ -72,7 +72,7 @@ def bundle_of_foreign(path: Path, data: Path, out: Path, given: OnnxInputSpec) -
         _write_golden(golden, dataset, directory)
         difference = _agreement(directory, dataset, {id: results[id] for id in golden}, str(path))
         profile = _profile(dataset, form)
-        return _sealed(path, directory, dataset, form, shipped, profile, reference, golden, difference)
+        return _seal_bundle(path, directory, dataset, form, shipped, profile, reference, golden, difference)
 
 
 def _write_reference(run: ReferenceSession, dataset: Dataset, directory: Path) -> tuple[dict[str, Result], Reference]:
@@ -82,7 +82,7 @@ def _write_reference(run: ReferenceSession, dataset: Dataset, directory: Path) -
     (folder / "hardness").mkdir()
     golden: dict[str, Result] = {}
     images, counts = [], []
-    for id in tracked(dataset.splits[SPLIT], "reference masks"):
+    for id in progress_bar(dataset.splits[SPLIT], "reference masks"):
         image_HWC, label_HW = dataset.pair(id)
         result = run(image_HWC, id)
         if len(golden) < GOLDEN:
@@ -157,7 +157,7 @@ def _profile(dataset: Dataset, form: ForeignForm) -> Profile:
     )
 
 
-def _sealed(
+def _seal_bundle(
     path: Path,
     directory: Path,
     dataset: Dataset,

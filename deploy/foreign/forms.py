@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hardedge.errors import BadInput, first_line, listed
+from hardedge.errors import BadInput, faults_error, first_line
 
 if TYPE_CHECKING:
     import onnx
@@ -85,7 +85,7 @@ def foreign_form(model: onnx.ModelProto, given: OnnxInputSpec, classes: int, nam
     outputs = [inferred.get(value.name, value) for value in model.graph.output]
     faults = [*_opset_faults(model), *_input_faults(inputs, given), *_output_faults(outputs, given, classes)]
     if faults:
-        raise listed(f"{name} cannot be deployed as it is", faults, TAKEN)
+        raise faults_error(f"{name} cannot be deployed as it is", faults, TAKEN)
     source, chosen = inputs[0], next(value for value in outputs if given.output in (None, value.name))
     pixels, dims = _kind(source) == "uint8", _dims(source)
     fixed = (dims[2], dims[3]) if dims[2] and dims[3] and not pixels else None
@@ -110,9 +110,9 @@ def _opset_faults(model: onnx.ModelProto) -> Iterator[str]:
 
 def _input_faults(inputs: list[onnx.ValueInfoProto], given: OnnxInputSpec) -> Iterator[str]:
     if len(inputs) != 1:
-        yield f"{len(inputs)} inputs ({', '.join(map(_described, inputs))}), expected one, the image"
+        yield f"{len(inputs)} inputs ({', '.join(map(_value_text, inputs))}), expected one, the image"
         return
-    kind, dims, said = _kind(inputs[0]), _dims(inputs[0]), _described(inputs[0])
+    kind, dims, said = _kind(inputs[0]), _dims(inputs[0]), _value_text(inputs[0])
     if len(dims) == 4 and dims[0] not in (1, None):
         yield f"input {said}: batches of {dims[0]} only. Export it with a batch of 1, or with any batch"
     if kind == "uint8" and len(dims) == 4 and dims[3] == 3:
@@ -134,7 +134,7 @@ def _input_faults(inputs: list[onnx.ValueInfoProto], given: OnnxInputSpec) -> It
 
 
 def _output_faults(outputs: list[onnx.ValueInfoProto], given: OnnxInputSpec, classes: int) -> Iterator[str]:
-    listing = ", ".join(map(_described, outputs))
+    listing = ", ".join(map(_value_text, outputs))
     if given.output and given.output not in [value.name for value in outputs]:
         yield f"no output {given.output}: it has {listing}. Name one with --output"
     elif not given.output and len(outputs) != 1:
@@ -146,7 +146,7 @@ def _output_faults(outputs: list[onnx.ValueInfoProto], given: OnnxInputSpec, cla
 
 
 def _chosen_faults(chosen: onnx.ValueInfoProto, classes: int, others: str) -> Iterator[str]:
-    kind, dims, said = _kind(chosen), _dims(chosen), _described(chosen)
+    kind, dims, said = _kind(chosen), _dims(chosen), _value_text(chosen)
     if kind in ("int64", "int32", "uint8"):
         if len(dims) != 3 and not (len(dims) == 4 and dims[1] == 1):
             yield f"output {said}: expected classes [B,H,W]{others}"
@@ -265,6 +265,6 @@ def _dims(value: onnx.ValueInfoProto) -> list[int | None]:
     return [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]
 
 
-def _described(value: onnx.ValueInfoProto) -> str:
+def _value_text(value: onnx.ValueInfoProto) -> str:
     dims = value.type.tensor_type.shape.dim
     return f"{value.name} {_kind(value)} [{','.join(dim.dim_param or str(dim.dim_value or '?') for dim in dims)}]"

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.console import note, waiting
-from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, fitting, load, profiles_in_words
+from hardedge.console import note, spinner
+from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, find_profile, load, profiles_in_words
 from hardedge.data.dataset import Pixels
 from hardedge.deploy.bundles.contents import golden_image
 from hardedge.deploy.bundles.validity import check_bundle
@@ -52,7 +52,12 @@ class BenchArm:
 
 
 def bench(
-    bundle: Path, pairs: Sequence[tuple[str, str]], *, seconds: float, batch: int = 1, order: BuildRequest | None = None
+    bundle: Path,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    seconds: float,
+    batch: int = 1,
+    request: BuildRequest | None = None,
 ) -> Bench:
     """Builds an engine for each target and precision, times each, and compares every other with the first.
 
@@ -64,19 +69,19 @@ def bench(
     check_bundle(bundle, source)
     images_BHWC = np.repeat(golden_image(bundle, source.golden[0])[None], batch, axis=0)
     _, height, width, _ = images_BHWC.shape
-    if fitting(source.profiles, (batch, height, width)) is None:
+    if find_profile(source.profiles, (batch, height, width)) is None:
         known = profiles_in_words(source.profiles)
         raise BadInput(
             f"--batch {batch}: no profile holds {batch}x{height}x{width}. The bundle has: {known}. Give one of these."
         )
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
-        arms = _arms(bundle, pairs, Path(folder), order or BuildRequest())
+        arms = _arms(bundle, pairs, Path(folder), request or BuildRequest())
         runs = tuple(
-            replace(_timed(arm, images_BHWC, seconds / 2 / len(arms)), miou=miou_of(source, arm.precision))
+            replace(_time_arm(arm, images_BHWC, seconds / 2 / len(arms)), miou=miou_of(source, arm.precision))
             for arm in arms
         )
         shares = seconds / 2 / max(len(arms) - 1, 1)
-        comparisons = [_compared(arms[0], other, images_BHWC, shares) for other in arms[1:]]
+        comparisons = [_compare_arms(arms[0], other, images_BHWC, shares) for other in arms[1:]]
     return Bench(
         bundle=source.digest,
         runs=runs,
@@ -86,14 +91,14 @@ def bench(
     )
 
 
-def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, order: BuildRequest) -> list[BenchArm]:
+def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, request: BuildRequest) -> list[BenchArm]:
     arms: list[BenchArm] = []
     missing: list[str] = []
     for target, precision in pairs:
         count = BUILDS if target == "tensorrt" else 1
         paths = [folder / f"{len(arms)}-{target.replace(':', '-')}-{precision}-{number}" for number in range(count)]
         try:
-            for _ in repeat_build(bundle, target, paths, precision=precision, order=order):
+            for _ in repeat_build(bundle, target, paths, precision=precision, request=request):
                 pass
             open_runner(paths[0]).close()
         except Unavailable as error:
@@ -107,9 +112,9 @@ def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, order: B
     return arms
 
 
-def _timed(arm: BenchArm, images_BHWC: Pixels, seconds: float) -> BenchRun:
+def _time_arm(arm: BenchArm, images_BHWC: Pixels, seconds: float) -> BenchRun:
     memory, gpu = memory_of(arm.engines[0], images_BHWC.shape)
-    with waiting(f"timing {arm}", seconds), closing(arm.opener()()) as runner:
+    with spinner(f"timing {arm}", seconds), closing(arm.opener()()) as runner:
         for _ in range(WARM_UP_RUNS):
             runner.parts(images_BHWC)
         parts_N3: list[Parts] = []
@@ -148,10 +153,10 @@ def _run(
     )
 
 
-def _compared(base: BenchArm, other: BenchArm, images_BHWC: Pixels, seconds: float) -> LatencyComparison | None:
+def _compare_arms(base: BenchArm, other: BenchArm, images_BHWC: Pixels, seconds: float) -> LatencyComparison | None:
     arm = f"{other} over {base}"
     try:
-        with waiting(f"comparing {arm}", seconds):
+        with spinner(f"comparing {arm}", seconds):
             pairs = max(len(base.engines), len(other.engines))
             # each pair of builds of its own, where they vary
             most = pairs if pairs > 1 else PAIRS

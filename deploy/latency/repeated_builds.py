@@ -41,7 +41,7 @@ class RepeatedBuilds:
 
 
 def build_repeatedly(
-    bundle: Path, plain: Path | None, targets: Sequence[str], builds: int, folder: Path, order: BuildRequest
+    bundle: Path, plain: Path | None, targets: Sequence[str], builds: int, folder: Path, request: BuildRequest
 ) -> RepeatedBuilds | None:
     """Builds the arms for the first target that runs here, FP32; None, and a note, where none does.
 
@@ -51,8 +51,8 @@ def build_repeatedly(
     others = _with_model(bundle, plain, folder / "plain") if plain else None
     for target in targets:
         try:
-            shipped = _built(bundle, target, 2 * builds, folder / "shipped", order)
-            compared = _built(others, target, builds, folder / "other", order) if others else None
+            shipped = _build_plans(bundle, target, 2 * builds, folder / "shipped", request)
+            compared = _build_plans(others, target, builds, folder / "other", request) if others else None
         except Unavailable as error:
             note(f"{builds} builds an arm are not compared for {target}: {error}")
             continue
@@ -61,9 +61,9 @@ def build_repeatedly(
     return None
 
 
-def _built(bundle: Path, target: str, count: int, folder: Path, order: BuildRequest) -> list[Path]:
+def _build_plans(bundle: Path, target: str, count: int, folder: Path, request: BuildRequest) -> list[Path]:
     paths = [folder / target.replace(":", "-") / str(number) for number in range(count)]
-    made = engines.repeat_build(bundle, target, paths, order=order)
+    made = engines.repeat_build(bundle, target, paths, request=request)
     next(made)
     open_runner(paths[0]).close()  # what does not run here is not built again and again
     for _ in made:

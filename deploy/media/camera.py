@@ -59,7 +59,7 @@ class Live:
         self._first: float | None = None
         self._taken = 0
         self._closed = False
-        self._container = _opened(camera)
+        self._container = _open_container(camera)
         stream = self._container.streams.video[0]
         self.size = (stream.height, stream.width)
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
@@ -141,7 +141,7 @@ class Live:
             self._change.notify()
 
 
-def _opened(camera: Camera) -> Any:
+def _open_container(camera: Camera) -> Any:
     """PyAV's container; raises MissingHere for a camera that is not there, in use or no camera."""
     av = pyav()
     known = {part for name in av.formats_available for part in name.split(",")}

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.console import note
-from hardedge.contracts import Profile, fitting, profiles_in_words
+from hardedge.contracts import Profile, find_profile, profiles_in_words
 from hardedge.data.native import images_in
 from hardedge.deploy.media.video import VIDEO_SUFFIXES, Video, open_video, size_fault
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,7 +55,9 @@ def usable_inputs(inputs: Sequence[Path], profiles: tuple[Profile, ...]) -> Imag
     faults += [fault for video in videos if (fault := size_fault(video, profiles))]
     faults += image_faults(images, profiles)
     if faults:
-        raise listed("the images cannot be used", first_faults(faults), "Convert or resize them, or leave them out.")
+        raise faults_error(
+            "the images cannot be used", first_faults(faults), "Convert or resize them, or leave them out."
+        )
     return ImageInputs(images, videos)
 
 
@@ -70,7 +72,7 @@ def input_paths(inputs: Sequence[Path]) -> list[Path]:
         paths += found
     faults += shared_names(paths)
     if faults:
-        raise listed(
+        raise faults_error(
             "the images cannot be used", first_faults(faults), "Correct the paths; masks bear their images' names."
         )
     return paths
@@ -113,7 +115,7 @@ def header_faults(image: Image, profiles: tuple[Profile, ...]) -> list[str]:
         faults.append(f"mode {image.mode}, expected 8 bits per channel")
     elif is_deep(image):
         faults.append(f"mode {image.mode} of 16 bits per channel, expected 8")
-    if fitting(profiles, (1, image.height, image.width)) is None:
+    if find_profile(profiles, (1, image.height, image.width)) is None:
         known = profiles_in_words(profiles)
         faults.append(f"1x{image.height}x{image.width}, but the bundle's profiles hold: {known}")
     return faults

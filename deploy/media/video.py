@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.artefact import write_whole
-from hardedge.contracts import Profile, Task, fitting, profiles_in_words
+from hardedge.contracts import Profile, Task, find_profile, profiles_in_words
 from hardedge.data.palette import overlay, palette_image
 from hardedge.errors import Unavailable, missing_extra
 
@@ -111,7 +111,7 @@ def open_video(path: Path) -> Video | str:
 def size_fault(video: Video, profiles: tuple[Profile, ...]) -> str | None:
     """Why no profile takes the frames, in words."""
     height, width = video.size
-    if fitting(profiles, (1, height, width)) is not None:
+    if find_profile(profiles, (1, height, width)) is not None:
         return None
     return f"{video.path}: 1x{height}x{width}, but the bundle's profiles hold: {profiles_in_words(profiles)}"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.console import tracked
+from hardedge.console import progress_bar
 from hardedge.contracts import Bundle, ClassParity, Parity, Task
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.deploy.bundles.contents import golden_image, stored_hardness, stored_mask
@@ -39,7 +39,7 @@ def compare_with_reference(
     MissingHere where there is none.
     """
     tally, lost = _Tally(task=bundle.task), None
-    for image in tracked(bundle.reference.images, f"parity of {target}"):
+    for image in progress_bar(bundle.reference.images, f"parity of {target}"):
         try:
             tally.add(directory, data, runner, image.id, stable.of(image.id) if stable else None)
         except (Unavailable, MemoryError) as error:
@@ -149,7 +149,7 @@ def _spread(values_HW: Pixels, extreme: np.ufunc, axis: int, reach: int) -> Pixe
 def golden_agreement(directory: Path, bundle: Bundle, runner: Runner) -> float:
     """The share of pixels that the golden images' masks have in common with the stored ones, 0..1."""
     equal = pixels = 0
-    for id in tracked(bundle.golden, "golden images"):
+    for id in progress_bar(bundle.golden, "golden images"):
         mask_HW = run_mask(runner, golden_image(directory, id), id, bundle.task.num_classes)
         stored_HW = stored_mask(directory / "golden" / "masks" / f"{id}.png", mask_HW, bundle.task.num_classes)
         equal += int(np.count_nonzero(mask_HW == stored_HW))

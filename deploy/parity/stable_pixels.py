@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.console import tracked
+from hardedge.console import progress_bar
 from hardedge.contracts import Bundle, StablePixels
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.deploy.bundles.validity import read_model
@@ -57,7 +57,7 @@ def stable_maps(directory: Path, bundle: Bundle, data: Dataset, precisions: set[
     if session is None:
         return {}
     maps: dict[str, dict[str, tuple[tuple[int, ...], npt.NDArray[np.uint8]]]] = {name: {} for name in errors}
-    for id in tracked(compared_ids(bundle), "margins of the reference"):
+    for id in progress_bar(compared_ids(bundle), "margins of the reference"):
         margin_HW = margins_of(session, data.image(id))
         for name, error in errors.items():
             stable_HW = margin_HW > 2 * error

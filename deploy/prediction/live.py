@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from hardedge.artefact import require_free
-from hardedge.console import note, tracked
-from hardedge.contracts import Contract, Profile, fitting, profiles_in_words
+from hardedge.console import note, progress_bar
+from hardedge.contracts import Contract, Profile, find_profile, profiles_in_words
 from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.media.camera import Camera, Live
@@ -68,7 +68,9 @@ def predict_camera(
         with staged_and_kept(out, force) as partial, until_interrupted() as stop:
             with closing(VideoWriter(NAME, live.rate, source.task, partial, video)) as writer:
                 results = with_masks(segmenter, islice(live.frames(stop), frames))
-                for _ in tracked(write_behind(results, lambda result: writer.write(*result), 1), "segmenting", frames):
+                for _ in progress_bar(
+                    write_behind(results, lambda result: writer.write(*result), 1), "segmenting", frames
+                ):
                     done += 1
             if not done:
                 raise KeyboardInterrupt  # before the first frame
@@ -83,7 +85,7 @@ def predict_camera(
 
 def _require_size(live: Live, profiles: tuple[Profile, ...]) -> None:
     height, width = live.size
-    if fitting(profiles, (1, height, width)) is None:
+    if find_profile(profiles, (1, height, width)) is None:
         raise BadInput(
             f"{live.camera} gives 1x{height}x{width}, but the bundle's profiles hold: {profiles_in_words(profiles)}. "
             "Set another size on the camera, or export with a profile that holds it."

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hardedge.artefact import require_free
-from hardedge.console import note, tracked
+from hardedge.console import note, progress_bar
 from hardedge.contracts import Contract, read_json, to_json, write_atomically
 from hardedge.data.dataset import IMAGE_SUFFIXES
 from hardedge.deploy.bundles.loading import engine_of, load_bundle
@@ -23,7 +23,7 @@ from hardedge.deploy.prediction.predict import unreadable_error
 from hardedge.deploy.prediction.ray_cluster import cluster, require_ray, require_reachable
 from hardedge.deploy.prediction.ray_worker import Labeller, Work, mask_path
 from hardedge.deploy.targets import parse_target
-from hardedge.errors import BadInput, HardedgeError, Unavailable, first_line, listed
+from hardedge.errors import BadInput, HardedgeError, Unavailable, faults_error, first_line
 
 RECORD: Final = "predicted.json"
 UNREADABLE: Final = "unreadable.txt"
@@ -91,7 +91,7 @@ def predict_on_ray(
         note(f"{there} of {len(paths)} masks are in {out}: the others are made")
     began = time.perf_counter()
     results = _run(work, todo, address, gpu=record.target != "onnxruntime:cpu") if todo else []
-    made, faults = _gathered(results, len(todo))
+    made, faults = _gather_results(results, len(todo))
     seconds = time.perf_counter() - began
     note(f"{made} images in {seconds:.1f} s: {made / max(seconds, 1e-9):.1f} images/s, Ray's start included")
     _tell(out, faults, there + made)
@@ -106,7 +106,7 @@ def list_images(inputs: Iterable[Path]) -> list[str]:
     paths: dict[str, str] = {}
     faults = []
     for given in inputs:
-        found = list(_images_in(given)) if given.is_dir() else [_named(given)] if given.is_file() else []
+        found = list(_images_in(given)) if given.is_dir() else [_absolute_path(given)] if given.is_file() else []
         if not found:
             faults.append(f"{given}: no .jpg or .png file in it" if given.is_dir() else f"{given}: does not exist")
         for path in found:
@@ -116,13 +116,13 @@ def list_images(inputs: Iterable[Path]) -> list[str]:
             elif paths.setdefault(name, path) != path:
                 faults.append(f"{paths[name]}, {path}: both named {name}")
     if faults:
-        raise listed(
+        raise faults_error(
             "the images cannot be used", first_faults(faults), "Correct the paths; masks bear their images' names."
         )
     return list(paths.values())
 
 
-def _named(file: Path) -> str:
+def _absolute_path(file: Path) -> str:
     """The absolute path of a file, by its own name: of a link not that of what it leads to, which need not be one."""
     return str(file.parent.resolve() / file.name)
 
@@ -155,7 +155,7 @@ def _begin(out: Path, record: Predicted, goes_on: bool) -> None:
     (out / "masks").mkdir(exist_ok=True)
 
 
-def _gathered(results: Iterable[Mapping[str, Any]], images: int) -> tuple[int, list[str]]:
+def _gather_results(results: Iterable[Mapping[str, Any]], images: int) -> tuple[int, list[str]]:
     """How many masks were made, and what could not be read; with a bar that counts images."""
     made, rotated = 0, 0
     faults: list[str] = []
@@ -168,7 +168,7 @@ def _gathered(results: Iterable[Mapping[str, Any]], images: int) -> tuple[int, l
             faults.extend(result["faults"])
             yield from range(result["made"] + len(result["faults"]))
 
-    for _ in tracked(each(), "segmenting", images):
+    for _ in progress_bar(each(), "segmenting", images):
         pass
     if rotated:
         note(
@@ -208,10 +208,10 @@ def _run(work: Work, paths: list[str], address: str, *, gpu: bool) -> Iterator[M
             for row in made.iter_rows():
                 yield json.loads(row["result"])
         except ray.exceptions.RayError as error:
-            raise _ended(error) from error
+            raise _root_error(error) from error
 
 
-def _ended(error: BaseException) -> HardedgeError | OSError:
+def _root_error(error: BaseException) -> HardedgeError | OSError:
     """What ended the work, out of what Ray wrapped it in."""
     cause: BaseException | None = error
     while cause is not None:

@@ -14,8 +14,8 @@ from typing import Final, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.artefact import require_free, staged, write_whole
-from hardedge.console import note, tracked
+from hardedge.artefact import require_free, staged_directory, write_whole
+from hardedge.console import note, progress_bar
 from hardedge.contracts import Bundle, Task
 from hardedge.data.palette import overlay
 from hardedge.deploy.bundles.loading import engine_of, load_bundle
@@ -25,7 +25,7 @@ from hardedge.deploy.media.images import ImageInputs, first_faults, stored_pixel
 from hardedge.deploy.media.video import Video, VideoOutput, VideoWriter, files_written, mask_png
 from hardedge.deploy.prediction.threads import prefetch, prefetch_in_one_thread, write_behind
 from hardedge.deploy.segmenter import Segmenter, of_bundle, of_engine
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 
 Pixels = npt.NDArray[np.uint8]
 MOST_THREADS: Final = 4  # that decode, and as many that write
@@ -93,7 +93,7 @@ def predict(
     ):
         job = PredictJob(segmenter, source.task, partial, video)
         began = time.perf_counter()
-        for _ in tracked(segment_all(job, found), "segmenting", found.expected or None):
+        for _ in progress_bar(segment_all(job, found), "segmenting", found.expected or None):
             done += 1
         if job.faults and not done:
             raise unreadable_error(job.faults, "nothing was written")
@@ -118,7 +118,7 @@ def open_segmenter(
 def staged_and_kept(out: Path, force: bool) -> Iterator[Path]:
     """As staged; but what is there when the block ends badly becomes `out` too, and the person is told."""
     failure: BaseException | None = None
-    with staged(out, force=force) as partial:
+    with staged_directory(out, force=force) as partial:
         for folder in ("masks", "overlays"):
             (partial / folder).mkdir()
         try:
@@ -210,4 +210,6 @@ def _results(inputs: ImageInputs, out: Path, video: VideoOutput) -> list[Path]:
 
 def unreadable_error(faults: list[str], rest: str) -> BadInput:
     """The error at the end of a run that left something out."""
-    return listed("not everything could be read", first_faults(faults), f"Replace these, or leave them out; {rest}.")
+    return faults_error(
+        "not everything could be read", first_faults(faults), f"Replace these, or leave them out; {rest}."
+    )

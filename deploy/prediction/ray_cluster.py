@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Final
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 from hardedge.deploy.machine import usable_cores
 from hardedge.errors import Unavailable, first_line, missing_extra
 
@@ -45,7 +45,7 @@ def cluster(address: str) -> Iterator[Any]:
 
     own: dict[str, Any] = {"num_cpus": usable_cores(), "object_store_memory": OBJECT_STORE, "include_dashboard": False}
     try:
-        with waiting("starting Ray" if address == LOCAL else f"connecting to Ray at {address}"):
+        with spinner("starting Ray" if address == LOCAL else f"connecting to Ray at {address}"):
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(own if address == LOCAL else {}))
     except Exception as error:  # Ray raises many kinds, Exception itself among them
         fix = "Try again when the machine is less busy." if address == LOCAL else START

@@ -58,14 +58,14 @@ def write_behind(results: Iterable[A], write: Callable[[A], None], threads: int)
         for result in results:
             behind.append((result, pool.submit(write, result)))
             if len(behind) > AHEAD * threads:
-                yield _done(behind)
+                yield _result_of(behind)
         while behind:
-            yield _done(behind)
+            yield _result_of(behind)
     finally:
         pool.shutdown()
 
 
-def _done(behind: deque[tuple[A, Future[None]]]) -> A:
+def _result_of(behind: deque[tuple[A, Future[None]]]) -> A:
     result, future = behind.popleft()
     future.result()
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hardedge.artefact import staged
+from hardedge.artefact import staged_directory
 from hardedge.contracts import Bench, BenchRun, to_json, write_atomically
 from hardedge.deploy.latency.sensors import sensor_text
 from hardedge.deploy.report.tradeoffs import TITLE, points_of_bench, points_to_draw
@@ -17,7 +17,7 @@ MIOU = "mIoU is that of the test split as export measured it: of torch for FP32,
 
 def write_bench(found: Bench, out: Path, force: bool) -> None:
     """Writes bench.json and bench.html into the directory `out`."""
-    with staged(out, force=force) as partial:
+    with staged_directory(out, force=force) as partial:
         write_atomically(partial / "bench.html", bench_html(found).encode())
         write_atomically(partial / "bench.json", to_json(found).encode())
 

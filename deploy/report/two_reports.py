@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.console import tracked
+from hardedge.console import progress_bar
 from hardedge.contracts import (
     ComparedRun,
     Comparison,
@@ -23,7 +23,7 @@ from hardedge.contracts import (
     load,
 )
 from hardedge.deploy.parity.image_counts import ImageCounts, read_counts
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.metrics import Counts
 from hardedge.statistics.two_runs import real_differences
 
@@ -65,7 +65,7 @@ def compare_reports(a: Path, b: Path, *, shared: bool = False) -> Comparison:
         images=places_2N.shape[1],
         left_out=len(ids) - places_2N.shape[1],
         engines=engines,
-        unpaired=tuple(_unpaired(one.report, other.report, engines)),
+        unpaired=tuple(_unpaired_notes(one.report, other.report, engines)),
         latency=tuple(_latencies(one.report, other.report)),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
@@ -92,7 +92,7 @@ def _common_task(one: Run, other: Run) -> Task:
         faults = faults or ["the same names in another order"]
     if tasks[0].ignore_index != tasks[1].ignore_index:
         faults.append(f"ignore index {tasks[0].ignore_index} and {tasks[1].ignore_index}")
-    raise listed(f"{one.directory} and {other.directory} have other classes", faults, _SAME_DATA)
+    raise faults_error(f"{one.directory} and {other.directory} have other classes", faults, _SAME_DATA)
 
 
 def _common_images(one: Run, other: Run, shared: bool) -> npt.NDArray[np.int64]:
@@ -111,7 +111,7 @@ def _common_images(one: Run, other: Run, shared: bool) -> npt.NDArray[np.int64]:
     faults = [f"{len(ids)} {what}: {_some(ids)}" for what, ids in named.items() if ids]
     if faults and not (shared and same):
         fix = f"{_SAME_DATA}\nOr compare the {len(same)} that are the same: --shared" if same else _SAME_DATA
-        raise listed(f"{one.directory} and {other.directory} were tested on other images", faults, fix)
+        raise faults_error(f"{one.directory} and {other.directory} were tested on other images", faults, fix)
     places = ({image.id: place for place, image in enumerate(run.counts.images)} for run in (one, other))
     return np.array([[of[id] for id in same] for of in places], np.int64)
 
@@ -139,13 +139,13 @@ def _keys(report: Report) -> list[Key]:
     return keys
 
 
-def _unpaired(one: Report, other: Report, engines: Sequence[EngineDifference]) -> Iterator[str]:
+def _unpaired_notes(one: Report, other: Report, engines: Sequence[EngineDifference]) -> Iterator[str]:
     compared = ("A", one, {each.a for each in engines}), ("B", other, {each.b for each in engines})
     for name, report, done in compared:
-        yield from (f"{_named(key)} of {name}" for key in _keys(report) if _named(key) not in done)
+        yield from (f"{_engine_name(key)} of {name}" for key in _keys(report) if _engine_name(key) not in done)
 
 
-def _named(key: Key) -> str:
+def _engine_name(key: Key) -> str:
     target, precision, number = key
     return f"{target} {precision}" + (f" ({number + 1})" if number else "")
 
@@ -160,8 +160,8 @@ def _differences(
     places_a, places_b = _keys(one.report), _keys(other.report)
     for a, b in pairs:
         counts = one.counts.engines[places_a.index(a)], other.counts.engines[places_b.index(b)]
-        arms.append(((_named(a), _named(b)), *counts))
-    for named, a_NC3, b_NC3 in tracked(arms, "comparing"):
+        arms.append(((_engine_name(a), _engine_name(b)), *counts))
+    for named, a_NC3, b_NC3 in progress_bar(arms, "comparing"):
         # an engine that broke off has the images before, which may be none of the other's
         run_2N = places_2N[:, (places_2N[0] < len(a_NC3)) & (places_2N[1] < len(b_NC3))]
         if run_2N.size:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hardedge.artefact import staged
+from hardedge.artefact import staged_directory
 from hardedge.contracts import (
     ComparedRun,
     Comparison,
@@ -39,7 +39,7 @@ TONES = {"better": "good", "worse": "bad", "undecided": "none", "equal": "none",
 
 def write_comparison(found: Comparison, out: Path, force: bool) -> None:
     """Writes comparison.html and comparison.json into the directory `out`."""
-    with staged(out, force=force) as partial:
+    with staged_directory(out, force=force) as partial:
         write_atomically(partial / "comparison.html", comparison_html(found).encode())
         write_atomically(partial / "comparison.json", to_json(found).encode())
 

@@ -74,8 +74,8 @@ class BuildCache:
         kept, told = self._paths(recipe)
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            _put(kept, plan.read_bytes())
-            _put(told, json.dumps({"sha256": sha256_of(plan), "seconds": seconds}).encode())
+            _write_atomically_here(kept, plan.read_bytes())
+            _write_atomically_here(told, json.dumps({"sha256": sha256_of(plan), "seconds": seconds}).encode())
         except OSError as error:
             kept.unlink(missing_ok=True)
             note(f"{self.root} cannot be written ({error.strerror}): this build is not kept. Free some space there.")
@@ -92,7 +92,7 @@ class BuildCache:
             kept = self._timings(recipe)
             try:
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                _put(kept, path.read_bytes())
+                _write_atomically_here(kept, path.read_bytes())
             except OSError as error:
                 note(f"{self.root} cannot be written ({error.strerror}): TensorRT's timings are not kept.")
 
@@ -104,7 +104,7 @@ class BuildCache:
         return self.root / "timing" / f"{recipe.timing_key()}.cache"
 
 
-def _put(path: Path, content: bytes) -> None:
+def _write_atomically_here(path: Path, content: bytes) -> None:
     """As write_atomically, under a name of its own until then: another process may write the same file."""
     own = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     write_atomically(own, content)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import Profile, fitting, profiles_in_words
+from hardedge.contracts import Profile, find_profile, profiles_in_words
 from hardedge.deploy.tensorrt.api import (
     bind_tensor,
     engine_tensors,
@@ -99,7 +99,7 @@ class Execution:
 
     def _place(self, images_BHWC: Pixels) -> int:
         batch, height, width = images_BHWC.shape[:3]
-        place = fitting(self.profiles, (batch, height, width))
+        place = find_profile(self.profiles, (batch, height, width))
         if place is None:
             raise BadInput(
                 f"images of {batch}x{height}x{width} fit no profile of the engine: {profiles_in_words(self.profiles)}. "

@@ -14,7 +14,7 @@ from hardedge.deploy.targets import Target
 from hardedge.deploy.tensorrt.api import MODULES, unsupported_options
 from hardedge.deploy.tensorrt.build_cache import BuildCache, BuildKey
 from hardedge.deploy.tensorrt.builder import LACKING, Ended, Tell, run_builder
-from hardedge.errors import BadInput, HardedgeError, Unavailable, listed, missing_extra
+from hardedge.errors import BadInput, HardedgeError, Unavailable, faults_error, missing_extra
 
 _ERROR_LINE = re.compile(r"\[[E!]\] (.+)")
 MOST_TOLD = 240  # characters of a reason: some list a layer's weights
@@ -68,26 +68,26 @@ def compile_plans(
     targets: Sequence[Target],
     profiles: Sequence[Profile],
     folder: Path,
-    order: BuildRequest | None = None,
+    request: BuildRequest | None = None,
 ) -> dict[Target, BuiltPlan]:
     """Compiles an ONNX file for targets of one backend into `folder`, in one builder process.
 
-    A plan has every profile, in their order. What the order's cache holds is taken from there. Raises BadInput with
+    A plan has every profile, in their order. What the request's cache holds is taken from there. Raises BadInput with
     the builder's errors when it refuses the network and for options that it does not have, MissingHere when it is not
     installed or finds no GPU where it needs one.
     """
-    order = order or BuildRequest()
+    request = request or BuildRequest()
     builder = MODULES[backend]
     _require_builder(builder)
-    faults = unsupported_options(builder, order.options)
+    faults = unsupported_options(builder, request.options)
     if faults:
-        raise listed(f"{builder} cannot build with these options", faults, "Leave them out for this target.")
-    if order.cache is None:
-        return _built(builder, onnx, targets, profiles, folder, order, None)
-    recipes = {target: _recipe(builder, onnx, target, profiles, order) for target in targets}
-    kept = {target: found for target in targets if (found := order.cache.find(recipes[target]))}
+        raise faults_error(f"{builder} cannot build with these options", faults, "Leave them out for this target.")
+    if request.cache is None:
+        return _build_in_process(builder, onnx, targets, profiles, folder, request, None)
+    keys = {target: _build_key(builder, onnx, target, profiles, request) for target in targets}
+    kept = {target: found for target in targets if (found := request.cache.find(keys[target]))}
     plans = {
-        target: BuiltPlan(found.path, builder, recipes[target].builder_version, found.seconds)
+        target: BuiltPlan(found.path, builder, keys[target].builder_version, found.seconds)
         for target, found in kept.items()
     }
     missing = [target for target in targets if target not in kept]
@@ -95,35 +95,37 @@ def compile_plans(
         # the timings of one device: TensorRT builds for the GPU that is here, TensorRT-RTX keeps none
         timings = folder / "timings" if builder == "tensorrt" else None
         if timings:
-            order.cache.lend_timings(recipes[missing[0]], timings)
-        made = _built(builder, onnx, missing, profiles, folder, order, timings)
+            request.cache.lend_timings(keys[missing[0]], timings)
+        made = _build_in_process(builder, onnx, missing, profiles, folder, request, timings)
         for target, plan in made.items():
-            order.cache.keep(recipes[target], plan.path, plan.seconds)
+            request.cache.keep(keys[target], plan.path, plan.seconds)
         if timings:
-            order.cache.keep_timings(recipes[missing[0]], timings)
+            request.cache.keep_timings(keys[missing[0]], timings)
         plans |= made
     return plans
 
 
-def _recipe(builder: str, onnx: Path, target: Target, profiles: Sequence[Profile], order: BuildRequest) -> BuildKey:
+def _build_key(
+    builder: str, onnx: Path, target: Target, profiles: Sequence[Profile], request: BuildRequest
+) -> BuildKey:
     return BuildKey(
         onnx_sha256=sha256_of(onnx),
         builder=builder,
         builder_version=version(builder),
         device=target.device or gpu_name() or "unknown",
         profiles=tuple(profiles),
-        options=order.options,
-        build=order.build,
+        options=request.options,
+        build=request.build,
     )
 
 
-def _built(
+def _build_in_process(
     builder: str,
     onnx: Path,
     targets: Sequence[Target],
     profiles: Sequence[Profile],
     folder: Path,
-    order: BuildRequest,
+    request: BuildRequest,
     timings: Path | None,
 ) -> dict[Target, BuiltPlan]:
     devices = {target: target.device or "here" for target in targets}
@@ -133,10 +135,10 @@ def _built(
         "devices": list(devices.values()),
         "folder": str(folder),
         "profiles": [{"min": profile.min, "opt": profile.opt, "max": profile.max} for profile in profiles],
-        "options": asdict(order.options),
+        "options": asdict(request.options),
         "timings": str(timings) if timings else None,
     }
-    done = run_builder(job, order.tell)
+    done = run_builder(job, request.tell)
     if done.status != 0:
         raise _refusal(builder, onnx, done)
     made = json.loads(done.output.splitlines()[-1])

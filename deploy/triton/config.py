@@ -210,12 +210,12 @@ def config_differences(config: Any, platform: str, tensors: Tensors, largest: in
         ("input", config.input, tensors.inputs),
         ("output", config.output, tensors.outputs),
     ):
-        theirs, ours = _described(messages), [(each.name, each.type, _dims(config, each.shape)) for each in expected]
+        theirs, ours = _tensor_rows(messages), [(each.name, each.type, _dims(config, each.shape)) for each in expected]
         found += [f"{kind}s {_in_words(theirs)}, expected {_in_words(ours)}"] if theirs != ours else []
     return found
 
 
-def _described(messages: Iterable[Any]) -> list[tuple[str, str, list[int]]]:
+def _tensor_rows(messages: Iterable[Any]) -> list[tuple[str, str, list[int]]]:
     types = _messages().DataType
     return [(message.name, types.Name(message.data_type), list(message.dims)) for message in messages]
 

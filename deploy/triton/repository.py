@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import hardedge
-from hardedge.artefact import require_free, staged
+from hardedge.artefact import require_free, staged_directory
 from hardedge.console import note
 from hardedge.contracts import (
     BuildOptions,
@@ -44,7 +44,7 @@ from hardedge.deploy.triton.config import (
     triton_tensors,
 )
 from hardedge.deploy.triton.warm_up import Images, remove_others, warm_up_requests, write_requests
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.graphs.files import copy_onnx
 
 LAST_VERSION: Final = 2**63 - 1  # int64 in Triton's messages
@@ -98,8 +98,8 @@ def write_model(
     requests = warm_up_requests(bundle, source.bundle, tensors, warm_up)
     warm_ups = [request.warm_up for request in requests]
     config = config_of(name, source.platform, tensors, source.bundle.profiles, source.options, serving, warm_ups)
-    with _opened(model) as directory:
-        with staged(directory / str(version), force=force) as place:
+    with _open_model(model) as directory:
+        with staged_directory(directory / str(version), force=force) as place:
             served = _write_version(place, source, name, version, config_text(config))
         write_requests(directory, requests)
         write_atomically(directory / CONFIG, config_text(config).encode())
@@ -175,7 +175,7 @@ def _require_place(
         faults += _other_sizes(model, others, source)
     if faults:
         fix = f"Give another --name, or remove version {', '.join(map(str, others))}: a model has one configuration."
-        raise listed(f"{model} has versions of another kind", faults, fix)
+        raise faults_error(f"{model} has versions of another kind", faults, fix)
     if serving.versions == 1 and max(others) > version:
         note(f"Triton goes on with version {max(others)} of {model.name}, its latest; --serve-latest serves more.")
 
@@ -197,12 +197,12 @@ def _other_sizes(model: Path, others: Sequence[int], source: TritonSource) -> li
 
 
 @contextmanager
-def _opened(model: Path) -> Iterator[Path]:
+def _open_model(model: Path) -> Iterator[Path]:
     """The model's directory; a new one appears whole or not at all."""
     if model.exists():
         yield model
     else:
-        with staged(model, force=None) as directory:
+        with staged_directory(model, force=None) as directory:
             yield directory
 
 

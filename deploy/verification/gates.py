@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from hardedge.contracts import Certificate, Gate, Overhead, Parity, PrecisionAudit, Verdict
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.statistics.bootstrap import FEWEST_IMAGES
 
 Require = Literal["level0", "level0-engines"]
@@ -56,7 +56,7 @@ def read_gates(path: Path) -> Gates:
         raise BadInput(f"{path} is not TOML: {error}. Write a line a gate, such as max-miou-drop = 0.1") from None
     faults = [fault for name, value in found.items() if (fault := _fault(name, value))]
     if faults:
-        raise listed(f"{path} has gates that cannot be read", faults, f"Known: {', '.join(_KNOWN)}.")
+        raise faults_error(f"{path} has gates that cannot be read", faults, f"Known: {', '.join(_KNOWN)}.")
     return Gates(**{name.replace("-", "_"): value for name, value in found.items()})
 
 

@@ -119,8 +119,8 @@ def with_node_names(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _shares(counts: Mapping[str, int]) -> dict[str, float]:
     total = sum(counts.values())
-    return {name: count / total for name, count in _descending(counts)} if total else {}
+    return {name: count / total for name, count in _largest_first(counts)} if total else {}
 
 
-def _descending(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+def _largest_first(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     yield from sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from hardedge.console import note, waiting
+from hardedge.console import note, spinner
 from hardedge.contracts import Engine, Gate, Latency, Parity, PrecisionAudit
 from hardedge.data.dataset import Dataset, read_mask
 from hardedge.deploy.bundles.contents import golden_image, stored_hardness
@@ -123,7 +123,7 @@ def _runners(stack: ExitStack, inputs: VerifyInputs) -> list[tuple[Engine, Runne
 
 def _latency(inputs: VerifyInputs, engine: Engine, runner: Runner, seconds: float) -> Latency:
     image_HWC = golden_image(inputs.directory, inputs.bundle.golden[0])
-    with waiting(f"latency of {engine.target} {engine.precision}", seconds):
+    with spinner(f"latency of {engine.target} {engine.precision}", seconds):
         return measure_latency(runner, engine.target, engine.precision, image_HWC, seconds)
 
 

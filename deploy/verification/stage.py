@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hardedge
-from hardedge.artefact import require_free, staged
-from hardedge.console import waiting
+from hardedge.artefact import require_free, staged_directory
+from hardedge.console import spinner
 from hardedge.contracts import Certificate, Engine, EngineSummary, Report, seal, write_atomically
 from hardedge.deploy.bundles.contents import golden_image
 from hardedge.deploy.bundles.signing import Trust
@@ -54,11 +54,11 @@ def verify(
     """
     require_free(out, force, [bundle, *engines, *([data] if data else [])])
     inputs = open_inputs(bundle, engines, data, trust)
-    with waiting("certificate"):
+    with spinner("certificate"):
         certificate = recertify(bundle, inputs.bundle)
     runs = run_all(inputs, LATENCY_SHARE * latency_seconds)
     seconds = (1 - LATENCY_SHARE) * latency_seconds
-    with waiting("latency: noise floor and positive control", seconds):
+    with spinner("latency: noise floor and positive control", seconds):
         image_HWC = golden_image(bundle, inputs.bundle.golden[0])
         try:
             measured = certify_latency(bundle, inputs.bundle, certificate.level0, image_HWC, seconds, arms)
@@ -117,7 +117,7 @@ def _summary(directory: Path, engine: Engine) -> EngineSummary:
 def _write(report: Report, samples: "Sequence[SamplePictures]", counts: ImageCounts, out: Path, force: bool) -> Report:
     from hardedge.deploy.report.html import report_html
 
-    with staged(out, force=force) as partial:
+    with staged_directory(out, force=force) as partial:
         write_atomically(partial / "report.html", report_html(report, samples).encode())
         write_atomically(partial / "junit.xml", report_junit(report).encode())
         write_atomically(partial / "summary.md", report_markdown(report).encode())

@@ -10,9 +10,9 @@ import onnxruntime
 import torch
 from onnx import TensorProto, helper
 
-from hardedge.contracts import fitting
+from hardedge.contracts import find_profile
 from hardedge.data.dataset import Pixels
-from hardedge.errors import BadInput, first_line, listed
+from hardedge.errors import BadInput, faults_error, first_line
 from hardedge.export.graph.first_difference import first_difference
 from hardedge.export.graph.form import Form
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, margin_of, top_class
@@ -60,7 +60,7 @@ def require_agreement(
     found = {name: _compare(sessions, network, name, images_BHWC) for name, images_BHWC in inputs.items()}
     endless = [f"{name}: logits that are not finite" for name, one in found.items() if not np.isfinite(one.difference)]
     if endless:
-        raise listed("the network cannot be used", endless, "Train it again, with a lower learning rate.")
+        raise faults_error("the network cannot be used", endless, "Train it again, with a lower learning rate.")
     tolerance = RELATIVE_TOLERANCE * max(one.largest for one in found.values())
     if len(form.outputs) > 1 and (worst := max(one.difference for one in found.values())) > tolerance:
         raise BadInput(
@@ -75,7 +75,7 @@ def require_agreement(
     if faults:
         smallest = min(faults, key=lambda name: inputs[name].size)
         place = first_difference(model, network, form, inputs[smallest])
-        raise listed(
+        raise faults_error(
             f"the exported file does not give the torch network's masks (allowed: margins up to {tolerance:.3g})",
             [*faults.values(), f"first node that differs: {place}" if place else NO_NODE],
             "The network computes something that ONNX or onnxruntime does otherwise: change that part of its forward.",
@@ -105,15 +105,15 @@ def _inputs(images: Mapping[str, Pixels], form: Form) -> dict[str, Pixels]:
     inputs[f"{name} and its mirror image as a batch"] = np.stack([image_HWC, image_HWC[:, ::-1]])
     for profile in form.profiles:
         if all(batch_BHWC.shape[:3] != profile.opt for batch_BHWC in inputs.values()):
-            inputs[f"{name} tiled for profile {profile.name}"] = _tiled(image_HWC, profile.opt)
+            inputs[f"{name} tiled for profile {profile.name}"] = _tile_batch(image_HWC, profile.opt)
     return {
         name: batch_BHWC
         for name, batch_BHWC in inputs.items()
-        if fitting(form.profiles, batch_BHWC.shape[:3]) is not None
+        if find_profile(form.profiles, batch_BHWC.shape[:3]) is not None
     }
 
 
-def _tiled(image_HWC: Pixels, size: tuple[int, int, int]) -> Pixels:
+def _tile_batch(image_HWC: Pixels, size: tuple[int, int, int]) -> Pixels:
     """A batch uint8 [B, H, W, 3] of a size, of the image beside and below itself."""
     batch, height, width = size
     tall, wide = (-(-length // side) for length, side in zip((height, width), image_HWC.shape[:2], strict=True))

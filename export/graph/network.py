@@ -6,7 +6,7 @@ import safetensors.torch
 from torch import nn
 
 from hardedge.contracts import Checkpoint
-from hardedge.errors import listed
+from hardedge.errors import faults_error
 from hardedge.export.graph.pixels_to_mask import AtNetworkSize, PixelsToMask
 from hardedge.models import build_network
 
@@ -28,7 +28,7 @@ def network_from_checkpoint(directory: Path, checkpoint: Checkpoint) -> nn.Modul
     ]
     if faults:
         more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-        raise listed(
+        raise faults_error(
             f"{path} does not fit {checkpoint.network.name}",
             faults[:SHOWN] + more,
             "Use the network that was trained, as it was then, or train it again.",

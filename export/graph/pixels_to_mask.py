@@ -96,7 +96,7 @@ class WithHardness(nn.Module):
         self.branch = branch
 
     def forward(self, images_BHWC: Tensor) -> tuple[Tensor, ...]:
-        with _tapped(self.shipped.get_submodule(self.tap)) as features:
+        with _tap(self.shipped.get_submodule(self.tap)) as features:
             outputs = self.shipped(images_BHWC)
         hardness_B1hw = self.branch(features[0])
         hardness_B1HW = F.interpolate(hardness_B1hw, size=images_BHWC.shape[1:3], mode="bilinear", align_corners=False)
@@ -122,7 +122,7 @@ def top_class(logits_BCHW: Tensor) -> Tensor:
 
 
 @contextmanager
-def _tapped(module: nn.Module) -> Iterator[list[object]]:
+def _tap(module: nn.Module) -> Iterator[list[object]]:
     outputs: list[object] = []
     handle = module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     try:

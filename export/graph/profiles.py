@@ -4,9 +4,9 @@ from collections import Counter
 
 from PIL import Image
 
-from hardedge.contracts import Profile, fitting, profiles_in_words
+from hardedge.contracts import Profile, find_profile, profiles_in_words
 from hardedge.data.dataset import Dataset
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 
 SMALLEST = 64
 LARGEST_BATCH, LARGEST_HEIGHT, LARGEST_WIDTH = 4, 1024, 2048
@@ -23,11 +23,11 @@ def profiles_for(dataset: Dataset, wanted: tuple[Profile, ...]) -> tuple[Profile
     if not wanted:
         return (profile_of(dataset),)
     sizes = {id: image_size(dataset, id) for id in dataset.splits["test"]}
-    outside = [id for id, size in sizes.items() if fitting(wanted, (1, *size)) is None]
+    outside = [id for id, size in sizes.items() if find_profile(wanted, (1, *size)) is None]
     if outside:
         shown = [f"{id}: 1x{sizes[id][0]}x{sizes[id][1]}" for id in outside[:SHOWN]]
         more = [f"and {len(outside) - SHOWN} more"] if len(outside) > SHOWN else []
-        raise listed(
+        raise faults_error(
             f"test images of {dataset.root} fit no profile of {profiles_in_words(wanted)}",
             shown + more,
             "The engines could not be verified. Give these images' sizes too, or test images of the profiles' sizes.",

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as V
 
 from hardedge.contracts import TensorModel
 from hardedge.data.dataset import Pixels
-from hardedge.errors import listed
+from hardedge.errors import faults_error
 from hardedge.export.graph.agreement import RELATIVE_TOLERANCE
 from hardedge.export.graph.form import Form
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, margin_of, onnx_from_network
@@ -62,7 +62,7 @@ def _require_same(model: onnx.ModelProto, network: PixelsToMask, images: Mapping
         count = int((margin_of(expected_BCHW)[0].numpy()[other_HW] > tolerance).sum())
         faults += [f"golden image {name}: {count} of {other_HW.size} pixels differ"] if count else []
     if faults:
-        raise listed(
+        raise faults_error(
             f"{PATH} with torchvision's normalisation does not give the network's masks",
             faults,
             "Leave --frontend tensor out, or change the part of the network that ONNX computes otherwise.",

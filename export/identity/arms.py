@@ -52,13 +52,13 @@ def start_arm(arm: CertificateArm) -> Iterator[Finished]:
                 stderr=errors,
             )
         try:
-            yield lambda: _finished(process, arm, folder)
+            yield lambda: _wait_for(process, arm, folder)
         finally:
             process.kill()
             process.wait()
 
 
-def _finished(process: "subprocess.Popen[bytes]", arm: CertificateArm, folder: Path) -> Path:
+def _wait_for(process: "subprocess.Popen[bytes]", arm: CertificateArm, folder: Path) -> Path:
     if process.wait() != 0:
         told = (folder / "errors").read_text(errors="replace").strip() or f"ended by signal {-process.returncode}"
         raise BadInput(f"the {arm.kind} network could not be exported in a process of its own:\n{told}")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from hardedge.console import tracked
+from hardedge.console import progress_bar
 from hardedge.contracts import ConversionAgreement
 from hardedge.data.dataset import Dataset, Pixels, read_mask
 from hardedge.deploy.parity.compare import MARGINS
@@ -107,7 +107,7 @@ def _compare_masks(
     session, task = session_for(form, precision), reference.dataset.task
     target, exact = [], []
     equal = pixels = 0
-    for id in tracked(reference.ids, f"{precision} against FP32"):
+    for id in progress_bar(reference.ids, f"{precision} against FP32"):
         image_HWC, label_HW = reference.dataset.pair(id)
         (mask_BHW,) = session.run(["mask"], {"image": image_HWC[None]})
         reference_HW = read_mask(reference.masks / f"{id}.png")

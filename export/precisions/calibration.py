@@ -7,9 +7,9 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
-from hardedge.contracts import Calibration, Profile, fitting, profiles_in_words
+from hardedge.contracts import Calibration, Profile, find_profile, profiles_in_words
 from hardedge.data.dataset import Dataset, read_mask
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.export.graph.form import Form
 from hardedge.export.graph.profiles import image_size
 from hardedge.export.precisions.tiles import Size, Tile, cut_tile, tile_size, tile_text, tiles_by_hardness
@@ -95,9 +95,9 @@ def _sizes(maps: Mapping[str, Path], dataset: Dataset) -> dict[str, Size]:
         if sizes[id] != (height, width):
             faults.append(f"{id} is {tile_text(sizes[id])}, its hardness map {tile_text((height, width))}")
     if faults:
-        raise listed(
+        raise faults_error(
             f"{dataset.root} has calibration images of other sizes than those that were trained on",
-            _shown(faults),
+            _first_names(faults),
             "Give the --data that the checkpoint was trained on, or train it again.",
         )
     return sizes
@@ -105,16 +105,18 @@ def _sizes(maps: Mapping[str, Path], dataset: Dataset) -> dict[str, Size]:
 
 def _require_held(sizes: Mapping[str, Size], profiles: tuple[Profile, ...]) -> None:
     """Raises BadInput naming every image or tile whose size no profile holds."""
-    faults = [f"{name}: {tile_text(size)}" for name, size in sizes.items() if fitting(profiles, (1, *size)) is None]
+    faults = [
+        f"{name}: {tile_text(size)}" for name, size in sizes.items() if find_profile(profiles, (1, *size)) is None
+    ]
     if faults:
-        raise listed(
+        raise faults_error(
             f"calibration images fit no profile of {profiles_in_words(profiles)}",
-            _shown(faults),
+            _first_names(faults),
             "Give a --calibration-tile that fits one.",
         )
 
 
-def _shown(faults: list[str]) -> list[str]:
+def _first_names(faults: list[str]) -> list[str]:
     return faults if len(faults) <= SHOWN else [*faults[:SHOWN], f"and {len(faults) - SHOWN} more"]
 
 

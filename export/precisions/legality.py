@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.graphs.element_types import QUANTISED, Types, element_types, producers
 
 # marked N in that document
@@ -74,17 +74,17 @@ def require_legal(model: onnx.ModelProto, precision: str, sources: Mapping[str, 
         raise BadInput(
             f"{precision}: the converted file is no valid ONNX ({error}). Leave this precision out."
         ) from None
-    found = [_told(finding, sources) for finding in legality_findings(model)]
+    found = [_problem_text(finding, sources) for finding in legality_findings(model)]
     if found:
         more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-        raise listed(
+        raise faults_error(
             f"{precision}: NVIDIA's parser would refuse the converted file",
             found[:SHOWN] + more,
             "Leave this precision out, or change what the network does there.",
         )
 
 
-def _told(finding: LegalityFinding, sources: Mapping[str, str]) -> str:
+def _problem_text(finding: LegalityFinding, sources: Mapping[str, str]) -> str:
     source = sources.get(finding.name)
     return f"{finding} ({source} of model.onnx)" if source else str(finding)
 

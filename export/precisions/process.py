@@ -67,7 +67,7 @@ class KeepLarge:
 
 def convert_here(job: ConversionJob) -> dict[str, str]:
     """Writes the converted file to job.out; returns why nodes were kept out, by their name in the source."""
-    return _half(job) if job.precision in ("fp16", "bf16") else _quantised(job)
+    return _half(job) if job.precision in ("fp16", "bf16") else _quantise(job)
 
 
 def _half(job: ConversionJob) -> dict[str, str]:
@@ -79,7 +79,7 @@ def _half(job: ConversionJob) -> dict[str, str]:
     rule = KeepLarge({} if bf16 else largest_magnitudes(model, _images(job)), LARGEST_IN_FP16)
     # a BF16 mask cannot be cast to uint8, so what follows the argmax stays FP16 as it is
     kept = {node.name: "" for node in _after_argmax(model)} if bf16 else {}
-    reasons = _refused(model, job)
+    reasons = _refusal(model, job)
     converted = convert_to_mixed_precision(
         job.source,
         low_precision_type=job.precision,
@@ -94,14 +94,14 @@ def _half(job: ConversionJob) -> dict[str, str]:
     return {**(gaps if bf16 else {}), **rule.reasons, **reasons}
 
 
-def _quantised(job: ConversionJob) -> dict[str, str]:
+def _quantise(job: ConversionJob) -> dict[str, str]:
     from modelopt.onnx.quantization import quantize
 
     model = onnx.load(job.source)
     logits = {node.name: "makes the logits, which are never quantised" for node in logits_tail(model)}
     rule = KeepLarge({**largest_magnitudes(model, _images(job)), **largest_weights(model)}, LARGEST_BESIDE_EIGHT_BITS)
     large = [node.name for node in model.graph.node if rule.check(node)]
-    reasons = {**logits, **_refused(model, job), **rule.reasons}
+    reasons = {**logits, **_refusal(model, job), **rule.reasons}
     quantize(
         job.source,
         quantize_mode=job.precision,
@@ -158,7 +158,7 @@ def _argmax(model: onnx.ModelProto) -> onnx.NodeProto:
     return last
 
 
-def _refused(model: onnx.ModelProto, job: ConversionJob) -> dict[str, str]:
+def _refusal(model: onnx.ModelProto, job: ConversionJob) -> dict[str, str]:
     return {node.name: job.keep[node.name] for node in model.graph.node if node.name in job.keep}
 
 

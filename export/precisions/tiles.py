@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from hardedge.contracts import CalibrationTile, fitting
+from hardedge.contracts import CalibrationTile, find_profile
 from hardedge.data.dataset import Pixels, read_mask
 from hardedge.errors import BadInput
 from hardedge.export.graph.form import Form
@@ -37,7 +37,7 @@ def tile_size(tile: Tile, sizes: Mapping[str, Size], form: Form) -> Size | None:
         return None
     if tile == "auto":
         large = any(math.prod(size) > LARGEST_WHOLE for size in sizes.values())
-        fits = form.network_size is None and fitting(form.profiles, (1, *AUTO_TILE)) is not None
+        fits = form.network_size is None and find_profile(form.profiles, (1, *AUTO_TILE)) is not None
         return AUTO_TILE if large and fits else None
     if form.network_size:
         raise BadInput(

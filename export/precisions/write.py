@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from hardedge.console import waiting
+from hardedge.console import spinner
 from hardedge.contracts import Conversion, EngineCheck, ModelFile, Profile, write_atomically
 from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.errors import BadInput
@@ -57,9 +57,9 @@ def write_precisions(
         files = []
         try:
             for precision, one in zip(precisions, making, strict=True):
-                with waiting(f"{precision}: conversion and engines"):
+                with spinner(f"{precision}: conversion and engines"):
                     made = one.result()
-                files.append(_described(origin, precision, made, reference))
+                files.append(_model_entry(origin, precision, made, reference))
         finally:
             for one in making:  # after a failure those that wait are minutes for nothing
                 one.cancel()
@@ -102,7 +102,7 @@ def _require_one(precision: str, engines: tuple[EngineCheck, ...]) -> None:
         raise BadInput(f"{precision}: no target's engine could be built:\n{reasons}\nLeave this precision out.")
 
 
-def _described(origin: Origin, precision: str, made: Made, reference: PrecisionReference) -> ModelFile:
+def _model_entry(origin: Origin, precision: str, made: Made, reference: PrecisionReference) -> ModelFile:
     model, size = made.converted.model, origin.profiles[0].opt
     by_precision = multiply_adds_by_precision(model, size)
     return ModelFile(

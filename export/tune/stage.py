@@ -10,8 +10,8 @@ import numpy.typing as npt
 import onnx
 
 import hardedge
-from hardedge.artefact import disk_errors, require_free, staged
-from hardedge.console import note, tracked
+from hardedge.artefact import disk_errors, require_free, staged_directory
+from hardedge.console import note, progress_bar
 from hardedge.contracts import Bundle, load
 from hardedge.data.dataset import Dataset, read_image
 from hardedge.data.opening import open_dataset
@@ -65,17 +65,17 @@ def tune(
             found = find_fewest(len(order), lambda kept: _step(search, order, kept), lambda step: _drop(step) <= goal)
             if found is None:
                 raise GateFailed(f"not even FP16 everywhere keeps the mIoU within {goal:g} points. Allow more.")
-            tuning = _tuning(search, order, found, goal)
+            tuning = _tuning_record(search, order, found, goal)
             if timer:
-                latencies = tuple(_timed(search, order, step.kept, timer) for step in tuning.steps)
+                latencies = tuple(_time_mixture(search, order, step.kept, timer) for step in tuning.steps)
                 tuning = dataclasses.replace(tuning, target=timer.target, latencies=latencies)
-        with staged(out, force=force) as directory:
+        with staged_directory(out, force=force) as directory:
             tuned = write_tuned(search, tuning, directory)
         search.progress.clear()
     return tuned, tuning
 
 
-def _tuning(search: Search, order: list[NodeError], found: Found[Step], goal: float) -> Tuning:
+def _tuning_record(search: Search, order: list[NodeError], found: Found[Step], goal: float) -> Tuning:
     return Tuning(
         made_from=search.bundle.digest,
         goal=goal,
@@ -87,7 +87,7 @@ def _tuning(search: Search, order: list[NodeError], found: Found[Step], goal: fl
     )
 
 
-def _timed(search: Search, order: list[NodeError], kept: int, timer: Stopwatch) -> MixtureLatency:
+def _time_mixture(search: Search, order: list[NodeError], kept: int, timer: Stopwatch) -> MixtureLatency:
     found = search.progress.latency(timer.target, kept)
     if found is None:
         arm = f"{kept} of {len(order)} nodes in FP16"
@@ -127,7 +127,7 @@ def _reference(
 ) -> PrecisionReference:
     masks.mkdir(exist_ok=True)
     session = session_for(fp32, "fp32")
-    for id in tracked(ids, f"FP32 masks of {SPLIT}"):
+    for id in progress_bar(ids, f"FP32 masks of {SPLIT}"):
         if not (masks / f"{id}.png").is_file():
             save_mask(
                 session.run(["mask"], {"image": dataset.image(id)[None]})[0][0], dataset.task, masks / f"{id}.png"
@@ -142,7 +142,7 @@ def _order(search: Search) -> list[NodeError]:
     errors = search.progress.errors()
     images = sorted((search.directory / "calibration").glob("*.png"))[:SENSITIVITY_IMAGES]
     exact = _logits(partly_quantised(search.model, ()), images)
-    for name in tracked([name for name in nodes if name not in errors], "sensitivity of each node"):
+    for name in progress_bar([name for name in nodes if name not in errors], "sensitivity of each node"):
         logits = _logits(partly_quantised(search.model, {name}), images)
         squares = [float(np.square(a - b, dtype=np.float64).mean()) for a, b in zip(logits, exact, strict=True)]
         errors[name] = float(np.sqrt(np.mean(squares)))

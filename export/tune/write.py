@@ -58,7 +58,7 @@ def _mixed_file(search: Search, tuning: Tuning, directory: Path) -> ModelFile:
         conversion=Conversion(
             tool=f"hardedge tune --goal 'miou-drop<={tuning.goal:g}' of {path_of(LOW)}",
             multiply_adds=by_precision,
-            kept=tuple(_kept(entry, sources) for entry in tuning.order[: tuning.chosen]),
+            kept=tuple(_kept_node(entry, sources) for entry in tuning.order[: tuning.chosen]),
             agreement=measure_agreement(model, LOW, _test_reference(search, directory)),
             engines=check_engines(path, MIXED, RTX_TARGETS, search.bundle.profiles),
             seconds=time.perf_counter() - began,
@@ -66,7 +66,7 @@ def _mixed_file(search: Search, tuning: Tuning, directory: Path) -> ModelFile:
     )
 
 
-def _kept(entry: NodeError, sources: Mapping[str, str]) -> KeptNode:
+def _kept_node(entry: NodeError, sources: Mapping[str, str]) -> KeptNode:
     return KeptNode(
         node=sources[entry.node],
         source=entry.node,

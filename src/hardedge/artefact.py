@@ -70,7 +70,7 @@ def _require_folders(path: Path) -> None:
 
 
 @contextmanager
-def staged(out: Path, *, force: bool | None, keep_failed: bool = False) -> Iterator[Path]:
+def staged_directory(out: Path, *, force: bool | None, keep_failed: bool = False) -> Iterator[Path]:
     """A fresh directory beside `out` that becomes `out` when the block ends well, and vanishes when it does not.
 
     With `keep_failed` it does not vanish, but becomes OUT.failed, which has no manifest. Raises BadInput as
@@ -92,12 +92,12 @@ def staged(out: Path, *, force: bool | None, keep_failed: bool = False) -> Itera
             if keep_failed and any(partial.iterdir()):
                 partial.rename(failed)
             raise
-        _put(partial, out, force)
+        _rename_into_place(partial, out, force)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _put(partial: Path, out: Path, force: bool | None) -> None:
+def _rename_into_place(partial: Path, out: Path, force: bool | None) -> None:
     """Renames `partial` to `out`; where something is in the way by now, to a name beside it, and raises BadInput."""
     try:
         require_free(out, force)

@@ -16,7 +16,7 @@ def note(message: str) -> None:
 
 
 @contextmanager
-def waiting(what: str, seconds: float | None = None) -> Iterator[Callable[[str], None]]:
+def spinner(what: str, seconds: float | None = None) -> Iterator[Callable[[str], None]]:
     """A spinner with the time spent, for one step; call what it gives to say more.
 
     `seconds` is how long the step will take, where that is known: it is shown beside the time spent.
@@ -35,7 +35,7 @@ def waiting(what: str, seconds: float | None = None) -> Iterator[Callable[[str],
         yield lambda now: progress.update(task, description=now)
 
 
-def tracked(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+def progress_bar(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Yields the items under a progress bar with the time left."""
     from rich.console import Console
     from rich.progress import track

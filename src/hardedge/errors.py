@@ -41,7 +41,7 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def listed(problem: str, faults: list[str], fix: str) -> BadInput:
+def faults_error(problem: str, faults: list[str], fix: str) -> BadInput:
     """One error for all the faults of one input, a line each."""
     lines = "\n".join(f"  {fault}" for fault in faults)
     return BadInput(f"{problem}:\n{lines}\n{fix}")

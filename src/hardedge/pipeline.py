@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from hardedge.artefact import require_free, staged
+from hardedge.artefact import require_free, staged_directory
 from hardedge.console import note
 from hardedge.contracts import Bundle, Checkpoint, Engine, Report, load
 from hardedge.data import open_dataset
@@ -81,7 +81,7 @@ def deploy(
     *,
     gates: Gates,
     latency: float,
-    order: BuildRequest | None = None,
+    request: BuildRequest | None = None,
     given: OnnxInputSpec | None = None,
     compared: Compared | None = None,
     force: bool,
@@ -108,23 +108,23 @@ def deploy(
     if plain:
         check_model(plain)
     require_free(out, force, [bundle, data, *([plain] if plain else [])])
-    with _written(out) as folder:
+    with _output_place(out) as folder:
         if foreign:
             note("3/5 bundle: pixels in, mask out, reference masks of the file as it was given")
             bundle_of_foreign(bundle, data, folder / "bundle", said)
             bundle = folder / "bundle"
         return _build_and_verify(
-            bundle, data, folder, engines, gates=gates, latency=latency, order=order, compared=compared
+            bundle, data, folder, engines, gates=gates, latency=latency, request=request, compared=compared
         )
 
 
 @contextmanager
-def _written(out: Path) -> Iterator[Path]:
+def _output_place(out: Path) -> Iterator[Path]:
     """Where `out` is written: there, so that a failure keeps what is finished; beside an old one until all is."""
     if not out.exists():
         yield out
         return
-    with staged(out, force=True) as folder:
+    with staged_directory(out, force=True) as folder:
         yield folder
 
 
@@ -206,7 +206,7 @@ def _build_and_verify(
     *,
     gates: Gates,
     latency: float,
-    order: BuildRequest | None = None,
+    request: BuildRequest | None = None,
     compared: Compared | None = None,
 ) -> Report:
     from hardedge.deploy.engines.build import build_all
@@ -220,14 +220,14 @@ def _build_and_verify(
         note(f"4/5 build {precision}: {', '.join(of_this)}")
         missing = {target: path for target, path in of_this.items() if not (path / Engine.FILE).exists()}
         if missing:
-            build_all(bundle, missing, precision=precision, order=order)
+            build_all(bundle, missing, precision=precision, request=request)
     note("5/5 verify: parity, latency, gates")
     with TemporaryDirectory(prefix="hardedge-") as folder:
         arms = None
         if compared and compared != Compared():
             targets, builds = dict.fromkeys(target for target, _ in engines), compared.builds or FEWEST_BUILDS
             arms = build_repeatedly(
-                bundle, compared.plain, list(targets), builds, Path(folder), order or BuildRequest()
+                bundle, compared.plain, list(targets), builds, Path(folder), request or BuildRequest()
             )
         report, built = out / "report", list(paths.values())
         return verify(bundle, built, data, report, gates=gates, latency_seconds=latency, arms=arms, force=True)

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hardedge.artefact import disk_errors, require_free, staged
-from hardedge.console import tracked
+from hardedge.artefact import disk_errors, require_free, staged_directory
+from hardedge.console import progress_bar
 from hardedge.contracts import Checkpoint, Task, load, to_json, write_atomically
 from hardedge.data.dataset import IMAGE_SUFFIXES, SPLITS, Pixels, read_image
 from hardedge.data.native import images_in
@@ -65,14 +65,14 @@ def rank_hard(
     training = load_trained(source, checkpoint)
     images: list[HardImage] = []
     labels: list[DoubtedLabel] = []
-    with disk_errors(), staged(out, force=force) as directory, evaluation_mode(training):
+    with disk_errors(), staged_directory(out, force=force) as directory, evaluation_mode(training):
         todo = [(split, id) for split in splits for id in dataset.splits[split]]
-        for split, id in tracked(todo, "looking at the labelled images"):
+        for split, id in progress_bar(todo, "looking at the labelled images"):
             image_HWC, label_HW = dataset.pair(id)
             seen = infer_hardness(training, image_HWC, label_HW.shape)
             images.append(hard_image(id, split, seen))
             labels += doubted_labels(id, split, seen, label_HW, dataset.task, smallest)
-        for path in tracked(extra, "looking at the images without labels"):
+        for path in progress_bar(extra, "looking at the images without labels"):
             image_HWC = read_image(path)
             images.append(hard_image(str(path), None, infer_hardness(training, image_HWC, image_HWC.shape[:2])))
         ranking = Ranking(

@@ -83,15 +83,15 @@ def _parts(maps_BCHW: Tensor, counts_B1HW: Tensor) -> Iterator[tuple[slice, Tens
 def class_boundary_band(target_BHW: Tensor, valid_BHW: Tensor, tolerance: int) -> Tensor:
     """Whether a pixel with two classes in its 3x3 window is at most so many rows and columns away."""
     labels_BHW = target_BHW.float()
-    most_BHW = _dilated(labels_BHW.where(valid_BHW, -torch.inf), 1)
-    least_BHW = -_dilated((-labels_BHW).where(valid_BHW, -torch.inf), 1)
+    most_BHW = _dilate(labels_BHW.where(valid_BHW, -torch.inf), 1)
+    least_BHW = -_dilate((-labels_BHW).where(valid_BHW, -torch.inf), 1)
     boundary_BHW = ((most_BHW > least_BHW) & valid_BHW).float()
-    return _dilated(boundary_BHW, tolerance) > 0
+    return _dilate(boundary_BHW, tolerance) > 0
 
 
 def window_valid(valid_BHW: Tensor) -> Tensor:
     """Whether the 3x3 window of a pixel, as far as it is inside, is valid."""
-    return _dilated((~valid_BHW).float(), 1) == 0
+    return _dilate((~valid_BHW).float(), 1) == 0
 
 
 def boundary_sums(
@@ -102,18 +102,18 @@ def boundary_sums(
     A boundary is the map XOR its erosion (the least of 3x3), OR less AND: the curves say how. There is none where not
     usable.
     """
-    true_BHW = (class_BHW & (_dilated((~class_BHW).to(map_BHW.dtype), 1) > 0) & usable_BHW).to(map_BHW.dtype)
-    eroded_BHW = -_dilated(-map_BHW, 1)
+    true_BHW = (class_BHW & (_dilate((~class_BHW).to(map_BHW.dtype), 1) > 0) & usable_BHW).to(map_BHW.dtype)
+    eroded_BHW = -_dilate(-map_BHW, 1)
     both_BHW = curve(map_BHW, curves[0]) * curve(eroded_BHW, curves[1])
     one_BHW, other_BHW = curve(map_BHW, curves[2]), curve(eroded_BHW, curves[3])
     either_BHW = one_BHW + other_BHW - one_BHW * other_BHW
     found_BHW = (either_BHW - both_BHW).clamp_min(0).where(usable_BHW, 0)
-    matched = (found_BHW * _dilated(true_BHW, tolerance)).sum()
-    recalled = (_dilated(found_BHW, tolerance) * true_BHW).sum()
+    matched = (found_BHW * _dilate(true_BHW, tolerance)).sum()
+    recalled = (_dilate(found_BHW, tolerance) * true_BHW).sum()
     return torch.stack((matched, found_BHW.sum(), recalled, true_BHW.sum()))
 
 
-def _dilated(maps_BHW: Tensor, reach: int) -> Tensor:
+def _dilate(maps_BHW: Tensor, reach: int) -> Tensor:
     """The most within so many rows and columns, inside the image."""
     return _most_along(_most_along(maps_BHW, reach, 1), reach, 2)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import ascending, cross_entropy_map, weighted_sum
+from hardedge.train.losses.pixels import cross_entropy_map, sort_ascending, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def pooling_level(loss_N: Tensor, mass: Tensor, q: float) -> Tensor:
     j - (N - mass). For any other j that quotient is higher, as min(loss, a) is the lower of the two for each loss: a^q
     is the least quotient with a positive denominator. Losses of 0 change neither sum nor denominator.
     """
-    sorted_N = ascending(loss_N)
+    sorted_N = sort_ascending(loss_N)
     room_N = mass - torch.arange(loss_N.numel() - 1, -1, -1, device=loss_N.device)
     # a is at least the first loss with room: relative to it no power that matters is too small or too large
     first = (loss_N.numel() - mass).floor().clamp_max(loss_N.numel() - 1).long()

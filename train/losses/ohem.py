@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hardedge.errors import BadInput
 from hardedge.train.losses.loss import Loss
-from hardedge.train.losses.pixels import ascending, cross_entropy_map, weighted_sum
+from hardedge.train.losses.pixels import cross_entropy_map, sort_ascending, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def hard_pixel_weights(loss_BHW: Tensor, threshold: float, at_least: Tensor) -> 
 
     Pixels of loss 0, as ignored ones are, never change the weighted sum.
     """
-    sorted_N = ascending(loss_BHW.reshape(-1))
+    sorted_N = sort_ascending(loss_BHW.reshape(-1))
     rank = (sorted_N.numel() - at_least).clamp(0, sorted_N.numel() - 1).long()
     easy = -math.log(threshold) if threshold > 0 else math.inf
     cut = sorted_N.gather(0, rank.reshape(1)).clamp_max(easy)

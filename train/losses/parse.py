@@ -120,16 +120,16 @@ def _option(kind: type[Loss], keyword: ast.keyword) -> tuple[str, object]:
     try:
         return keyword.arg, TypeAdapter(expected).validate_python(_literal(keyword.value), strict=True)
     except ValidationError:
-        wanted = _wanted(expected)
+        wanted = _type_text(expected)
     raise _Fault(f"{kind.name}'s {keyword.arg} must be {wanted}, got {ast.unparse(keyword.value)}.")
 
 
-def _wanted(expected: Any) -> str:
+def _type_text(expected: Any) -> str:
     """The type in words: `int`, `true or false`, `dice or cosine`."""
     if get_origin(expected) is tuple:
         return "numbers in brackets"
     if get_args(expected):
-        return " or ".join(_wanted(part) for part in get_args(expected))
+        return " or ".join(_type_text(part) for part in get_args(expected))
     words = {bool: "true or false", str: "text"}
     return words.get(expected) or str(getattr(expected, "__name__", expected))
 

@@ -48,7 +48,7 @@ def class_counts(index_BHW: Tensor, size: int) -> Tensor:
     return counts_SW.scatter_add_(0, index_NW, torch.ones_like(index_NW)).sum(1)
 
 
-def ascending(values_N: Tensor) -> Tensor:
+def sort_ascending(values_N: Tensor) -> Tensor:
     """The values sorted, without a gradient."""
     if values_N.device.type == "cpu" and not torch.compiler.is_compiling():
         # torch sorts indices along, which takes 20 times as long

@@ -70,7 +70,9 @@ class _Compared:
             true = self._features(labels_BCHW)
         found = self._features(maps_BCHW)
         valid_B1HW = (target_BHW != self.ignore_index).unsqueeze(1)[:, :, rows]
-        distances = [_squared(a[:, :, rows], b[:, :, rows], valid_B1HW) for a, b in zip(found, true, strict=True)]
+        distances = [
+            _squared_distance(a[:, :, rows], b[:, :, rows], valid_B1HW) for a, b in zip(found, true, strict=True)
+        ]
         return torch.stack(distances).mean()
 
     def _features(self, maps_BCHW: Tensor) -> list[Tensor]:
@@ -81,7 +83,7 @@ class _Compared:
         return features[self.first - 1 : self.last]
 
 
-def _squared(found_BDHW: Tensor, true_BDHW: Tensor, valid_B1HW: Tensor) -> Tensor:
+def _squared_distance(found_BDHW: Tensor, true_BDHW: Tensor, valid_B1HW: Tensor) -> Tensor:
     squares_BDHW = F.mse_loss(found_BDHW, true_BDHW, reduction="none")
     return squares_BDHW.where(valid_B1HW, 0).sum() / found_BDHW.shape[1]
 

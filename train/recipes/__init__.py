@@ -65,10 +65,10 @@ def find_recipe(word: str, settings: Mapping[str, str]) -> Recipe:
     checkpoint.json of a training that was done. Raises BadInput for any other word, with the nearest shipped name, and
     for a file or setting that cannot be used.
     """
-    return with_settings(_found(word), settings, f"recipe {word}")
+    return with_settings(_find(word), settings, f"recipe {word}")
 
 
-def _found(word: str) -> Recipe:
+def _find(word: str) -> Recipe:
     if word in RECIPES:
         return RECIPES[word]()
     if is_user_recipe(word):

@@ -38,11 +38,11 @@ def load_user_recipe(word: str) -> Recipe:
     file, _, name = word.partition(":")
     path = Path(file)
     content = _content(path)
-    function = _named(path, content, name) if name else _only(path, content)
+    function = _find_function(path, content, name) if name else _only(path, content)
     try:
         recipe = function()
     except Exception as error:  # the user's code may raise anything
-        raise BadInput(f"{_place(error, path)}: {_told(error)}\nMend the file, then run this again.") from error
+        raise BadInput(f"{_place(error, path)}: {_error_text(error)}\nMend the file, then run this again.") from error
     if not isinstance(recipe, Recipe):
         returned = f"{getattr(function, '__name__', name)} returned {type(recipe).__name__}"
         raise BadInput(f"{path}: {returned}. Return a Recipe, as hardedge.train.recipe has it.")
@@ -61,10 +61,10 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         return runpy.run_path(str(path), run_name=MODULE)
     except Exception as error:  # the user's code may raise anything
-        raise BadInput(f"{_place(error, path)}: {_told(error)}\nMend the file, then run this again.") from error
+        raise BadInput(f"{_place(error, path)}: {_error_text(error)}\nMend the file, then run this again.") from error
 
 
-def _named(path: Path, content: dict[str, Any], name: str) -> Function:
+def _find_function(path: Path, content: dict[str, Any], name: str) -> Function:
     found = content.get(name)
     if not callable(found):
         known = list(_recipe_functions(content))
@@ -101,5 +101,5 @@ def _place(error: Exception, path: Path) -> str:
     return f"{path}, line {lines[-1]}" if lines else str(path)
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error) if isinstance(error, HardedgeError) else f"{type(error).__name__}: {error}"

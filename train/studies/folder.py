@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hardedge.artefact import disk_errors
 from hardedge.contracts import Contract, Json, read_json, to_json, write_atomically
-from hardedge.errors import BadInput, Unavailable, first_line, listed
+from hardedge.errors import BadInput, Unavailable, faults_error, first_line
 from hardedge.train.studies.journal import journal
 from hardedge.train.studies.locks import Locks
 from hardedge.train.studies.study import CHOOSING, TRIALS, Space, Study
@@ -56,7 +56,7 @@ def open_study(out: Path, plan: P, storage: str | None, space: Space) -> Iterato
         (out / TRIALS).mkdir(parents=True, exist_ok=True)
         with Locks(out / LOCKS) as locks:
             with locks.held(CHOOSING):
-                study, plan = _begun(out, plan, place or journal(out / JOURNAL))
+                study, plan = _begin(out, plan, place or journal(out / JOURNAL))
             try:
                 yield Study(out, locks, study, space), plan
             except (SQLAlchemyError, StorageInternalError) as error:
@@ -75,7 +75,7 @@ def _require_ours(out: Path) -> None:
         raise BadInput(f"{out} exists and is no study (it has {', '.join(foreign[:5])}). Give another --out.")
 
 
-def _begun(out: Path, plan: P, place: optuna.storages.BaseStorage) -> tuple[optuna.Study, P]:
+def _begin(out: Path, plan: P, place: optuna.storages.BaseStorage) -> tuple[optuna.Study, P]:
     if (out / PLAN).is_file():
         plan = _same(out / PLAN, plan)
         try:
@@ -106,7 +106,7 @@ def _same(path: Path, plan: P) -> P:
         if now.get(name) != then.get(name)
     ]
     if faults:
-        raise listed(f"{path.parent} was begun with another plan", faults, "Give the same, or another --out.")
+        raise faults_error(f"{path.parent} was begun with another plan", faults, "Give the same, or another --out.")
     return found
 
 

@@ -87,7 +87,7 @@ def search_loss(
     benches = [TrialSetting(data, dataset, metric, validation[start::2]) for start in (0, 1)]
     space = Space(share_distributions(_numbers(metric)), partial(_sampler, samples))
     with open_study(out, plan, storage, space) as (study, plan):
-        study.work(partial(_wanted, plan, proxy.seed), partial(_do, study, plan, proxy, benches))
+        study.work(partial(_next_wanted, plan, proxy.seed), partial(_do, study, plan, proxy, benches))
         return _result(plan, study)
 
 
@@ -102,8 +102,8 @@ def _sampler(samples: int, trials: int) -> BaseSampler:
     return TPESampler(seed=trials, multivariate=True, constant_liar=True, n_startup_trials=samples)
 
 
-def _wanted(plan: SearchPlan, seed: int, trials: Trials) -> Wanted | None:
-    searching = _searching(trials)
+def _next_wanted(plan: SearchPlan, seed: int, trials: Trials) -> Wanted | None:
+    searching = _search_trials(trials)
     if len(searching) < plan.rounds * plan.samples:
         first = (soft_curves(_numbers(plan.metric)), PUBLISHED[ASL_METRIC[plan.metric]])
         begun = len(searching)
@@ -131,7 +131,7 @@ def _do(study: Study, plan: SearchPlan, proxy: Recipe, benches: Sequence[TrialSe
         return
     shutil.rmtree(job.out, ignore_errors=True)  # hundreds of networks that nobody will read
     told = _best_by_round(plan, study.trials())
-    done = sum(trial.state != TrialState.RUNNING for trial in _searching(study.trials()))
+    done = sum(trial.state != TrialState.RUNNING for trial in _search_trials(study.trials()))
     if told and done % plan.samples == 0:
         round_ = f"round {done // plan.samples} of {plan.rounds}"
         note(f"{round_}: the best {METRICS[plan.metric]} so far is {told[-1]:.2f} %")
@@ -160,20 +160,20 @@ def _arm_loss(plan: SearchPlan, study: Study, arm: str) -> str:
 
 
 def _best(study: Study) -> FrozenTrial:
-    best = best_trial(_searching(study.trials()))
+    best = best_trial(_search_trials(study.trials()))
     if best is None:
         reasons = "; ".join(trial.user_attrs.get("error", "") for trial in study.trials()[:1])
         raise BadInput(f"no proxy training of {study.out} came to its end ({reasons}). Mend that; give another --out.")
     return best
 
 
-def _searching(trials: Trials) -> Trials:
+def _search_trials(trials: Trials) -> Trials:
     return [trial for trial in trials if trial.user_attrs["role"] == SEARCH]
 
 
 def _best_by_round(plan: SearchPlan, trials: Trials) -> tuple[float, ...]:
     """The best reward after each round; rounds before the first reward are left out."""
-    searching = _searching(trials)
+    searching = _search_trials(trials)
     ends = range(plan.samples, len(searching) + plan.samples, plan.samples)
     found = [best_trial(searching[:end]) for end in ends]
     return tuple(best.value for best in found if best is not None and best.value is not None)

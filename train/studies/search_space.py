@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hardedge.errors import HardedgeError, listed
+from hardedge.errors import HardedgeError, faults_error
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.recipe import Recipe, require_usable
 from hardedge.train.recipes.settings import with_settings
@@ -44,7 +44,9 @@ def parse_search_space(losses: Sequence[str], vary: Mapping[str, str], *, ranges
     if len(set(losses)) < len(losses):
         faults.append(f"--loss: {', '.join(losses)}: one of them is there twice")
     if faults:
-        raise listed("this cannot be varied", faults, "Write --vary FIELD='A|B', or FIELD=LOW..HIGH for a sampler.")
+        raise faults_error(
+            "this cannot be varied", faults, "Write --vary FIELD='A|B', or FIELD=LOW..HIGH for a sampler."
+        )
     losses_there = {"loss": CategoricalDistribution(tuple(losses))} if losses else {}
     return SearchSpace(losses_there | {field: _distribution(text) for field, text in vary.items()})
 
@@ -107,7 +109,9 @@ def usable_points(recipe: Recipe, there: SearchSpace, seed: int) -> list[Params]
             continue
         found.setdefault(str(made), point)
     if faults:
-        raise listed("not every training of the sweep is possible", list(faults), "Change --loss, --vary or --set.")
+        raise faults_error(
+            "not every training of the sweep is possible", list(faults), "Change --loss, --vary or --set."
+        )
     return list(found.values())
 
 

@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from hardedge.console import note, waiting
+from hardedge.console import note, spinner
 from hardedge.contracts import Json, write_atomically
 from hardedge.errors import first_line
 from hardedge.train.studies.locks import Locks
@@ -82,7 +82,7 @@ class Study:
             others = sum(trial.state == TrialState.RUNNING for trial in self.trials())
             if not others:
                 return
-            with waiting(f"waiting for {others} training(s) of other processes"):
+            with spinner(f"waiting for {others} training(s) of other processes"):
                 time.sleep(POLL)
 
     def claimed(self, wanted: Callable[[Trials], Wanted | None]) -> StudyJob | None:

@@ -13,7 +13,7 @@ from torch import distributed
 
 from hardedge.contracts import to_json
 from hardedge.data.opening import open_dataset
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.studies.comparison import Failed, StudyArm, StudyComparison, compare_arms
@@ -88,7 +88,7 @@ def sweep(
         def do(job: StudyJob) -> None:
             run_trial(study, job, recipe_at(recipe, job.params, job.seed), bench)
 
-        study.work(partial(_wanted, plan, grid), do)
+        study.work(partial(_next_wanted, plan, grid), do)
         return _result(plan, recipe, grid, study, out)
 
 
@@ -103,7 +103,7 @@ def _sampler_of(name: Sampler, trials: int) -> BaseSampler:
     return RandomSampler(seed=trials) if name == "random" else TPESampler(seed=trials, constant_liar=True)
 
 
-def _wanted(plan: SweepPlan, grid: Sequence[Params], trials: Trials) -> Wanted | None:
+def _next_wanted(plan: SweepPlan, grid: Sequence[Params], trials: Trials) -> Wanted | None:
     """The next training: seed by seed, so that what is there can be compared; then a new point, if there may be one."""
     there = {(params_key(trial.params), trial.user_attrs["seed"]) for trial in trials}
     points = _points(plan, grid, trials)
@@ -129,7 +129,7 @@ def _result(plan: SweepPlan, recipe: Recipe, grid: Sequence[Params], study: Stud
     study.write(RESULT, to_json(result))
     if not result.rows:
         reasons = [f"trial {each.trial} ({each.name}): {each.reason}" for each in failed]
-        raise listed(
+        raise faults_error(
             f"no training of {out} came to its end", reasons, "Mend what they say, and sweep to another --out."
         )
     return result

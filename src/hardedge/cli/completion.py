@@ -131,26 +131,26 @@ def install() -> None:
 
 def complete_recipes(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
     """The shipped recipes, and files where none begins like this."""
-    return _beginning(recipe_names(), typed) or [CompletionItem(typed, type="file")]
+    return _starting_with(recipe_names(), typed) or [CompletionItem(typed, type="file")]
 
 
 def settings(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
     """The fields of a recipe, with their equals sign."""
-    return _beginning([f"{name}=" for name in recipe_fields()], typed)
+    return _starting_with([f"{name}=" for name in recipe_fields()], typed)
 
 
 def targets(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
     """The known targets, each after what stands before the last comma."""
     from hardedge.deploy.targets import KNOWN
 
-    return _listed(tuple(KNOWN), typed)
+    return _as_items(tuple(KNOWN), typed)
 
 
 def precisions(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
     """The precisions, each after what stands before the last comma."""
     from hardedge.deploy.precisions import DEPLOYED
 
-    return _listed(DEPLOYED, typed)
+    return _as_items(DEPLOYED, typed)
 
 
 def recipe_names() -> list[str]:
@@ -174,10 +174,10 @@ def _source(module: str) -> ast.Module:
     return ast.parse(Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else "")
 
 
-def _beginning(words: Sequence[str], typed: str) -> list[CompletionItem[str]]:
+def _starting_with(words: Sequence[str], typed: str) -> list[CompletionItem[str]]:
     return [CompletionItem(word) for word in words if word.startswith(typed)]
 
 
-def _listed(words: Sequence[str], typed: str) -> list[CompletionItem[str]]:
+def _as_items(words: Sequence[str], typed: str) -> list[CompletionItem[str]]:
     before, comma, _ = typed.rpartition(",")
-    return _beginning([f"{before}{comma}{word}" for word in words if word not in before.split(",")], typed)
+    return _starting_with([f"{before}{comma}{word}" for word in words if word not in before.split(",")], typed)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hardedge.cli.options import FOLDER, json_option, out_option
-from hardedge.cli.parts import loading, print_result
+from hardedge.cli.parts import guard_imports, print_result
 
 
 @click.command()
@@ -80,19 +80,19 @@ def prepare(data: Path, out: Path, shards: int | None, shard_size: int | None, a
     """
     if shards and shard_size:
         raise click.UsageError("--shards and --shard-size say the same: how large a shard is. Give one of them.")
-    size = _sharded(data, out, shards, shard_size) if shards or shard_size else _decoded(data, out)
+    size = _write_shards(data, out, shards, shard_size) if shards or shard_size else _decode_all(data, out)
     text = f"{out}: {size / 1e9:.2f} GB, a data set as it is: hardedge train RECIPE --data {out}"
     print_result({"data": str(out), "bytes": size}, text, as_json)
 
 
-def _decoded(data: Path, out: Path) -> int:
+def _decode_all(data: Path, out: Path) -> int:
     from hardedge.data.prepare import prepare as write_prepared
 
     return write_prepared(data, out)
 
 
-def _sharded(data: Path, out: Path, shards: int | None, shard_size: int | None) -> int:
-    with loading("shards", "webdataset"):
+def _write_shards(data: Path, out: Path, shards: int | None, shard_size: int | None) -> int:
+    with guard_imports("shards", "webdataset"):
         from hardedge.data.sharding import write_shards
     index = write_shards(data, out, shards=shards, shard_size=shard_size)
     return sum(shard.bytes for each in index.splits.values() for shard in each)

@@ -128,12 +128,12 @@ def deploy(
     require_trusted(bundle, trust, signed_since)
     precisions = parse_precisions(precision, DEPLOYED)
     engines = engines_to_build(read_targets(targets) or pipeline.default_targets(), precisions)
-    order, given = build_request(rest), onnx_input_spec(rest)
+    request, given = build_request(rest), onnx_input_spec(rest)
     report = pipeline.deploy(
         *(bundle, data, out, engines),
         gates=gates_from_options(rest),
         latency=latency,
-        order=order,
+        request=request,
         given=given,
         compared=pipeline.Compared(plain, builds),
         force=force,
@@ -222,10 +222,10 @@ def bench(
 
     require_trusted(bundle, trust, signed_since)
     pairs = engines_to_build(read_targets(targets) or ("onnxruntime:cpu",), parse_precisions(precision, DEPLOYED))
-    order = build_request(build)
+    request = build_request(build)
     if out:
         require_free(out, force, [bundle])
-    found = benches.bench(bundle, pairs, seconds=seconds, batch=batch, order=order)
+    found = benches.bench(bundle, pairs, seconds=seconds, batch=batch, request=request)
     if out:
         write_bench(found, out, force)
     print_result(found, benches.bench_text(found), as_json)

@@ -10,7 +10,7 @@ import click
 
 from hardedge.cli import completion
 from hardedge.cli.options import FOLDER, data_option, force_option, json_option, out_option, precision_option
-from hardedge.cli.parts import loading, print_result, read_levels
+from hardedge.cli.parts import guard_imports, print_result, read_levels
 from hardedge.errors import GateFailed
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def export(
     from hardedge.export.precisions.tiles import parse_tile
 
     names, tile = parse_precisions(precision), parse_tile(calibration_tile)
-    with loading("export", "torch", "onnxscript"):
+    with guard_imports("export", "torch", "onnxscript"):
         from hardedge.export.graph.form import parse_form
         from hardedge.export.precisions.table import precisions_text
         from hardedge.export.stage import Precisions, export
@@ -175,7 +175,7 @@ def tune(bundle: Path, data: Path, out: Path, goal: str, latency: str | None, fo
     points = parse_goal(goal)
     if latency:
         parse_target(latency)
-    with loading("export", "torch"):
+    with guard_imports("export", "torch"):
         from hardedge.export.precisions.table import precisions_text
 
     tuned, tuning = tune(bundle, data, out, goal=points, latency=latency, force=force)
@@ -222,13 +222,13 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
 
     Example: hardedge certify runs/a_bundle runs/a
     """
-    with loading("export", "torch"):
-        from hardedge.console import waiting
+    with guard_imports("export", "torch"):
+        from hardedge.console import spinner
         from hardedge.contracts import Bundle, load
         from hardedge.export.identity.certificate import certify
 
     manifest = load(Bundle, bundle)
-    with waiting("identity certificate"):
+    with spinner("identity certificate"):
         certificate = certify(bundle / manifest.model("fp32").path, checkpoint)
     compared = {f"level {number}": level for number, level in read_levels(certificate)}
     compared["engines"] = certificate.level0.rtx_engines

@@ -32,23 +32,23 @@ class Stdout:
 
 
 @contextmanager
-def loading(extra: str, *packages: str) -> Iterator[None]:
+def guard_imports(extra: str, *packages: str) -> Iterator[None]:
     """Around imports that take seconds; raises MissingHere with the pip command when one is not installed."""
     from importlib.util import find_spec
 
-    from hardedge.console import waiting
+    from hardedge.console import spinner
     from hardedge.errors import missing_extra
 
     for package in packages:
         if find_spec(package) is None:
             raise missing_extra(package, extra)
-    with waiting(f"loading {packages[0]}"):
+    with spinner(f"loading {packages[0]}"):
         yield
 
 
 def read_recipe(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:
     """The recipe that RECIPE names, with its --set fields; raises BadInput for an unknown one."""
-    with loading("train", "torch"):
+    with guard_imports("train", "torch"):
         from hardedge.train.recipes import find_recipe
 
     return find_recipe(name, dict(settings))

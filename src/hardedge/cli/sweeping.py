@@ -10,7 +10,7 @@ import click
 
 from hardedge.cli import completion
 from hardedge.cli.options import FOLDER, Setting, data_option, json_option, set_option, track_option
-from hardedge.cli.parts import loading, print_result, read_recipe
+from hardedge.cli.parts import guard_imports, print_result, read_recipe
 from hardedge.console import note
 
 # fields of which a search has its own
@@ -96,7 +96,7 @@ def sweep(
     if twice:
         raise click.UsageError(f"--vary {', '.join(twice)} is there twice. Write its values in one: FIELD='A|B'.")
     _require_one_place({field for field, _ in settings}, losses, vary)
-    with loading("sweep", "torch", "optuna"):
+    with guard_imports("sweep", "torch", "optuna"):
         from hardedge.train.studies.comparison_text import study_text
         from hardedge.train.studies.sweep import sweep
     found = sweep(
@@ -161,7 +161,7 @@ def search_loss(
 
     Example: hardedge search-loss camvid --data my_data --out runs/loss --metric boundary
     """
-    with loading("sweep", "torch", "optuna"):
+    with guard_imports("sweep", "torch", "optuna"):
         from hardedge.train.studies.comparison_text import loss_text
         from hardedge.train.studies.search_loss import search_loss
     _tell_unheeded([name for name, _ in settings])

@@ -18,7 +18,7 @@ from hardedge.cli.options import (
     set_option,
     track_option,
 )
-from hardedge.cli.parts import loading, print_result, read_recipe
+from hardedge.cli.parts import guard_imports, print_result, read_recipe
 
 
 @click.command()
@@ -73,7 +73,7 @@ def train(
     """
     if pretrained:
         settings += (("pretrained", "true"),)
-    with loading("train", "torch"):
+    with guard_imports("train", "torch"):
         from hardedge.train.stage import train
     configured = read_recipe(recipe, (*settings, ("qat", qat)) if qat else settings)
     checkpoint = train(
@@ -109,7 +109,7 @@ def edges(data: Path, out: Path, steps: int, seed: int, force: bool, as_json: bo
 
     Example: hardedge edges my_data --out runs/edges
     """
-    with loading("train", "torch"):
+    with guard_imports("train", "torch"):
         from hardedge.train.edge_network import train_edge_network
 
     manifest = train_edge_network(data, out, steps=steps, seed=seed, force=force)
@@ -155,7 +155,7 @@ def hard(
 
     Example: hardedge hard my_data --checkpoint runs/a --out runs/hard --unlabelled new_photographs
     """
-    with loading("train", "torch"):
+    with guard_imports("train", "torch"):
         from hardedge.data.dataset import SPLITS
         from hardedge.train.hard.ranking import rank_hard
 
@@ -204,7 +204,7 @@ def strip(
 
     Example: hardedge strip hl.pth --network mynet:build --data my_data --out runs/hl --drop 'weigh_head.*'
     """
-    with loading("train", "torch"):
+    with guard_imports("train", "torch"):
         from hardedge.train.stripping import strip, stripping_text
 
     made = strip(weights, network, data, out, drop=drop, prefix=prefix, force=force)
@@ -220,7 +220,7 @@ def models(as_json: bool) -> None:
 
     Example: hardedge models --json
     """
-    with loading("train", "torch"):
+    with guard_imports("train", "torch"):
         from hardedge.models.complexity import network_table, network_table_text
 
     table = network_table()
@@ -236,7 +236,7 @@ def recipes(as_json: bool) -> None:
 
     Example: hardedge recipes
     """
-    with loading("train", "torch"):
+    with guard_imports("train", "torch"):
         from hardedge.train.recipes import RECIPES
         from hardedge.train.recipes.listing import recipe_table, recipe_table_text
 

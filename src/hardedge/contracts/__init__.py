@@ -63,7 +63,7 @@ from hardedge.contracts.models import (
 from hardedge.contracts.report import EngineSummary, Gate, Report
 from hardedge.contracts.served import ServedModel
 from hardedge.contracts.signature import Signature
-from hardedge.contracts.sizes import MOST_PIXELS, Profile, fitting, hull, profiles_in_words
+from hardedge.contracts.sizes import MOST_PIXELS, Profile, find_profile, hull, profiles_in_words
 
 __all__ = [
     "MOST_PIXELS",
@@ -127,7 +127,7 @@ __all__ = [
     "Task",
     "TensorModel",
     "Verdict",
-    "fitting",
+    "find_profile",
     "hull",
     "json_schema",
     "load",

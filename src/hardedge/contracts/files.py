@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hardedge.contracts.base import ZERO_DIGEST, Json, Manifest
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 
 _DIGEST_LINE = re.compile(rb'^( "digest": ")[0-9a-f]{64}(")', re.MULTILINE)
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def parse_json(kind: type[T], content: bytes, name: str) -> T:
         found: T = _adapter(hashable).validate_json(content, strict=True)
     except ValidationError as error:
         faults = [f"{_key(fault['loc'])}: {fault['msg']}, got {_short(fault['input'])}" for fault in error.errors()]
-        raise listed(
+        raise faults_error(
             f"{name} is not a valid {kind.__name__.lower()}", faults, "Make it again with this version."
         ) from None
     return found
@@ -115,7 +115,7 @@ def load(kind: type[M], directory: Path) -> M:
     """
     path = directory / kind.FILE
     if not path.is_file():
-        raise BadInput(_missing(kind, directory))
+        raise BadInput(_missing_manifest(kind, directory))
     content = path.read_bytes()
     _require_schema(kind, content, path)
     manifest = parse_json(kind, content, str(path))
@@ -123,11 +123,11 @@ def load(kind: type[M], directory: Path) -> M:
         raise BadInput(f"{path} was changed after it was written: its digest does not fit. Make it again.")
     faults = [fault for name, digest in manifest.files.items() if (fault := _file_fault(directory, name, digest))]
     if faults:
-        raise listed(f"{directory} is not what {kind.FILE} describes", faults, "Copy or make it again.")
+        raise faults_error(f"{directory} is not what {kind.FILE} describes", faults, "Copy or make it again.")
     return manifest
 
 
-def _missing(kind: type[Manifest], directory: Path) -> str:
+def _missing_manifest(kind: type[Manifest], directory: Path) -> str:
     """What is there in place of the manifest, and what was probably meant."""
     if directory.is_file():
         meant = directory.parent if (directory.parent / kind.FILE).is_file() else f"the directory that has {kind.FILE}"

@@ -46,7 +46,7 @@ def hull(profiles: Sequence[Profile]) -> Profile:
     return Profile(min=least, opt=profiles[0].opt, max=most)
 
 
-def fitting(profiles: tuple[Profile, ...], size: tuple[int, int, int]) -> int | None:
+def find_profile(profiles: tuple[Profile, ...], size: tuple[int, int, int]) -> int | None:
     """The place of the first profile that holds (batch, height, width); None where none does."""
     return next((place for place, profile in enumerate(profiles) if profile.holds(size)), None)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hardedge.errors import BadInput, listed
+from hardedge.errors import BadInput, faults_error
 
 if TYPE_CHECKING:
     pass
@@ -21,17 +21,17 @@ def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
     """
     if not root.is_dir():
         raise BadInput(f"{root} is not a folder. Give a folder with images/, masks/, splits/ and classes.json.")
-    dataset, faults = _found(root)
+    dataset, faults = _find(root)
     if labels != "masks":
         dataset = replace(dataset, labels=labels)
-        faults += _lacking(dataset)
+        faults += _missing_labels(dataset)
     if faults:
         shown = [*faults[:SHOWN], f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else faults
-        raise listed(f"{root} cannot be used", shown, f"See all faults with: hardedge check {root}")
+        raise faults_error(f"{root} cannot be used", shown, f"See all faults with: hardedge check {root}")
     return dataset
 
 
-def _found(root: Path) -> tuple[Dataset, list[str]]:
+def _find(root: Path) -> tuple[Dataset, list[str]]:
     from hardedge.data.layouts import layout_of, read_layout
     from hardedge.data.native import read_folder
     from hardedge.data.shards import INDEX, read_shards
@@ -42,7 +42,7 @@ def _found(root: Path) -> tuple[Dataset, list[str]]:
     return read_folder(root) if layout is None else read_layout(layout, root)
 
 
-def _lacking(dataset: Dataset) -> list[str]:
+def _missing_labels(dataset: Dataset) -> list[str]:
     """A fault for every training image without the labels that are to be trained on."""
     labels = dataset.labels
     if dataset.shards:

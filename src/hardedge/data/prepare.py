@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shutil import copytree
 
-from hardedge.artefact import staged
-from hardedge.console import tracked
+from hardedge.artefact import staged_directory
+from hardedge.console import progress_bar
 from hardedge.contracts import to_json
 from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
@@ -19,7 +19,7 @@ def prepare(data: Path, out: Path) -> int:
     """
     dataset = open_dataset(data)
     ids = list(dict.fromkeys(id for ids in dataset.splits.values() for id in ids))
-    with staged(out, force=None) as fresh:
+    with staged_directory(out, force=None) as fresh:
         for folder in ("images", "masks", "splits"):
             (fresh / folder).mkdir()
         (fresh / "classes.json").write_text(to_json(dataset.task), encoding="utf-8")
@@ -29,7 +29,7 @@ def prepare(data: Path, out: Path) -> int:
             copytree(data / "scribbles", fresh / "scribbles")
         with ThreadPoolExecutor() as pool:
             written = pool.map(lambda id: _write_pair(dataset, id, fresh), ids)
-            return sum(tracked(written, "decoding", total=len(ids)))
+            return sum(progress_bar(written, "decoding", total=len(ids)))
 
 
 def _write_pair(dataset: Dataset, id: str, folder: Path) -> int:

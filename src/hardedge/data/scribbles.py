@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.artefact import staged
-from hardedge.console import tracked
+from hardedge.artefact import staged_directory
+from hardedge.console import progress_bar
 from hardedge.data.dataset import Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, missing_extra
@@ -32,8 +32,8 @@ def write_scribbles(root: Path) -> float:
     if dataset.shards:
         raise BadInput(f"{root} is in shards, and scribbles lie beside masks. Draw them before prepare.")
     labelled, pixels = 0, 0
-    with staged(root / "scribbles", force=None) as fresh:
-        for id in tracked(dataset.splits["train"], "scribbles"):
+    with staged_directory(root / "scribbles", force=None) as fresh:
+        for id in progress_bar(dataset.splits["train"], "scribbles"):
             scribble_HW = draw_scribbles(dataset.mask(id), dataset.task.ignore_index)
             labelled += int((scribble_HW != dataset.task.ignore_index).sum())
             pixels += scribble_HW.size

@@ -10,8 +10,8 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final
 
-from hardedge.artefact import staged
-from hardedge.console import tracked
+from hardedge.artefact import staged_directory
+from hardedge.console import progress_bar
 from hardedge.contracts import sha256_of, to_json
 from hardedge.data.dataset import IMAGE_SUFFIXES, SPLITS, Dataset, Pixels
 from hardedge.data.opening import open_dataset
@@ -46,7 +46,7 @@ def write_shards(data: Path, out: Path, *, shards: int | None = None, shard_size
     if dataset.shards:
         raise BadInput(f"{data} is in shards already. Give the folder that they were made of.")
     size = shard_size or _size_for(shards or 1, len(set(dataset.splits["train"])))
-    with staged(out, force=None) as fresh:
+    with staged_directory(out, force=None) as fresh:
         (fresh / "shards").mkdir()
         (fresh / "classes.json").write_text(to_json(dataset.task), encoding="utf-8")
         writer = _Writer(dataset, fresh, (data / "scribbles").is_dir())
@@ -84,7 +84,7 @@ class _Writer:
         ids = sorted(dict.fromkeys(self.dataset.splits[split]), key=shard_order)
         starts = [*range(0, len(ids), size)] if shards is None else [len(ids) * n // shards for n in range(shards)]
         parts = [ids[start:end] for start, end in pairwise([*starts, len(ids)])]
-        for number, part in enumerate(tracked(parts, f"shards of {split}")):
+        for number, part in enumerate(progress_bar(parts, f"shards of {split}")):
             yield self._shard(f"shards/{split}-{number:06d}.tar", part, with_scribbles=split == "train")
 
     def _shard(self, file: str, ids: list[str], *, with_scribbles: bool) -> Shard:

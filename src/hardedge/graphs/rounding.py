@@ -33,11 +33,11 @@ def rounded_form(model: onnx.ModelProto) -> onnx.ModelProto:
         if tensor.data_type in HALVES:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
     del form.graph.node[:]
-    form.graph.node.extend(rounded for node in model.graph.node for rounded in _rounded(node, types))
+    form.graph.node.extend(rounded for node in model.graph.node for rounded in _rounding_nodes(node, types))
     return form
 
 
-def _rounded(node: onnx.NodeProto, types: Types) -> list[onnx.NodeProto]:
+def _rounding_nodes(node: onnx.NodeProto, types: Types) -> list[onnx.NodeProto]:
     plain = onnx.NodeProto()
     plain.CopyFrom(node)
     for attribute in plain.attribute:

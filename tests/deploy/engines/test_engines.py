@@ -33,8 +33,8 @@ def test_an_onnxruntime_engine_is_the_onnx_file(shared_bundle: Path, tmp_path: P
 def test_options_that_a_session_does_not_have_are_told(
     shared_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    order = BuildRequest(BuildOptions(dla=0))
-    engine = build(shared_bundle, "onnxruntime:cpu", tmp_path / "engine", order=order)
+    request = BuildRequest(BuildOptions(dla=0))
+    engine = build(shared_bundle, "onnxruntime:cpu", tmp_path / "engine", request=request)
     assert engine.options == BuildOptions()
     assert "onnxruntime:cpu: built without the options, which are TensorRT's" in capfd.readouterr().err
 

@@ -273,7 +273,7 @@ def test_what_was_healed_is_in_the_manifest_the_audit_and_the_report(
     assert any(line.startswith("  healed       tensorrt-rtx:sm86: n6 (HardSwish, bf16)") for line in lines)
     assert "  computes in  tensorrt-rtx:sm86 bf16: bf16 100.0% of the multiply-adds (onnx)" in lines
     with pytest.raises(BuildRefused, match="HardSwish"):
-        build(own_bundle, "tensorrt-rtx:sm86", tmp_path / "other", precision="bf16", order=BuildRequest(heal=False))
+        build(own_bundle, "tensorrt-rtx:sm86", tmp_path / "other", precision="bf16", request=BuildRequest(heal=False))
 
 
 @needs_rtx

@@ -149,7 +149,7 @@ def test_a_build_heals_and_says_so(
     assert report.engines[0].healed == engine.healed
     assert "as its values do not fit" in (tmp_path / "out/report.html").read_text()
     with pytest.raises(BadInput, match=r"(?s)n5 \(Conv\) is not finite .*--no-heal forbids"):
-        build(own_bundle, "onnxruntime:cpu", tmp_path / "other", precision="fp16", order=BuildRequest(heal=False))
+        build(own_bundle, "onnxruntime:cpu", tmp_path / "other", precision="fp16", request=BuildRequest(heal=False))
     assert not (tmp_path / "other").exists()
 
 

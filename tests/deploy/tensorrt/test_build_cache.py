@@ -129,33 +129,35 @@ def test_timings_are_lent_and_kept(tmp_path: Path) -> None:
 
 @needs_rtx
 def test_a_build_is_reused_byte_for_byte(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target, order = "tensorrt-rtx:sm86", BuildRequest(cache=BuildCache(tmp_path / "cache"))
-    first = build(shared_bundle, target, tmp_path / "first", order=order)
-    monkeypatch.setattr(plans_module, "_built", lambda *_: pytest.fail("built again"))
-    second = build(shared_bundle, target, tmp_path / "second", order=order)
+    target, request = "tensorrt-rtx:sm86", BuildRequest(cache=BuildCache(tmp_path / "cache"))
+    first = build(shared_bundle, target, tmp_path / "first", request=request)
+    monkeypatch.setattr(plans_module, "_build_in_process", lambda *_: pytest.fail("built again"))
+    second = build(shared_bundle, target, tmp_path / "second", request=request)
     assert (first.files, first.seconds) == (second.files, second.seconds)
     assert (first.builder_version, first.target) == (second.builder_version, target)
 
 
 @needs_rtx
 def test_only_what_is_missing_is_built(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = BuildRequest(cache=BuildCache(tmp_path / "cache"))
-    build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "first", order=order)
-    asked, really = [], plans_module._built
-    monkeypatch.setattr(plans_module, "_built", lambda *job: (asked.extend(map(str, job[2])), really(*job))[1])
+    request = BuildRequest(cache=BuildCache(tmp_path / "cache"))
+    build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "first", request=request)
+    asked, really = [], plans_module._build_in_process
+    monkeypatch.setattr(
+        plans_module, "_build_in_process", lambda *job: (asked.extend(map(str, job[2])), really(*job))[1]
+    )
     both = {name: tmp_path / name.replace(":", "-") for name in ("tensorrt-rtx:sm86", "tensorrt-rtx:sm89")}
-    engines = build_all(shared_bundle, both, order=order)
+    engines = build_all(shared_bundle, both, request=request)
     assert asked == ["tensorrt-rtx:sm89"]
     assert engines[0].files == load(Engine, tmp_path / "first").files
     assert engines[0].files != engines[1].files
-    build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "again", order=dataclasses.replace(order, build=1))
+    build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "again", request=dataclasses.replace(request, build=1))
     assert asked == ["tensorrt-rtx:sm89", "tensorrt-rtx:sm86"]
 
 
 @needs_rtx
 def test_options_reach_the_manifest_and_the_builder(shared_bundle: Path, tmp_path: Path) -> None:
     options = BuildOptions(optimization_level=0, workspace=64)
-    engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", order=BuildRequest(options))
+    engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", request=BuildRequest(options))
     assert load(Engine, tmp_path / "engine").options == options
     assert engine.files["model.plan"]
 
@@ -173,15 +175,15 @@ def test_options_reach_the_manifest_and_the_builder(shared_bundle: Path, tmp_pat
 def test_what_tensorrt_rtx_does_not_have_is_refused(
     shared_bundle: Path, tmp_path: Path, options: BuildOptions, said: str
 ) -> None:
-    order = BuildRequest(options)
+    request = BuildRequest(options)
     with pytest.raises(BadInput, match=said):
-        build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", order=order)
+        build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine", request=request)
     assert not (tmp_path / "engine").exists()
 
 
 def test_a_session_has_no_options(shared_bundle: Path, tmp_path: Path) -> None:
-    order = BuildRequest(BuildOptions(workspace=64), BuildCache(tmp_path / "cache"))
-    engine = build(shared_bundle, "onnxruntime:cpu", tmp_path / "engine", order=order)
+    request = BuildRequest(BuildOptions(workspace=64), BuildCache(tmp_path / "cache"))
+    engine = build(shared_bundle, "onnxruntime:cpu", tmp_path / "engine", request=request)
     assert engine.options == BuildOptions()
     assert not (tmp_path / "cache").exists()
 

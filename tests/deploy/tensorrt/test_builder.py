@@ -122,8 +122,8 @@ def test_want_of_memory_is_told_apart_from_a_refusal(ended: Ended, missing: bool
 def test_a_build_without_memory_is_one_message_and_the_cache_stays_valid(
     shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = BuildRequest(cache=BuildCache(tmp_path / "cache"))
-    first = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "first", order=order)
+    request = BuildRequest(cache=BuildCache(tmp_path / "cache"))
+    first = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "first", request=request)
     real = subprocess.Popen
 
     def starved(command: list[str], **rest: Any) -> subprocess.Popen[str]:
@@ -133,10 +133,10 @@ def test_a_build_without_memory_is_one_message_and_the_cache_stays_valid(
     with monkeypatch.context() as patch:
         patch.setattr(builders.subprocess, "Popen", starved)
         with pytest.raises(Unavailable, match="ran out of memory") as caught:
-            build_all(shared_bundle, both, order=order)
+            build_all(shared_bundle, both, request=request)
     assert "Traceback" not in str(caught.value)
     assert not any(path.exists() for path in both.values())
-    again = build_all(shared_bundle, both, order=order)
+    again = build_all(shared_bundle, both, request=request)
     assert again[0].files == first.files
     assert len(list((tmp_path / "cache/plans").glob("*.plan"))) == 2
 
@@ -145,12 +145,12 @@ def test_a_full_cache_keeps_nothing_and_costs_no_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], shared_bundle: Path
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    order = BuildRequest(cache=BuildCache(tmp_path / "cache"))
+    request = BuildRequest(cache=BuildCache(tmp_path / "cache"))
 
     def full() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
 
-    engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "first", order=order)
+    engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "first", request=request)
     size = (tmp_path / "first/model.plan").stat().st_size
     limit, hard = size // 2, resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     real = BuildCache.keep
@@ -168,7 +168,7 @@ def test_a_full_cache_keeps_nothing_and_costs_no_build(
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     monkeypatch.setattr(BuildCache, "keep", keep)
     try:
-        other = build(shared_bundle, "tensorrt-rtx:sm89", tmp_path / "other", order=order)
+        other = build(shared_bundle, "tensorrt-rtx:sm89", tmp_path / "other", request=request)
     finally:
         signal.signal(signal.SIGXFSZ, ignored)
     assert (tmp_path / "other/model.plan").stat().st_size > limit
@@ -251,14 +251,14 @@ def stripped(shared_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """An engine directory as TensorRT's builder would leave it with --strip-weights."""
 
     def built(
-        builder: str, onnx: Path, targets: Any, profiles: Any, folder: Path, order: BuildRequest, timings: Any
+        builder: str, onnx: Path, targets: Any, profiles: Any, folder: Path, request: BuildRequest, timings: Any
     ) -> Any:
         (folder / "here.plan").write_bytes(b"a plan without weights")
         return {target: plans.BuiltPlan(folder / "here.plan", "tensorrt", "10.3.0", 1.0) for target in targets}
 
     monkeypatch.setattr(plans, "_require_builder", lambda builder: None)
-    monkeypatch.setattr(plans, "_built", built)
-    build(shared_bundle, "tensorrt", tmp_path / "engine", order=BuildRequest(BuildOptions(strip_weights=True)))
+    monkeypatch.setattr(plans, "_build_in_process", built)
+    build(shared_bundle, "tensorrt", tmp_path / "engine", request=BuildRequest(BuildOptions(strip_weights=True)))
     monkeypatch.setattr(tensorrt_runner, "installed_version", lambda builder: "10.3.0")
     return tmp_path / "engine"
 

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
-from hardedge.console import tracked
+from hardedge.console import progress_bar
 from hardedge.contracts import Task
 from hardedge.data.checking.counts import DataCheck, Pair, absent_class_notes, count_classes, decode_pair
 from hardedge.data.dataset import IMAGE_SUFFIXES, Dataset
@@ -45,7 +45,7 @@ def _check_layout(layout: Layout, root: Path) -> DataCheck:
     dataset, faults = read_layout(layout, root)
     with ThreadPoolExecutor() as pool:
         decoded = pool.map(partial(_decode_id, dataset), dataset.images)
-        known = tracked(decoded, "checking images and masks", len(dataset.images))
+        known = progress_bar(decoded, "checking images and masks", len(dataset.images))
         pairs = dict(zip(dataset.images, known, strict=True))
     faults += [fault for pair in pairs.values() for fault in pair.faults]
     counts = tuple(count_classes(split, ids, pairs, layout.task) for split, ids in dataset.splits.items())
@@ -71,7 +71,12 @@ def _check_folder(root: Path) -> DataCheck:
     task, faults = _task(root)
     images, image_faults = find_images(root)
     splits, split_faults = _splits(root)
-    faults += [*image_faults, *split_faults, *missing_files(root, images, splits), *_unpaired(root, images, splits)]
+    faults += [
+        *image_faults,
+        *split_faults,
+        *missing_files(root, images, splits),
+        *_unpaired_faults(root, images, splits),
+    ]
     pairs = _decode(root, images, task)
     faults += [fault for pair in pairs.values() for fault in pair.faults]
     counts = tuple(count_classes(split, ids, pairs, task) for split, ids in splits.items())
@@ -81,7 +86,7 @@ def _check_folder(root: Path) -> DataCheck:
         classes=classes,
         splits=counts,
         faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
-        notes=tuple([*absent_class_notes(counts, "splits/{}.txt"), *_unused(images, splits)]),
+        notes=tuple([*absent_class_notes(counts, "splits/{}.txt"), *_unused_notes(images, splits)]),
     )
 
 
@@ -120,7 +125,7 @@ def _splits(root: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     return splits, faults
 
 
-def _unpaired(root: Path, images: Mapping[str, Path], splits: Mapping[str, tuple[str, ...]]) -> list[str]:
+def _unpaired_faults(root: Path, images: Mapping[str, Path], splits: Mapping[str, tuple[str, ...]]) -> list[str]:
     named = {id for ids in splits.values() for id in ids}
     masks = {path.stem: path for path in sorted((root / "masks").glob("*")) if path.is_file()}
     faults = [
@@ -141,9 +146,9 @@ def _decode(root: Path, images: Mapping[str, Path], task: Task | None) -> dict[s
     ids = sorted(images.keys() | masks.keys())
     with ThreadPoolExecutor() as pool:
         decoded = pool.map(lambda id: decode_pair(images.get(id), masks.get(id), task), ids)
-        return dict(zip(ids, tracked(decoded, "checking images and masks", len(ids)), strict=True))
+        return dict(zip(ids, progress_bar(decoded, "checking images and masks", len(ids)), strict=True))
 
 
-def _unused(images: Mapping[str, Path], splits: Mapping[str, tuple[str, ...]]) -> list[str]:
+def _unused_notes(images: Mapping[str, Path], splits: Mapping[str, tuple[str, ...]]) -> list[str]:
     unused = images.keys() - {id for ids in splits.values() for id in ids}
     return [f"images/: {len(unused)} in no split"] if unused else []

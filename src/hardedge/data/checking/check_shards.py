@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hardedge.console import tracked
+from hardedge.console import progress_bar
 from hardedge.contracts import Task, sha256_of
 from hardedge.data.checking.counts import (
     ClassCount,
@@ -32,8 +32,8 @@ def check_shards(root: Path) -> DataCheck:
     assert shards is not None, "of read_shards"
     for split in SPLITS:
         checked = [
-            _checked(dataset, shards, split, shard)
-            for shard in tracked(shards.index.splits[split], f"checking the shards of {split}")
+            _check_shard(dataset, shards, split, shard)
+            for shard in progress_bar(shards.index.splits[split], f"checking the shards of {split}")
         ]
         faults += [fault for _, found in checked for fault in found]
         counts.append(_together(split, [count for count, _ in checked], dataset.task))
@@ -46,21 +46,21 @@ def check_shards(root: Path) -> DataCheck:
     )
 
 
-def _checked(dataset: Dataset, shards: Shards, split: str, shard: Shard) -> tuple[SplitCount, list[str]]:
+def _check_shard(dataset: Dataset, shards: Shards, split: str, shard: Shard) -> tuple[SplitCount, list[str]]:
     path = shards.root / shard.file
     try:
         ids = shards.table(shard).ids
     except BadInput as error:
         return count_classes(split, (), {}, dataset.task), [str(error)]
     with ThreadPoolExecutor() as pool:
-        pairs: dict[str, Pair] = dict(zip(ids, pool.map(lambda id: _decoded(dataset, id), ids), strict=True))
+        pairs: dict[str, Pair] = dict(zip(ids, pool.map(lambda id: _decode_member(dataset, id), ids), strict=True))
     faults = [fault for pair in pairs.values() for fault in pair.faults]
     if sha256_of(path) != shard.sha256:
         faults.insert(0, f"{path}: altered since it was written (sha256). Copy the shard again, or prepare it anew.")
     return count_classes(split, ids, pairs, dataset.task), faults
 
 
-def _decoded(dataset: Dataset, id: str) -> Pair:
+def _decode_member(dataset: Dataset, id: str) -> Pair:
     image, mask = dataset.image_path(id), dataset.mask_path(id)
     return decode_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
 

@@ -34,12 +34,12 @@ def layout_of(root: Path) -> Layout | None:
 
 def public_data_sets(root: Path) -> str:
     """What was looked for in a folder that is no known data set, and where below it one lies, if it does."""
-    below = [folder for folder in sorted(root.glob("*")) if folder.is_dir() and _known(folder)]
+    below = [folder for folder in sorted(root.glob("*")) if folder.is_dir() and _is_known(folder)]
     hint = f" Did you mean {below[0]}?" if below else ""
     return "; ".join(f"{layout.name} by {_marks(layout)}" for layout in LAYOUTS) + f".{hint}"
 
 
-def _known(folder: Path) -> bool:
+def _is_known(folder: Path) -> bool:
     return any((folder / mark).exists() for layout in LAYOUTS for mark in layout.marks)
 
 

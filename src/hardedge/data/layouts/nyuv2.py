@@ -23,7 +23,7 @@ from hardedge.data.layouts.layout import (
     table_of,
     task_of,
 )
-from hardedge.errors import BadInput, listed, missing_extra
+from hardedge.errors import BadInput, faults_error, missing_extra
 
 if TYPE_CHECKING:
     import h5py
@@ -101,7 +101,7 @@ def _companions(root: Path) -> tuple[list[int], list[int], Pixels]:
         if not (root / name).is_file()
     ]
     if faults:
-        raise listed(
+        raise faults_error(
             f"{root} has {MAT} and lacks", faults, "Put them beside it; docs/data.md says where they are from."
         )
     try:
@@ -114,7 +114,7 @@ def _companions(root: Path) -> tuple[list[int], list[int], Pixels]:
     return train, test, table_of(labels, size=len(labels))
 
 
-def _opened(path: Path) -> h5py.File:
+def _open_mat(path: Path) -> h5py.File:
     try:
         import h5py
     except ImportError:
@@ -126,7 +126,7 @@ def _opened(path: Path) -> h5py.File:
 
 
 def _count(path: Path) -> int:
-    with _opened(path) as content:
+    with _open_mat(path) as content:
         missing = [name for name in ("images", "labels") if name not in content]
         if missing:
             raise BadInput(f"{path}: no {' and no '.join(missing)} in it. Get the file anew.")
@@ -144,7 +144,7 @@ def read_mat_label(table: Pixels, path: Path) -> Pixels:
 
 
 def _read(path: Path) -> Pixels:
-    with _opened(path.parents[1]) as content:
+    with _open_mat(path.parents[1]) as content:
         try:
             return np.asarray(content[path.parent.name][int(path.name) - 1])
         except OSError as error:

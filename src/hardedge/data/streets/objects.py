@@ -80,7 +80,7 @@ def ground_shadow(canvas: Canvas, place: Point, radius: Point) -> None:
     canvas.darken(canvas.ellipse(center, (canvas.camera.pixels(radius[0], z), depth)), 58)
 
 
-def building(canvas: Canvas, dice: Random, x: int, z: tuple[int, int], detached: bool) -> None:
+def draw_building(canvas: Canvas, dice: Random, x: int, z: tuple[int, int], detached: bool) -> None:
     """A block of houses whose front runs along the street at x; its near end shows where it is detached."""
     camera, lit = canvas.camera, 100 if x > 0 else 80
     height, storey, bay = dice.between(600, 1700), dice.between(260, 340), dice.between(180, 320)

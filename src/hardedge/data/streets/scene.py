@@ -146,7 +146,7 @@ def _houses(canvas: Canvas, dice: Random, side: Side) -> list[Drawing]:
     z, detached = dice.between(120, 500), True
     while z < _FAR:
         end = z + dice.between(700, 2200)
-        block = partial(objects.building, canvas, dice.fork(), side.sign * side.front, (z, end), detached)
+        block = partial(objects.draw_building, canvas, dice.fork(), side.sign * side.front, (z, end), detached)
         things.append((end, block))
         detached = dice.chance(45)
         z = end + (dice.between(300, 1100) if detached else 0)

@@ -11,8 +11,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from hardedge.artefact import disk_errors, staged
-from hardedge.console import tracked
+from hardedge.artefact import disk_errors, staged_directory
+from hardedge.console import progress_bar
 from hardedge.contracts import ClassInfo, Task
 from hardedge.data.dataset import SPLITS
 from hardedge.data.palette import save_mask
@@ -45,7 +45,7 @@ def write_streets(out: Path, *, seed: int = 0, images: Mapping[str, int] | None 
     A seed gives the same pixels on every machine. Raises BadInput when `out` exists (unless `force`).
     """
     counts = IMAGES if images is None else images
-    with disk_errors(), staged(out, force=force) as folder:
+    with disk_errors(), staged_directory(out, force=force) as folder:
         for name in ("images", "masks", "splits"):
             (folder / name).mkdir()
         first = 0
@@ -57,7 +57,7 @@ def write_streets(out: Path, *, seed: int = 0, images: Mapping[str, int] | None 
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
             with _born_without_interrupts():
                 drawn = pool.map(partial(_write_scene, folder, seed), range(first), chunksize=8)
-            for _ in tracked(drawn, "drawing street scenes", first):
+            for _ in progress_bar(drawn, "drawing street scenes", first):
                 pass
         _write_classes(folder, seed)
 
