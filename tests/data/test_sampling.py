@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from hardedge.deploy.foreign_run import bilinear
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from hardedge.data.sampling import nearest, nearest_places
-from hardedge.deploy.foreign_run import bilinear
 
 SCALES = (0.5, 0.6, 0.75, 0.9, 1.1, 1.25, 1.4, 1.5, 2.0)
 LENGTH = 240
