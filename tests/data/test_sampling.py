@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hardedge.deploy.foreign_run import bilinear
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from hardedge.data.sampling import nearest, nearest_places
+from hardedge.deploy.foreign.as_given import resize_bilinear
 
 SCALES = (0.5, 0.6, 0.75, 0.9, 1.1, 1.25, 1.4, 1.5, 2.0)
 LENGTH = 240
@@ -38,7 +38,7 @@ def test_it_is_the_grid_of_images(length: int) -> None:
     label_HW = nearest(slope_HW, (length, 2))
     inner = slice(length // 8, length - length // 8)  # filters reach over the border
     pillow = Image.fromarray(slope_HW.astype(np.float32)).resize((2, length), Image.Resampling.BILINEAR)
-    for image_HW in (np.asarray(pillow), bilinear(slope_HW[None].astype(np.float32), (length, 2))[0]):
+    for image_HW in (np.asarray(pillow), resize_bilinear(slope_HW[None].astype(np.float32), (length, 2))[0]):
         difference_HW = (label_HW - image_HW)[inner]
         assert abs(difference_HW).max() <= 0.5 + 1e-4
         assert difference_HW.mean() == pytest.approx(0, abs=0.05)

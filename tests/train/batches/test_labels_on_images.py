@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hardedge.train.batches.augmentation import augmentation
 from torch import Tensor
 from torchvision import tv_tensors
 
 from hardedge.contracts import Normalisation
+from hardedge.train.batches.augmentation import augmentation
 from hardedge.train.losses.boundary import boundary_distance
 from hardedge.train.recipe import IGNORED, Recipe
 
