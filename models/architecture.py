@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Auxiliary:
-    """Further segmentations that a training may score.
+    """A head that training alone has.
 
-    `head(num_classes)` gives a fresh head, from the output of the sub-module `tap` to a tuple of logits at low
-    resolution.
+    `head(channels)` gives a fresh one, from the output of the sub-module `tap` to logits at low resolution; that of
+    further segmentations gives a tuple of them.
     """
 
     tap: str
@@ -24,7 +24,8 @@ class Architecture:
 
     `build(num_classes)` gives the network. `tap` names the sub-module whose output feeds the decode head, which is also
     the one that pretrained weights are for. `head(channels)` gives a fresh decode head, from the tap's output to logits
-    at low resolution. `pretrained()` downloads the tap's ImageNet weights.
+    at low resolution. `auxiliary`, `boundary` and `detail` are the heads that the published training has beside it: of
+    further segmentations, of boundaries, and of fine detail. `pretrained()` downloads the tap's ImageNet weights.
     """
 
     name: str
@@ -32,4 +33,6 @@ class Architecture:
     tap: str
     head: Callable[[int], nn.Module]
     auxiliary: Auxiliary | None = None
+    boundary: Auxiliary | None = None
+    detail: Auxiliary | None = None
     pretrained: Callable[[], dict[str, Tensor]] | None = None

@@ -7,7 +7,6 @@ from torch import nn
 from hardedge.contracts import NetworkSpec
 from hardedge.errors import BadInput
 from hardedge.models.architecture import Architecture
-from hardedge.models.bisenetv2 import BISENETV2
 from hardedge.models.deeplabv3 import DEEPLABV3, DEEPLABV3_RESNET50, DEEPLABV3_RESNET101
 from hardedge.models.deeplabv3plus import DEEPLABV3PLUS
 from hardedge.models.encoder_decoder import Family, encoder_decoder_architecture
@@ -16,6 +15,13 @@ from hardedge.models.fpn import FPN
 from hardedge.models.hrnet_ocr import HRNETV2_W18_OCR, HRNETV2_W48_OCR
 from hardedge.models.lraspp import LRASPP
 from hardedge.models.pspnet import PSPNET
+from hardedge.models.realtime.bisenetv2 import BISENETV2
+from hardedge.models.realtime.ddrnet import DDRNET23, DDRNET23_SLIM
+from hardedge.models.realtime.efficientvit import EFFICIENTVIT_B0, EFFICIENTVIT_B1
+from hardedge.models.realtime.fast_scnn import FAST_SCNN
+from hardedge.models.realtime.pidnet import PIDNET_L, PIDNET_M, PIDNET_S
+from hardedge.models.realtime.ppliteseg import PPLITESEG_B, PPLITESEG_T
+from hardedge.models.realtime.stdc import STDC1, STDC2
 from hardedge.models.segformer import SEGFORMER, SEGFORMER_SMALL
 from hardedge.models.upernet import UPERNET
 from hardedge.models.user_network import build_user_network
@@ -36,6 +42,18 @@ ARCHITECTURES: dict[str, Architecture] = {
     for known in (
         LRASPP,
         BISENETV2,
+        PIDNET_S,
+        PIDNET_M,
+        PIDNET_L,
+        STDC1,
+        STDC2,
+        PPLITESEG_T,
+        PPLITESEG_B,
+        DDRNET23_SLIM,
+        DDRNET23,
+        FAST_SCNN,
+        EFFICIENTVIT_B0,
+        EFFICIENTVIT_B1,
         encoder_decoder_architecture("deeplabv3_resnet18", DEEPLABV3, "resnet18"),
         DEEPLABV3_RESNET50,
         DEEPLABV3_RESNET101,

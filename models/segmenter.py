@@ -21,9 +21,9 @@ class EncoderDecoderSegmenter(nn.Module):
         return at_size_of(logits_BChw, images_BCHW)
 
 
-def at_size_of(maps_BChw: Tensor, other_BCHW: Tensor) -> Tensor:
+def at_size_of(maps_BChw: Tensor, other_BCHW: Tensor, *, align_corners: bool = False) -> Tensor:
     """The maps resized, bilinear, to the height and width of the other tensor."""
-    return F.interpolate(maps_BChw, size=other_BCHW.shape[-2:], mode="bilinear", align_corners=False)
+    return F.interpolate(maps_BChw, size=other_BCHW.shape[-2:], mode="bilinear", align_corners=align_corners)
 
 
 def at_multiple(images_BCHW: Tensor, multiple: int) -> Tensor:

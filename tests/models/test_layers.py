@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hardedge.models import ARCHITECTURES
-from hardedge.models.bisenetv2 import Backbone
 from hardedge.models.hrnet_ocr import object_vectors, spatial_attention
 from hardedge.models.pooling import GridPool
+from hardedge.models.realtime.bisenetv2 import Backbone
 
 
 @settings(deadline=None)
