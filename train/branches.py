@@ -8,14 +8,16 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hardedge.contracts import NetworkSpec
 from hardedge.errors import BadInput
 from hardedge.models import Architecture, architecture
+from hardedge.train.branch_heads import LightHead, OneMap, SideHead
 
 # what a sub-module may give: a map, or maps by position or by name
 Features = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+# of maps by their key there (None: it gives one map): channels, and height for an image of PROBE
+Shapes = dict[int | str | None, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,26 @@ class HardnessBranch:
 
 
 @dataclass(frozen=True)
+class BoundaryBranch:
+    """A head that looks for the boundaries between classes, as PIDNet's D head; one map of logits.
+
+    It reads where the network's published training has it, elsewhere the finest map from stride 4 on; `tap` names
+    another sub-module. The network learns from it.
+    """
+
+    kind: Literal["boundary_head"] = "boundary_head"
+    tap: str | None = None
+
+
+@dataclass(frozen=True)
+class DetailBranch:
+    """A head that looks for fine detail, as STDC's detail head; one map of logits. Reads and taps as BoundaryBranch."""
+
+    kind: Literal["detail_head"] = "detail_head"
+    tap: str | None = None
+
+
+@dataclass(frozen=True)
 class AuxiliaryBranch:
     """The network's auxiliary heads: further segmentations that deepen the gradient.
 
@@ -48,7 +70,9 @@ class FeatureBranch:
     """No head at all: the deepest map that feeds the network's decode head, for losses that compare features."""
 
 
-BranchConfig = HardnessBranch | AuxiliaryBranch | FeatureBranch
+# what a recipe may name
+NamedBranch = HardnessBranch | BoundaryBranch | DetailBranch
+BranchConfig = NamedBranch | AuxiliaryBranch | FeatureBranch
 
 
 class Branch(nn.Module):
@@ -66,43 +90,6 @@ class Branch(nn.Module):
     def forward(self, features: Features) -> Tensor | tuple[Tensor, ...]:
         logits: Tensor | tuple[Tensor, ...] = self.head(_detach(features) if self.detach else features)
         return logits
-
-
-class LightHead(nn.Module):
-    """Hardness from features by 1x1 convolutions: the finest map from stride 4 on, and the deepest.
-
-    `maps` are the keys of the maps in the features (None: the features are the map), `channels` theirs. Convolves each
-    before it resizes, so that the work is that of a few channels.
-    """
-
-    def __init__(self, maps: Sequence[int | str | None], channels: Sequence[int], hidden: int = 32) -> None:
-        super().__init__()
-        self.maps = tuple(maps)
-        self.reduce = nn.ModuleList(nn.Conv2d(count, hidden, 1, bias=False) for count in channels)
-        self.norm = nn.BatchNorm2d(hidden)
-        self.answer = nn.Conv2d(hidden, 1, 1)
-
-    def forward(self, features: Any) -> Tensor:
-        maps = [features if key is None else features[key] for key in self.maps]
-        reduced = [convolution(map_BChw) for convolution, map_BChw in zip(self.reduce, maps, strict=True)]
-        mixed_BChw = reduced[0]
-        for coarse_BChw in reduced[1:]:
-            size = mixed_BChw.shape[-2:]
-            mixed_BChw = mixed_BChw + F.interpolate(coarse_BChw, size=size, mode="bilinear", align_corners=False)
-        hardness_B1hw: Tensor = self.answer(F.relu(self.norm(mixed_BChw)))
-        return hardness_B1hw
-
-
-class OneMap(nn.Module):
-    """One of the maps in the features, as it is; `key` None: the features are the map."""
-
-    def __init__(self, key: int | str | None) -> None:
-        super().__init__()
-        self.key = key
-
-    def forward(self, features: Any) -> Tensor:
-        map_BChw: Tensor = features if self.key is None else features[self.key]
-        return map_BChw
 
 
 class Training(nn.Module):
@@ -148,7 +135,7 @@ def _detach(features: Any) -> Any:
 
 
 def attach_branches(network: nn.Module, spec: NetworkSpec, branches: Sequence[BranchConfig]) -> Training:
-    """The network with fresh branches beside it, `hardness`, `auxiliary` and `features`, on the network's device.
+    """The network with fresh branches beside it, by the names of BRANCH_NAMES, on the network's device.
 
     Raises BadInput when a branch taps what the network does not have or asks for a head that it has none of, and when
     there are two of a kind.
@@ -163,15 +150,28 @@ def attach_branches(network: nn.Module, spec: NetworkSpec, branches: Sequence[Br
             made[name] = _features(known, spec, network)
         elif isinstance(config, AuxiliaryBranch):
             made[name] = _auxiliary(known, spec)
+        elif isinstance(config, BoundaryBranch | DetailBranch):
+            made[name] = _side(known, spec, config, network)
         elif config.kind == "faithful":
             made[name] = _faithful(known, spec, config.tap, network)
         else:
-            made[name] = _light(known, spec, config.tap, network)
+            made[name] = _light(known, spec, config, network)
     device = next(network.parameters()).device
     return Training(network, made).to(device)
 
 
-BRANCH_NAMES: dict[type, str] = {HardnessBranch: "hardness", AuxiliaryBranch: "auxiliary", FeatureBranch: "features"}
+BRANCH_NAMES: dict[type, str] = {
+    HardnessBranch: "hardness",
+    BoundaryBranch: "boundary",
+    DetailBranch: "detail",
+    AuxiliaryBranch: "auxiliary",
+    FeatureBranch: "features",
+}
+
+
+def branch_word(branch: NamedBranch) -> str:
+    """What a checkpoint's manifest calls the branch."""
+    return f"hardness-{branch.kind}" if isinstance(branch, HardnessBranch) else branch.kind
 
 
 def _features(known: Architecture | None, spec: NetworkSpec, network: nn.Module) -> Branch:
@@ -198,21 +198,43 @@ def _faithful(known: Architecture | None, spec: NetworkSpec, tap: str | None, ne
     return Branch(known.head(1), known.tap, detach=True)
 
 
-def _light(known: Architecture | None, spec: NetworkSpec, tap: str | None, network: nn.Module) -> Branch:
-    if tap is None and known is None:
-        raise BadInput(
-            f"branch hardness: which features of {spec.name} to read is not known. "
-            f'Name a tap, HardnessBranch("light", tap=...), one of: {_names(network)}.'
-        )
-    place = tap if tap is not None else known.tap  # type: ignore[union-attr]  # one of the two is there
-    if place not in dict(network.named_modules()) or not place:
-        raise BadInput(f'branch hardness taps "{place}", which {spec.name} does not have. It has: {_names(network)}.')
-    shapes = _map_shapes(network, place)
-    if not shapes:
-        raise BadInput(f'branch hardness taps "{place}", which gives no map [B, C, h, w] in {spec.name}\'s forward.')
+def _side(
+    known: Architecture | None, spec: NetworkSpec, config: BoundaryBranch | DetailBranch, network: nn.Module
+) -> Branch:
+    """The published head where the network has one and no other place is named; else one on the finest map there."""
+    published = known and (known.boundary if isinstance(config, BoundaryBranch) else known.detail)
+    if published and config.tap in (None, published.tap):
+        return Branch(published.head(1), published.tap, detach=False)
+    place, shapes = _tapped_maps(known, spec, config, network)
+    finest = _finest_and_deepest(shapes)[0]
+    return Branch(SideHead(finest, shapes[finest][0]), place, detach=False)
+
+
+def _light(known: Architecture | None, spec: NetworkSpec, config: HardnessBranch, network: nn.Module) -> Branch:
+    place, shapes = _tapped_maps(known, spec, config, network)
     chosen = _finest_and_deepest(shapes)
     head = LightHead(chosen, [shapes[key][0] for key in chosen])
     return Branch(head, place, detach=True)
+
+
+def _tapped_maps(
+    known: Architecture | None, spec: NetworkSpec, config: NamedBranch, network: nn.Module
+) -> tuple[str, Shapes]:
+    """The sub-module that the branch taps, and the shapes of the maps that it gives."""
+    name, tap = BRANCH_NAMES[type(config)], config.tap
+    if tap is None and known is None:
+        kind = type(config).__name__ + (f'("{config.kind}", ' if isinstance(config, HardnessBranch) else "(")
+        raise BadInput(
+            f"branch {name}: which features of {spec.name} to read is not known. "
+            f"Name a tap, {kind}tap=...), one of: {_names(network)}."
+        )
+    place = tap if tap is not None else known.tap  # type: ignore[union-attr]  # one of the two is there
+    if place not in dict(network.named_modules()) or not place:
+        raise BadInput(f'branch {name} taps "{place}", which {spec.name} does not have. It has: {_names(network)}.')
+    shapes = _map_shapes(network, place)
+    if not shapes:
+        raise BadInput(f'branch {name} taps "{place}", which gives no map [B, C, h, w] in {spec.name}\'s forward.')
+    return place, shapes
 
 
 def _names(network: nn.Module) -> str:
@@ -223,7 +245,7 @@ PROBE = 128
 
 
 @torch.no_grad()
-def _map_shapes(network: nn.Module, tap: str) -> dict[int | str | None, tuple[int, int]]:
+def _map_shapes(network: nn.Module, tap: str) -> Shapes:
     """Channels and height of each map that the tap gives for an image of PROBE x PROBE; the network stays as it is."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()  # batch statistics must not see the probe
@@ -241,7 +263,7 @@ def _map_shapes(network: nn.Module, tap: str) -> dict[int | str | None, tuple[in
     return {key: (value.shape[1], value.shape[2]) for key, value in maps.items()}
 
 
-def _finest_and_deepest(shapes: Mapping[int | str | None, tuple[int, int]]) -> list[int | str | None]:
+def _finest_and_deepest(shapes: Shapes) -> list[int | str | None]:
     keys = list(shapes)
     finest = next((key for key in keys if shapes[key][1] * 4 <= PROBE), keys[-1])
     return list(dict.fromkeys((finest, keys[-1])))

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,7 +19,7 @@ from hardedge.train import processes
 from hardedge.train.batches.samples import TrainingSample, denormalise_pixels
 from hardedge.train.branches import Training
 from hardedge.train.evaluation import device_of, resize_logits
-from hardedge.train.losses import CrossEntropy
+from hardedge.train.losses import CrossEntropy, LossSum
 from hardedge.train.recipe import Recipe
 
 PROBE = (64, 96)
@@ -51,17 +52,25 @@ class Objective(nn.Module):
 def step_loss(
     recipe: Recipe, outputs: Mapping[str, Any], target_BHW: Tensor, *, progress: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The recipe's loss with the auxiliary heads' cross-entropies, and the unweighted terms by name."""
+    """The recipe's loss with the auxiliary heads' losses, and the unweighted terms by name."""
     total, terms = recipe.loss(outputs, target_BHW, progress=progress)
     if "auxiliary" not in outputs:
         return total, terms
-    sync = any(getattr(term.loss, "sync", False) for term in recipe.loss.terms)
-    entropies = [
-        CrossEntropy(sync=sync)(resize_logits(logits_BChw, target_BHW.shape[-2:]), target_BHW)
-        for logits_BChw in outputs["auxiliary"]
-    ]
-    auxiliary = torch.stack(entropies).sum()
+    score = _auxiliary_loss(recipe)
+    size = target_BHW.shape[-2:]
+    scores = [score({"logits": resize_logits(logits_BChw, size)}, target_BHW)[0] for logits_BChw in outputs["auxiliary"]]
+    auxiliary = torch.stack(scores).sum()
     return total + recipe.auxiliary_weight * auxiliary, terms | {"auxiliary": auxiliary.detach()}
+
+
+def _auxiliary_loss(recipe: Recipe) -> LossSum:
+    """The auxiliary heads' loss; its cross-entropy counts over all processes where a term of the main loss does."""
+    sync = any(getattr(term.loss, "sync", False) for term in recipe.loss.terms)
+    terms = [
+        replace(term, loss=replace(term.loss, sync=True)) if sync and isinstance(term.loss, CrossEntropy) else term
+        for term in recipe.auxiliary_loss.terms
+    ]
+    return LossSum(tuple(terms))
 
 
 def mixed_precision(recipe: Recipe, device: torch.device) -> torch.autocast:

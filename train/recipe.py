@@ -8,16 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from hardedge.contracts import Contract, Json
 from hardedge.data.dataset import Labels
 from hardedge.errors import BadInput, faults_error
 from hardedge.models import architecture
-from hardedge.train.branches import AuxiliaryBranch, BranchConfig, FeatureBranch, HardnessBranch
-from hardedge.train.losses import LossSum, Semeda, parse_loss
+from hardedge.train.branches import (
+    BRANCH_NAMES,
+    AuxiliaryBranch,
+    BranchConfig,
+    FeatureBranch,
+    NamedBranch,
+)
+from hardedge.train.losses import CrossEntropy, LossSum, Semeda, Term, parse_loss
 
 IGNORED = 255  # the label of pixels that do not count, in every training batch and whatever the data set's own
+
+
+PLAIN = LossSum((Term(1.0, CrossEntropy()),))
 
 
 def _loss(value: Any) -> LossSum:
@@ -35,7 +44,8 @@ class Recipe(Contract):
     torchvision has them, and `jitter` is the probability of each. `keep` says which evaluation's weights ship, `labels`
     which of the data set's folders is trained on; validation is always on its masks.
 
-    `pretrained` starts the backbone from its library's ImageNet weights.
+    `pretrained` starts the backbone from its library's ImageNet weights. `auxiliary_loss` is what each auxiliary head
+    has, times `auxiliary_weight`.
 
     The learning rate falls to `final_rate` at the last step, as a power of the steps left; over the first `warm_up`
     steps it rises to that curve from a tenth of it.
@@ -51,9 +61,10 @@ class Recipe(Contract):
     network: str
     pretrained: bool = False
     loss: Annotated[LossSum, PlainValidator(_loss), PlainSerializer(str)]
-    branches: tuple[HardnessBranch, ...] = ()
+    branches: tuple[Annotated[NamedBranch, Field(discriminator="kind")], ...] = ()
     auxiliary: bool = False
     auxiliary_weight: float = 0.4
+    auxiliary_loss: Annotated[LossSum, PlainValidator(_loss), PlainSerializer(str)] = PLAIN
     optimiser: Literal["sgd", "adamw"] = "adamw"
     learning_rate: float
     momentum: float = 0.9
@@ -146,29 +157,48 @@ def _loss_faults(loss: LossSum) -> list[str]:
     return [fault for fault, found in faults.items() if found]
 
 
+# for each output of a branch that losses may need: what it is called, and how a recipe asks for it
+OUTPUTS = {
+    "hardness": ("hardness branch", "light"),
+    "boundary": ("boundary head", "boundary_head"),
+    "detail": ("detail head", "detail_head"),
+}
+
+
 def _part_faults(recipe: Recipe, hardness_maps: bool) -> list[str]:
     needs = recipe.loss.needs
     try:
         ours = architecture(recipe.network)
     except BadInput as error:
         return [f"network: {error}"]
-    faults = {
-        f'loss "{recipe.loss}" needs a hardness branch, and branches is empty: set branches=light': (
-            "hardness" in needs and not recipe.branches and not hardness_maps
-        ),
-        "branches has a hardness branch, and hardness maps are given too: set branches=": (
-            hardness_maps and bool(recipe.branches)
-        ),
-        f'hardness maps are given, which loss "{recipe.loss}" does not use: leave them out': (
-            hardness_maps and "hardness" not in needs
-        ),
-        f'branches has a hardness branch, which loss "{recipe.loss}" does not use: set branches=': (
-            "hardness" not in needs and bool(recipe.branches)
-        ),
-        f"branches: {len(recipe.branches)} hardness branches, expected at most one": len(recipe.branches) > 1,
-        f"auxiliary: {recipe.network} has no auxiliary head": recipe.auxiliary and (not ours or not ours.auxiliary),
-    }
-    return [fault for fault, found in faults.items() if found]
+    given = [BRANCH_NAMES[type(branch)] for branch in recipe.branches]
+    faults = [fault for name in OUTPUTS for fault in _branch_faults(recipe, name, given.count(name), hardness_maps)]
+    if hardness_maps and "hardness" in given:
+        faults.append("branches has a hardness branch, and hardness maps are given too: set branches=")
+    if hardness_maps and "hardness" not in needs:
+        faults.append(f'hardness maps are given, which loss "{recipe.loss}" does not use: leave them out')
+    if recipe.auxiliary and (not ours or not ours.auxiliary):
+        faults.append(f"auxiliary: {recipe.network} has no auxiliary head")
+    if recipe.auxiliary_loss.needs != ("logits",):
+        faults.append(
+            f'auxiliary_loss "{recipe.auxiliary_loss}": an auxiliary head gives logits alone, as ce needs them'
+        )
+    return faults
+
+
+def _branch_faults(recipe: Recipe, name: str, count: int, hardness_maps: bool) -> list[str]:
+    """What speaks against the branches with that output: needed and not there, there and not needed, several."""
+    called, spec = OUTPUTS[name]
+    faults = []
+    if name in recipe.loss.needs and not count and not (hardness_maps and name == "hardness"):
+        there = "branches has none" if recipe.branches else "branches is empty"
+        kinds = ",".join([*(branch.kind for branch in recipe.branches), spec])
+        faults.append(f'loss "{recipe.loss}" needs a {called}, and {there}: set branches={kinds}')
+    if name not in recipe.loss.needs and count:
+        faults.append(f'branches has a {called}, which loss "{recipe.loss}" does not use: set branches=')
+    if count > 1:
+        faults.append(f"branches: {count} times a {called}, expected at most one")
+    return faults
 
 
 def _clashes(recipe: Recipe) -> bool:

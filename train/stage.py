@@ -18,7 +18,7 @@ from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train import processes
 from hardedge.train.batches.samples import NORMALISATION, TrainingSamples
-from hardedge.train.branches import FeatureBranch
+from hardedge.train.branches import FeatureBranch, branch_word
 from hardedge.train.budget import steps_within
 from hardedge.train.hardness_maps import TRAINING_MAPS, hardness_source, write_hardness_maps, write_training_maps
 from hardedge.train.initial_weights import InitialWeights, load_initial_weights
@@ -221,7 +221,7 @@ def _manifest(
         recipe=recipe.to_json(),
         inputs=inputs,
         loss=str(recipe.loss),
-        branches=(*(f"hardness-{branch.kind}" for branch in recipe.branches), *auxiliary),
+        branches=(*map(branch_word, recipe.branches), *auxiliary),
         seed=recipe.seed,
         steps=recipe.steps,
         best_step=kept.step,

@@ -89,9 +89,7 @@ class PooledPyramid(nn.Module):
         self.out = Conv(_pointwise(2 * channels, channels))
 
     def forward(self, maps_BChw: Tensor) -> Tensor:
-        pooled = [
-            self.get_submodule(f"conv{number}")(pool(maps_BChw)) for number, pool in enumerate(self.pools, 1)
-        ]
+        pooled = [self.get_submodule(f"conv{number}")(pool(maps_BChw)) for number, pool in enumerate(self.pools, 1)]
         resized = [at_size_of(map_BChw, maps_BChw, align_corners=True) for map_BChw in pooled]
         mixed_BChw: Tensor = self.out(torch.cat([maps_BChw, *resized], 1))
         return mixed_BChw

@@ -57,7 +57,7 @@ class PixelAttention(nn.Module):
 
     def forward(self, fine_BChw: Tensor, coarse_BChw: Tensor) -> Tensor:
         query_BChw = at_size_of(self.f_y(coarse_BChw), fine_BChw)
-        share_B1hw = (self.f_x(fine_BChw) * query_BChw).sum(1, keepdim=True).sigmoid()
+        share_B1hw: Tensor = (self.f_x(fine_BChw) * query_BChw).sum(1, keepdim=True).sigmoid()
         return (1 - share_B1hw) * fine_BChw + share_B1hw * at_size_of(coarse_BChw, fine_BChw)
 
 

@@ -3,8 +3,10 @@
 from hardedge.train.losses.abl import Abl
 from hardedge.train.losses.asl import Asl
 from hardedge.train.losses.boundary import boundary_distance
+from hardedge.train.losses.boundary_loss import Boundary, BoundaryOhem
 from hardedge.train.losses.cpg import Cpg
 from hardedge.train.losses.cross_entropy import CrossEntropy
+from hardedge.train.losses.detail import Detail
 from hardedge.train.losses.dfr import Dfr
 from hardedge.train.losses.dice import Dice
 from hardedge.train.losses.focal import Focal
@@ -24,8 +26,11 @@ __all__ = [
     "LOSSES",
     "Abl",
     "Asl",
+    "Boundary",
+    "BoundaryOhem",
     "Cpg",
     "CrossEntropy",
+    "Detail",
     "Dfr",
     "Dice",
     "Focal",

@@ -58,7 +58,7 @@ class Loss(ABC):
         return f"{self.name}({', '.join(options)})" if options else self.name
 
 
-BESIDE = ("cpg", "abl", "ssl", "semeda", "dfr")
+BESIDE = ("cpg", "abl", "ssl", "semeda", "dfr", "boundary", "boundary_ohem", "detail")
 BOUNDARY_METRICS = ("bf1", "biou")
 HARDNESS_WEIGHTINGS = ("focal", "ohem", "hardness", "pat", "lmp")
 

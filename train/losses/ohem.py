@@ -35,10 +35,17 @@ class Ohem(Loss):
         super().__post_init__()
 
     def __call__(self, logits_BCHW: Tensor, target_BHW: Tensor) -> Tensor:
-        loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, self.ignore_index)
-        at_least = (self.min_kept * (target_BHW != self.ignore_index).sum().double()).ceil()
-        weights_BHW = hard_pixel_weights(loss_BHW.detach(), self.threshold, at_least)
-        return weighted_sum(weights_BHW, loss_BHW)
+        return mean_of_hard(logits_BCHW, target_BHW, self.threshold, self.min_kept, self.ignore_index)
+
+
+def mean_of_hard(
+    logits_BCHW: Tensor, target_BHW: Tensor, threshold: float, min_kept: float, ignore_index: int
+) -> Tensor:
+    """The mean cross-entropy of the hard pixels, as Ohem has it."""
+    loss_BHW = cross_entropy_map(logits_BCHW, target_BHW, ignore_index)
+    at_least = (min_kept * (target_BHW != ignore_index).sum().double()).ceil()
+    weights_BHW = hard_pixel_weights(loss_BHW.detach(), threshold, at_least)
+    return weighted_sum(weights_BHW, loss_BHW)
 
 
 @torch.no_grad()

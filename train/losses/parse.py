@@ -11,8 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from hardedge.errors import BadInput
 from hardedge.train.losses.abl import Abl
 from hardedge.train.losses.asl import Asl
+from hardedge.train.losses.boundary_loss import Boundary, BoundaryOhem
 from hardedge.train.losses.cpg import Cpg
 from hardedge.train.losses.cross_entropy import CrossEntropy
+from hardedge.train.losses.detail import Detail
 from hardedge.train.losses.dfr import Dfr
 from hardedge.train.losses.dice import Dice
 from hardedge.train.losses.focal import Focal
@@ -44,6 +46,9 @@ LOSSES: dict[str, type[Loss]] = {
     "asl": Asl,
     "semeda": Semeda,
     "dfr": Dfr,
+    "boundary": Boundary,
+    "boundary_ohem": BoundaryOhem,
+    "detail": Detail,
 }
 SYNTAX = "Write terms like ce + 0.5*cpg(kernel=5)."
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hardedge.errors import BadInput
 from hardedge.train.recipe import Recipe
-from hardedge.train.recipes import cityscapes, cityscapes_small, nyuv2, synthia
+from hardedge.train.recipes import cityscapes, cityscapes_small, nyuv2, realtime, synthia
 from hardedge.train.recipes.camvid import camvid
 from hardedge.train.recipes.settings import nearest_name_hint, with_settings
 from hardedge.train.recipes.stored import stored_recipe
@@ -33,6 +33,12 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         streets_lmp,
         streets_abl,
         camvid,
+        realtime.pidnet_s_camvid,
+        realtime.stdc1_camvid,
+        realtime.ppliteseg_t_camvid,
+        realtime.ddrnet23_slim_camvid,
+        realtime.fast_scnn_camvid,
+        realtime.efficientvit_b0_camvid,
         cityscapes.pspnet_cityscapes,
         cityscapes.pspnet_cityscapes_hardness,
         cityscapes.deeplabv3_cityscapes,
@@ -48,6 +54,11 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         cityscapes_small.lraspp_cityscapes_cpg,
         cityscapes_small.bisenetv2_cityscapes,
         cityscapes_small.bisenetv2_cityscapes_hardness,
+        realtime.pidnet_s_cityscapes,
+        realtime.ddrnet23_slim_cityscapes,
+        realtime.stdc1_cityscapes,
+        realtime.ppliteseg_t_cityscapes,
+        realtime.fast_scnn_cityscapes,
         synthia.deeplabv3plus_synthia,
         synthia.deeplabv3plus_synthia_recall,
         nyuv2.deeplabv3plus_nyuv2,

@@ -88,9 +88,11 @@ def recipe_at(recipe: Recipe, point: Params, seed: int) -> Recipe:
     """
     settings = {field: str(value) for field, value in point.items()}
     there = replace(with_settings(recipe, settings, f"recipe {recipe.name}"), seed=seed)
+    others = tuple(branch for branch in there.branches if not isinstance(branch, HardnessBranch))
     if "hardness" not in there.loss.needs:
-        return replace(there, branches=())
-    return replace(there, branches=there.branches or (HardnessBranch(kind="light"),))
+        return replace(there, branches=others)
+    own = tuple(branch for branch in there.branches if isinstance(branch, HardnessBranch))
+    return replace(there, branches=(*(own or (HardnessBranch(kind="light"),)), *others))
 
 
 def usable_points(recipe: Recipe, there: SearchSpace, seed: int) -> list[Params]:

@@ -18,8 +18,11 @@ from hardedge.train.losses import (
     LOSSES,
     Abl,
     Asl,
+    Boundary,
+    BoundaryOhem,
     Cpg,
     CrossEntropy,
+    Detail,
     Dfr,
     Dice,
     Focal,
@@ -74,19 +77,26 @@ TERMS: list[Loss] = [
     Semeda(first=1, last=3),
     Dfr(),
     Dfr(scale=1.0, radius=2),
+    Boundary(),
+    Boundary(radius=1),
+    BoundaryOhem(sure=0.3),
+    Detail(),
 ]
 every_term = pytest.mark.parametrize("term", TERMS, ids=str)
 
-# a frozen network sees the classes in an order
-ORDERED_CLASSES = ("semeda",)
+# a frozen network sees the classes in an order, and heads' outputs are the first class's logits here
+ORDERED_CLASSES = ("semeda", "boundary", "boundary_ohem", "detail")
 # its energy reads no labels: it is there for the pixels that have none
 UNLABELLED_COUNT = ("dfr",)
 # none: a term that the compiler cannot trace whole is named here, with the reason
 UNCOMPILED = ()
 
 
-def beside(term: Loss, hardness_B1HW: Tensor, target_BHW: Tensor) -> dict[str, Any]:
-    """What the term needs beside logits, on the target's device; it depends on the labels' shape alone."""
+def beside(term: Loss, logits_BCHW: Tensor, hardness_B1HW: Tensor, target_BHW: Tensor) -> dict[str, Any]:
+    """What the term needs beside logits, on the target's device; it depends on the labels' shape alone.
+
+    But for what boundary and detail heads give: that is the first class's logits, so that terms on them are tested too.
+    """
     generator = torch.Generator().manual_seed(7)
     size = target_BHW.shape[-2:]
     weights = [torch.randn(3, planes, 3, 3, generator=generator).to(target_BHW.device) for planes in (C, 3, 3)]
@@ -95,9 +105,15 @@ def beside(term: Loss, hardness_B1HW: Tensor, target_BHW: Tensor) -> dict[str, A
         "distance": 9 * torch.rand(B, *size, generator=generator).to(target_BHW.device),
         "image": torch.rand(B, 3, *size, generator=generator).to(target_BHW.device),
         "features": torch.randn(B, 5, *size, generator=generator).to(target_BHW.device),
+        **heads_of(logits_BCHW),
         "edge_network": lambda maps_BCHW: edge_features(maps_BCHW, weights),
     }
     return {name: given[name] for name in (*term.needs, *term.accepts) if name in given}
+
+
+def heads_of(logits_BCHW: Tensor) -> dict[str, Tensor]:
+    """What boundary and detail heads give."""
+    return {name: logits_BCHW[:, :1] for name in ("boundary", "detail")}
 
 
 def edge_features(maps_BCHW: Tensor, weights: list[Tensor]) -> list[Tensor]:
@@ -111,7 +127,7 @@ def edge_features(maps_BCHW: Tensor, weights: list[Tensor]) -> list[Tensor]:
 
 def value(term: Loss, logits_BCHW: Tensor, hardness_B1HW: Tensor, target_BHW: Tensor) -> Tensor:
     """The term, given everything that any loss needs."""
-    return term(logits_BCHW, target_BHW, **beside(term, hardness_B1HW, target_BHW))
+    return term(logits_BCHW, target_BHW, **beside(term, logits_BCHW, hardness_B1HW, target_BHW))
 
 
 def value_and_gradient(
@@ -256,7 +272,7 @@ def test_no_forward_pass_makes_the_host_wait_for_a_gpu(monkeypatch: pytest.Monke
         logits_BCHW = torch.randn(B, C, H, W, device="cuda", requires_grad=True)
         hardness_B1HW = torch.randn(B, 1, H, W, device="cuda", requires_grad=True)
         target_BHW = torch.zeros(B, H, W, device="cuda", dtype=torch.long)
-        given = beside(term, hardness_B1HW, target_BHW)
+        given = beside(term, logits_BCHW, hardness_B1HW, target_BHW)
         with NoTransfer():
             found = term(logits_BCHW, target_BHW, **given)
     assert (found.device.type, found.shape, found.requires_grad) == ("cuda", (), True)
@@ -301,11 +317,14 @@ def test_the_compiler_traces_every_loss_whole(example: Example, term: Loss) -> N
     if term.name in UNCOMPILED:
         return
     logits_BCHW, hardness_B1HW, target_BHW = example()
-    given = beside(term, hardness_B1HW, target_BHW)
+    given = beside(term, logits_BCHW, hardness_B1HW, target_BHW)
     torch._dynamo.reset()
-    compiled = torch.compile(
-        lambda logits_BCHW: term(logits_BCHW, target_BHW, **given), fullgraph=True, backend="aot_eager"
-    )
+
+    def called(logits_BCHW: Tensor) -> Tensor:
+        heads = {name: head_B1HW for name, head_B1HW in heads_of(logits_BCHW).items() if name in given}
+        return term(logits_BCHW, target_BHW, **(given | heads))
+
+    compiled = torch.compile(called, fullgraph=True, backend="aot_eager")
     logits_BCHW.requires_grad_()
     found = compiled(logits_BCHW)
     gradient_BCHW = torch.autograd.grad(found, logits_BCHW)[0]
@@ -322,8 +341,8 @@ def test_a_gpu_gives_the_same_without_waiting(example: Example, term: Loss) -> N
     tensors = example()
     expected, expected_BCHW = value_and_gradient(term, *tensors)
     logits_BCHW, hardness_B1HW, target_BHW = (tensor.cuda() for tensor in tensors)
-    given = beside(term, hardness_B1HW, target_BHW)
     logits_BCHW.requires_grad_()
+    given = beside(term, logits_BCHW, hardness_B1HW, target_BHW)
     mode = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:
