@@ -58,7 +58,9 @@ def step_loss(
         return total, terms
     score = _auxiliary_loss(recipe)
     size = target_BHW.shape[-2:]
-    scores = [score({"logits": resize_logits(logits_BChw, size)}, target_BHW)[0] for logits_BChw in outputs["auxiliary"]]
+    scores = [
+        score({"logits": resize_logits(logits_BChw, size)}, target_BHW)[0] for logits_BChw in outputs["auxiliary"]
+    ]
     auxiliary = torch.stack(scores).sum()
     return total + recipe.auxiliary_weight * auxiliary, terms | {"auxiliary": auxiliary.detach()}
 

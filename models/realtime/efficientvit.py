@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchvision.ops import Conv2dNormActivation
 
 from hardedge.models.architecture import Architecture
-from hardedge.models.segmenter import Segmenter, at_size_of
+from hardedge.models.segmenter import EncoderDecoderSegmenter, at_size_of
 
 # channels of the maps at strides 4, 8, 16 and 32
 CHANNELS = {"efficientvit_b0": (16, 32, 64, 128), "efficientvit_b1": (32, 64, 128, 256)}
@@ -42,9 +42,9 @@ class LightDecoder(nn.Module):
         return logits_BChw
 
 
-def network(backbone: str, num_classes: int) -> Segmenter:
+def network(backbone: str, num_classes: int) -> EncoderDecoderSegmenter:
     """The network; its backbone gives a list of four maps, the finest first."""
-    return Segmenter(_maps(backbone, pretrained=False), head(backbone, num_classes))
+    return EncoderDecoderSegmenter(_maps(backbone, pretrained=False), head(backbone, num_classes))
 
 
 def head(backbone: str, channels: int) -> LightDecoder:

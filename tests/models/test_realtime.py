@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from hardedge.contracts import NetworkSpec
 from hardedge.models import ARCHITECTURES, build_network
-from hardedge.models.census import facts_of
+from hardedge.models.complexity import network_facts
 
 # parameters for 19 classes and multiply-adds of convolutions at 512x1024 of the released code without its training
 # heads, counted there with the same counter; published: millions of parameters and billions of multiply-adds at
@@ -35,7 +35,7 @@ POOLED = {"ppliteseg_t": 4_358_144, "ppliteseg_b": 4_358_144, "fast_scnn": 991_2
 @pytest.mark.parametrize("name", WEIGHS)
 def test_parameters_and_multiply_adds_are_those_of_the_released_code(name: str) -> None:
     parameters, multiply_adds, published, published_multiply_adds = WEIGHS[name]
-    found = facts_of(ARCHITECTURES[name])
+    found = network_facts(ARCHITECTURES[name])
     assert (found.parameters, found.multiply_adds) == (parameters, multiply_adds + POOLED.get(name, 0))
     if published:
         assert parameters / 1e6 == pytest.approx(published, rel=0.03)
