@@ -157,11 +157,11 @@ def _loss_faults(loss: LossSum) -> list[str]:
     return [fault for fault, found in faults.items() if found]
 
 
-# for each output of a branch that losses may need: what it is called, and how a recipe asks for it
+# for each output of a branch that losses may need: what one is called, and several, and how a recipe asks for it
 OUTPUTS = {
-    "hardness": ("hardness branch", "light"),
-    "boundary": ("boundary head", "boundary_head"),
-    "detail": ("detail head", "detail_head"),
+    "hardness": ("hardness branch", "hardness branches", "light"),
+    "boundary": ("boundary head", "boundary heads", "boundary_head"),
+    "detail": ("detail head", "detail heads", "detail_head"),
 }
 
 
@@ -188,7 +188,7 @@ def _part_faults(recipe: Recipe, hardness_maps: bool) -> list[str]:
 
 def _branch_faults(recipe: Recipe, name: str, count: int, hardness_maps: bool) -> list[str]:
     """What speaks against the branches with that output: needed and not there, there and not needed, several."""
-    called, spec = OUTPUTS[name]
+    called, several, spec = OUTPUTS[name]
     faults = []
     if name in recipe.loss.needs and not count and not (hardness_maps and name == "hardness"):
         there = "branches has none" if recipe.branches else "branches is empty"
@@ -197,7 +197,7 @@ def _branch_faults(recipe: Recipe, name: str, count: int, hardness_maps: bool) -
     if name not in recipe.loss.needs and count:
         faults.append(f'branches has a {called}, which loss "{recipe.loss}" does not use: set branches=')
     if count > 1:
-        faults.append(f"branches: {count} times a {called}, expected at most one")
+        faults.append(f"branches: {count} {several}, expected at most one")
     return faults
 
 

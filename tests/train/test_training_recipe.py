@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from hardedge.errors import BadInput
-from hardedge.train.branches import HardnessBranch
+from hardedge.train.branches import BoundaryBranch, DetailBranch, HardnessBranch
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe, require_usable
 from hardedge.train.recipes import RECIPES, find_recipe
@@ -77,6 +77,18 @@ def test_two_hardness_branches_are_a_fault() -> None:
         require_usable(replace(RECIPES["streets"](), branches=(HardnessBranch(), HardnessBranch("faithful"))))
 
 
+def test_a_head_without_its_loss_and_a_loss_without_its_head_are_faults() -> None:
+    recipe = replace(RECIPES["streets"](), loss=parse_loss("ce + detail"), branches=(BoundaryBranch(),))
+    with pytest.raises(BadInput) as caught:
+        require_usable(recipe)
+    assert str(caught.value).splitlines()[1:3] == [
+        '  branches has a boundary head, which loss "ce + detail" does not use: set branches=',
+        '  loss "ce + detail" needs a detail head, and branches has none: set branches=boundary_head,detail_head',
+    ]
+    with pytest.raises(BadInput, match='auxiliary_loss "detail": an auxiliary head gives logits alone'):
+        require_usable(replace(RECIPES["stdc1_camvid"](), auxiliary_loss=parse_loss("detail")))
+
+
 def test_an_unknown_network_is_a_fault_and_a_users_own_is_not(tiny_recipe: Callable[..., Recipe]) -> None:
     require_usable(tiny_recipe())
     with pytest.raises(BadInput, match="Did you mean deeplabv3_resnet50"):
@@ -94,7 +106,13 @@ def test_fields_are_set_from_text() -> None:
     assert find_recipe("camvid", {"branches": "light@encoder.layer4"}).branches == (
         HardnessBranch("light", tap="encoder.layer4"),
     )
+    assert find_recipe("camvid", {"branches": "faithful,boundary_head,detail_head@encoder"}).branches == (
+        HardnessBranch("faithful"),
+        BoundaryBranch(),
+        DetailBranch(tap="encoder"),
+    )
     assert find_recipe("camvid", {"branches": ""}).branches == ()
+    assert str(find_recipe("camvid", {"auxiliary_loss": "ohem(min_kept=0.1)"}).auxiliary_loss) == "ohem(min_kept=0.1)"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +121,11 @@ def test_fields_are_set_from_text() -> None:
         ("street", {}, "unknown recipe street. Did you mean streets?"),
         ("streets", {"step": "3"}, "a recipe has no field step. Did you mean steps?"),
         ("streets", {"steps": "many"}, "steps: Input should be a valid integer, got 'many'"),
+        (
+            "streets",
+            {"branches": "edges"},
+            "branches.0: Input tag 'edges' .* expected tags: 'light', 'faithful', 'boun",
+        ),
         ("streets", {"optimiser": "adam"}, "optimiser: Input should be 'sgd' or 'adamw', got 'adam'"),
     ],
 )
