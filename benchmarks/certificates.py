@@ -37,13 +37,15 @@ from hardedge.export.precisions.write import Origin, path_of, write_precision
 from hardedge.models import ARCHITECTURES, build_network
 from hardedge.train.branches import (
     AuxiliaryBranch,
+    BoundaryBranch,
     BranchConfig,
+    DetailBranch,
     FeatureBranch,
     HardnessBranch,
     Training,
     attach_branches,
 )
-from hardedge.train.losses import CrossEntropy, Hardness
+from hardedge.train.losses import Boundary, CrossEntropy, Detail, Hardness
 
 PROFILE = Profile(min=(1, 64, 64), opt=(1, 256, 512), max=(8, 1024, 2048))
 BRANCHES: dict[str, BranchConfig] = {
@@ -51,7 +53,11 @@ BRANCHES: dict[str, BranchConfig] = {
     "hardness, light": HardnessBranch("light"),
     "features": FeatureBranch(),
     "auxiliary": AuxiliaryBranch(),
+    "boundary head": BoundaryBranch(),
+    "detail head": DetailBranch(),
 }
+# those that a network has where its published training does
+PUBLISHED = {"auxiliary": "auxiliary", "boundary head": "boundary", "detail head": "detail"}
 WHOLE = ("lraspp_mobilenet_v3_large", "deeplabv3_resnet50")
 PRECISIONS = ("fp16", "bf16", "int8", "fp8")
 CALIBRATION_IMAGES = 4
@@ -76,7 +82,8 @@ class Row:
 
 
 def branches_of(network: str) -> list[str]:
-    return [name for name in BRANCHES if name != "auxiliary" or ARCHITECTURES[network].auxiliary]
+    known = ARCHITECTURES[network]
+    return [name for name in BRANCHES if name not in PUBLISHED or getattr(known, PUBLISHED[name])]
 
 
 def write_shipped(network: str, folder: Path) -> None:
@@ -113,6 +120,10 @@ def trained(network: str, branch: BranchConfig) -> Training:
     loss = CrossEntropy()(outputs["logits"], target_BHW)
     if "hardness" in outputs:
         loss = loss + Hardness()(outputs["logits"], target_BHW, hardness=outputs["hardness"])
+    if "boundary" in outputs:
+        loss = loss + Boundary()(outputs["logits"], target_BHW, boundary=outputs["boundary"])
+    if "detail" in outputs:
+        loss = loss + Detail()(outputs["logits"], target_BHW, detail=outputs["detail"])
     for logits_BChw in outputs.get("auxiliary", ()):
         logits_BCHW = F.interpolate(logits_BChw, size=target_BHW.shape[1:], mode="bilinear")
         loss = loss + 0.4 * CrossEntropy()(logits_BCHW, target_BHW)
