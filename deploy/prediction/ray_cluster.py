@@ -18,7 +18,6 @@ LOCAL: Final = "local"
 START: Final = "Start one with `ray start --head`, or give --ray local."
 OBJECT_STORE: Final = 512 << 20  # bytes; paths and counts are all that it holds
 QUIET: Final = {
-    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # of what is printed; what ends a run is raised
     "RAY_agent_register_timeout_ms": "120000",  # a busy machine is slow to start
 }

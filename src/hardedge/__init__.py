@@ -3,7 +3,15 @@
 import os
 from importlib.metadata import version
 
-# before anything imports onnxruntime, whose telemetry reports the names of models; what the user has set stays
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# what these packages would report to their makers, off before any of them is imported; what the user has set stays
+SILENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "WANDB_ERROR_REPORTING": "false",
+}
+for _name, _value in SILENT.items():
+    os.environ.setdefault(_name, _value)
 
 __version__ = version("hardedge")

@@ -1,7 +1,9 @@
 """A command starts at once: what takes long to import waits until it is needed."""
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +24,15 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.startswith(f"Usage: {' '.join(['hardedge', *words])} "), done.stderr
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_can_be_stopped_while_it_is_still_being_imported(number: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from hardedge.__main__ import main; main()"
+    started = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    assert started.stdout.readline() == "importing\n"
+    started.send_signal(number)
+    told = started.communicate(timeout=30)
+    assert (started.returncode, told) == (130, ("", "Interrupted before anything began.\n"))
