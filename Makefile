@@ -27,7 +27,13 @@ lint: .venv/installed ## format, lint, types, import contracts
 docs: .venv/installed ## the pages of docs/ as a site in build/site, every link checked
 	$(BIN)/zensical build --strict
 
+IMAGES ?= edge nvidia
+images: .venv/installed ## the container images, built and tested with docker or podman; IMAGES="edge nvidia train"
+	$(BIN)/python docker/images.py $(IMAGES)
+	$(BIN)/python -m pytest -m slow tests/test_images.py
+
 release-check: .venv/installed ## wheel and sdist: built, checked, installed in empty environments, in build/release
+	$(BIN)/python docker/constraints.py
 	$(BIN)/python -m pytest -m "slow or not slow" tests/test_release.py tests/test_packaging.py
 
 bench: .venv/installed ## docs/performance.md: every speed target measured, but for results that runs/bench has
@@ -39,4 +45,4 @@ bench: .venv/installed ## docs/performance.md: every speed target measured, but 
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
-.PHONY: help demo test test-all test-gpu lint docs release-check bench
+.PHONY: help demo test test-all test-gpu lint docs images release-check bench

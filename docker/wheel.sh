@@ -2,4 +2,5 @@
 # Builds hardedge's wheel from the folder above this one: wheel.sh FOLDER
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
-python3 -m pip wheel --no-cache-dir --no-deps --wheel-dir "${1:?usage: wheel.sh FOLDER}" "$here"
+. "$here/docker/settings.sh"
+python3 -m pip wheel --no-deps --wheel-dir "${1:?usage: wheel.sh FOLDER}" "$here"

@@ -36,7 +36,8 @@ static int elsewhere(const struct sockaddr *address)
         inet_ntop(AF_INET, own, text, sizeof text);
     } else if (address->sa_family == AF_INET6) {
         const struct in6_addr *own = &((const struct sockaddr_in6 *)address)->sin6_addr;
-        if (IN6_IS_ADDR_LOOPBACK(own) || IN6_IS_ADDR_UNSPECIFIED(own))
+        int mapped = IN6_IS_ADDR_V4MAPPED(own) && own->s6_addr[12] == 127;
+        if (mapped || IN6_IS_ADDR_LOOPBACK(own) || IN6_IS_ADDR_UNSPECIFIED(own))
             return 0;
         inet_ntop(AF_INET6, own, text, sizeof text);
     } else {

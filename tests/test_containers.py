@@ -1,7 +1,7 @@
 """The Dockerfile and the scripts that it runs; no container engine is needed.
 
-The images themselves are built nowhere here: hadolint reads the Dockerfile, and the scripts run in order in a plain
-virtual environment, as the image's layers would.
+hadolint reads the Dockerfile, and the scripts run in order in a plain virtual environment, as the image's layers would.
+What is built of them is tested by test_images.py.
 """
 
 import os
@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 LINES = [line.strip() for line in DOCKERFILE.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
-STEP = r"docker/\w+\.sh(?: [\w/]+)+"
+STEP = r"docker/\w+\.(?:sh|py)(?: [\w/]+)+"
+CONSTRAINTS = ROOT / "docker/constraints.txt"
 
 
 def stages() -> dict[str, list[str]]:
@@ -38,101 +41,225 @@ def test_hadolint_finds_nothing() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_every_file_that_is_copied_is_there_and_none_is_ignored() -> None:
-    copied = [word for line in LINES if line.startswith("COPY") and "--from" not in line for word in line.split()[1:-1]]
-    assert {"models", "train", "export", "deploy", "src", "docker", "pyproject.toml"} <= set(copied)
+def test_the_context_is_what_is_copied_and_nothing_else() -> None:
+    copied = {word for line in LINES if line.startswith("COPY") and "--from" not in line for word in line.split()[1:-1]}
+    copied = {word for word in copied if not word.startswith("docker/")}  # whose folder is copied too
+    assert {"models", "train", "export", "deploy", "src", "docker", "pyproject.toml"} <= copied
     assert all((ROOT / path).exists() for path in copied)
-    assert not set(copied) & set((ROOT / ".dockerignore").read_text().split())
+    everything, *kept, caches = ignored()
+    assert (everything, caches) == ("*", "**/__pycache__")
+    assert sorted(kept) == sorted(f"!{path}" for path in copied)
 
 
 def test_what_runs_is_scripts_of_ours_and_a_user() -> None:
     for name, lines in stages().items():
-        steps = [step.strip() for line in lines if line.startswith("RUN") for step in line[4:].split("&&")]
-        for step in steps:
+        runs = [re.sub(r"--mount=type=secret,id=[\w.]+", "", line[4:]) for line in lines if line.startswith("RUN")]
+        for step in [step.strip() for run in runs for step in run.split("&&")]:
             program = step.split()[0]
             if program.startswith("docker/"):
                 assert os.access(ROOT / program, os.X_OK), program
             else:
-                assert program in ("useradd", "install", "rm"), (name, step)
+                assert program in ("useradd", "install"), (name, step)
 
 
 @pytest.mark.parametrize("image", ["edge", "train"])
-def test_an_image_runs_as_a_user_with_a_health_check(image: str) -> None:
+def test_an_image_runs_as_a_user_and_says_what_it_was_made_of(image: str) -> None:
     lines = stages()[image]
     assert "USER 10001" in lines
     assert lines.index("USER 10001") < lines.index('ENTRYPOINT ["hardedge"]')
-    assert any(
-        line.startswith("HEALTHCHECK") and line.endswith('CMD ["sh", "-c", "hardedge doctor || exit 1"]')
-        for line in lines
-    )
+    (labels,) = [line for line in lines if line.startswith("LABEL")]
+    assert set(re.findall(r"opencontainers\.image\.(\w+)", labels)) == {
+        *("title", "source", "version", "revision", "licenses")
+    }
+
+
+@pytest.mark.parametrize("image", ["edge", "train"])
+def test_dependencies_are_installed_before_the_code_is_there(image: str) -> None:
+    lines = stages()[image]
+    (dependencies,) = [number for number, line in enumerate(lines) if "docker/dependencies.sh" in line]
+    (wheel,) = [number for number, line in enumerate(lines) if line.startswith("COPY --from=wheel")]
+    (package,) = [number for number, line in enumerate(lines) if "docker/install.sh" in line]
+    (labels,) = [number for number, line in enumerate(lines) if line == "ARG REVISION"]
+    assert dependencies < wheel < package < labels
 
 
 def test_the_base_is_an_argument_and_the_edge_image_has_no_training() -> None:
     head = LINES[: LINES.index(next(line for line in LINES if line.startswith("FROM")))]
-    assert {line.split("=")[0] for line in head} == {"ARG PYTHON_TAG", "ARG EDGE_IMAGE", "ARG EDGE_TAG"}
+    assert {line.split("=")[0] for line in head} == {"ARG PYTHON_BASE", "ARG EDGE_BASE"}
     edge = stages()["edge"]
-    assert edge[0] == "FROM ${EDGE_IMAGE}:${EDGE_TAG} AS edge"
-    assert not any("install.sh train" in line or "COPY train" in line for line in edge)
+    assert edge[0] == "FROM ${EDGE_BASE} AS edge"
+    assert not any("sh train" in line or "COPY train" in line for line in edge)
     assert "nvcr.io/nvidia/l4t-tensorrt" in DOCKERFILE
 
 
-def test_an_unknown_stage_is_refused() -> None:
-    done = subprocess.run(["sh", ROOT / "docker/install.sh", "edges"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [(["install.sh", "edges"], "edge, device, train, tensorrt"), (["dependencies.sh", "edges", "."], "device, train")],
+)
+def test_an_unknown_stage_is_refused(words: list[str], known: str) -> None:
+    script, *rest = words
+    done = subprocess.run(["sh", ROOT / "docker" / script, *rest], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "Known: edge, device, train, tensorrt" in done.stderr
+    assert f"unknown stage edges. Known: {known}." in done.stderr
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A folder with a `python` that notes what pip is asked for, and says whether TensorRT is there."""
+
+    folder: Path
+
+    def run(self, script: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        path = {"PATH": f"{self.folder}:{os.environ['PATH']}"}
+        return subprocess.run(
+            ["sh", str(ROOT / "docker" / script), *words],
+            env=path | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def asked(self) -> str:
+        return (self.folder / "asked").read_text()
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Callable[[bool], Planted]:
+    def with_tensorrt(there: bool) -> Planted:
+        script = (
+            "#!/bin/sh\n"
+            f'case "$*" in *find_spec*) exit {int(not there)} ;; *version_info*) exit 0 ;;\n'
+            "esac\n"
+            f'echo "$@" >> {tmp_path}/asked\n'
+            f'for file in "${{PIP_CONSTRAINT:-}}" "$5"; do\n'
+            f'if [ -f "$file" ]; then cat "$file" >> {tmp_path}/asked; fi\ndone\n'
+        )
+        for name in ("python", "python3", "hardedge"):
+            (tmp_path / name).write_text(script if name != "hardedge" else "#!/bin/sh\n")
+            (tmp_path / name).chmod(0o755)
+        return Planted(tmp_path)
+
+    return with_tensorrt
 
 
 @pytest.mark.parametrize(
-    ("stage", "tensorrt", "cuda", "installed"),
+    ("stage", "extras"), [("edge", ""), ("device", "[sign,video]"), ("train", "[all]"), ("tensorrt", "[tensorrt]")]
+)
+def test_what_each_stage_installs(stage: str, extras: str, planted: Callable[[bool], Planted], tmp_path: Path) -> None:
+    (tmp_path / "hardedge-0-py3-none-any.whl").touch()
+    machine = planted(True)
+    assert machine.run("install.sh", stage, str(tmp_path)).returncode == 0
+    assert machine.asked() == f"-m pip install {tmp_path}/hardedge-0-py3-none-any.whl{extras}\n"
+
+
+@pytest.mark.parametrize(
+    ("stage", "tensorrt", "cuda", "python", "onnxruntime"),
     [
-        ("edge", True, "13.0.2", ["w.whl"]),
-        ("device", False, "13.0.2", ["w.whl[sign,video]"]),
-        ("device", True, "13.0.2", ["w.whl[sign,video]", "cuda-python>=12.6,<14"]),
-        ("device", True, "12.6.11", ["w.whl[sign,video]", "cuda-python>=12.6,<13"]),
-        ("device", True, None, ["w.whl[sign,video]", "cuda-python>=12.6,<13"]),
-        ("train", True, None, ["w.whl[all]"]),
+        ("device", False, "13.0.2", None, None),
+        ("device", True, "13.0.2", "cuda-python>=12.6,<14", None),
+        # PyPI's newest onnxruntime-gpu needs the libraries of CUDA 13
+        ("device", True, "12.6.11", "cuda-python>=12.6,<13", "onnxruntime-gpu<1.27"),
+        ("device", True, None, "cuda-python>=12.6,<13", None),
+        ("train", True, "12.6.11", None, None),
     ],
 )
-def test_what_each_stage_installs(
-    stage: str, tensorrt: bool, cuda: str | None, installed: list[str], tmp_path: Path
+def test_dependencies_fit_the_cuda_of_the_base(
+    *,
+    stage: str,
+    tensorrt: bool,
+    cuda: str | None,
+    python: str | None,
+    onnxruntime: str | None,
+    planted: Callable[[bool], Planted],
+    tmp_path: Path,
 ) -> None:
-    """The script with a `python` that notes what it is asked for, and says whether TensorRT is there."""
-    for name, script in (
-        ("python", f'#!/bin/sh\nif [ "$1" = -c ]; then exit {int(not tensorrt)}; fi\necho "$@" >> {tmp_path}/asked\n'),
-        ("hardedge", "#!/bin/sh\n"),
-    ):
-        (tmp_path / name).write_text(script)
-        (tmp_path / name).chmod(0o755)
-    (tmp_path / "hardedge-0-py3-none-any.whl").touch()
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"} | ({"CUDA_VERSION": cuda} if cuda else {})
-    command = ["sh", str(ROOT / "docker/install.sh"), stage, str(tmp_path)]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
-    asked = [line.split()[-1] for line in (tmp_path / "asked").read_text().splitlines() if "--upgrade" not in line]
-    assert [word.replace(f"{tmp_path}/hardedge-0-py3-none-any.whl", "w.whl") for word in asked] == installed
+    machine = planted(tensorrt)
+    subprocess.run([sys.executable, ROOT / "docker/requirements.py", tmp_path / "requirements"], check=True)
+    done = machine.run(
+        "dependencies.sh", stage, str(tmp_path / "requirements"), **({"CUDA_VERSION": cuda} if cuda else {})
+    )
+    assert done.returncode == 0, done.stderr
+    asked = machine.asked().splitlines()
+    assert [line for line in asked if line.startswith("cuda-python")] == ([python] if python else [])
+    pins = {line for line in asked if re.match("onnxruntime-gpu(==|<)", line)}
+    known = {line for line in CONSTRAINTS.read_text().splitlines() if line.startswith("onnxruntime-gpu==")}
+    assert pins == ({onnxruntime} if onnxruntime else known)
+    assert any(line.startswith("torch>=") for line in asked) == (stage == "train")
+    assert any(line.startswith("av>=") for line in asked)
+
+
+@pytest.mark.parametrize(
+    ("base", "there", "code"),
+    [
+        ("nvcr.io/nvidia/l4t-tensorrt:r10.3.0-devel", True, 0),
+        ("nvcr.io/nvidia/l4t-base:36.2.0", False, 3),
+        ("nvcr.io/nvidia/tensorrt:25.10-py3", False, 3),
+        ("python:3.12-slim", False, 0),
+    ],
+)
+def test_a_base_that_promises_tensorrt_has_it(
+    base: str, there: bool, code: int, planted: Callable[[bool], Planted]
+) -> None:
+    done = planted(there).run("tensorrt.sh", base)
+    assert done.returncode == code
+    assert (f"{base} has no TensorRT" in done.stderr) == bool(code)
+
+
+def test_the_builders_settings_hold_for_the_build_alone(tmp_path: Path) -> None:
+    settings = (ROOT / "docker/settings.sh").read_text().replace("/run/secrets", str(tmp_path))
+    (tmp_path / "settings.sh").write_text(settings)
+    (tmp_path / "pip.conf").touch()
+    show = f'. {tmp_path}/settings.sh; echo "$PIP_CONFIG_FILE $PIP_CERT $PIP_DISABLE_PIP_VERSION_CHECK"'
+    done = subprocess.run(["sh", "-euc", show.replace("$PIP_CERT", "${PIP_CERT:-}")], env={}, capture_output=True)
+    assert done.stdout.decode() == f"{tmp_path}/pip.conf  1\n"
+    needing = [line for line in LINES if "docker/dependencies.sh" in line or "docker/wheel.sh" in line]
+    assert len(needing) == 3
+    assert all("--mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt" in line for line in needing)
+
+
+def test_the_constraints_are_versions() -> None:
+    lines = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    assert {line.partition("==")[0] for line in lines} >= {"numpy", "onnx", "onnxruntime-gpu", "torch"}
 
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an environment made by the edge image's steps, in their order, each as the Dockerfile calls it."""
     home = tmp_path_factory.mktemp("image")
-    # the source as `docker build` sends it: without what .dockerignore names
-    shutil.copytree(ROOT, home / "source", ignore=shutil.ignore_patterns(*ignored()), symlinks=True)
+    (home / "source").mkdir()
+    # the source as `docker build` sends it
+    for kept in (ROOT / line.removeprefix("!") for line in ignored() if line.startswith("!")):
+        if kept.is_dir():
+            leave = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(kept, home / "source" / kept.name, ignore=leave, symlinks=True)
+        else:
+            shutil.copy(kept, home / "source")
     environment = {**os.environ, "PATH": f"{home / 'opt/bin'}:{os.environ['PATH']}", "CUDA_VERSION": "12.6.11"}
-    scripts = [script for stage in ("wheel", "edge") for line in stages()[stage] for script in re.findall(STEP, line)]
+    scripts = [
+        script
+        for stage in ("wheel", "requirements", "edge")
+        for line in stages()[stage]
+        for script in re.findall(STEP, line)
+    ]
     assert [script.split()[0] for script in scripts] == [
         "docker/wheel.sh",
+        "docker/requirements.py",
         "docker/environment.sh",
+        "docker/dependencies.sh",
         "docker/install.sh",
     ]
     for script in scripts:
-        words = script.replace("/wheels", str(home / "wheels")).replace("/opt/hardedge", str(home / "opt")).split()
+        words = re.sub(" /(wheels|requirements)", r" \1", script).replace("/opt/hardedge", str(home / "opt")).split()
         done = subprocess.run(words, cwd=home / "source", env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     return home / "opt"
 
 
 def ignored() -> list[str]:
-    return [line.removeprefix("**/") for line in (ROOT / ".dockerignore").read_text().split()]
+    """The lines of .dockerignore."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 @pytest.mark.slow  # installs: minutes

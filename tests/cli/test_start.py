@@ -30,7 +30,8 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
 def test_it_can_be_stopped_while_it_is_still_being_imported(number: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from hardedge.__main__ import main; main()"
-    started = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = [sys.executable, "-c", program]
+    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert started.stdout is not None
     assert started.stdout.readline() == "importing\n"
     started.send_signal(number)
