@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Final
 
 from hardedge.contracts import Bundle, Contract, Engine, load
+from hardedge.deploy.doctor.containers import container_findings
+from hardedge.deploy.doctor.finding import MachineFinding
 from hardedge.deploy.doctor.machine_description import MachineDescription
 from hardedge.deploy.doctor.obstacles import (
-    MachineFinding,
     capability_findings,
     cuda_findings,
     extra_findings,
     gpu_findings,
-    onnxruntime_findings,
     tensorrt_findings,
 )
+from hardedge.deploy.doctor.onnxruntime_obstacles import onnxruntime_findings
 from hardedge.deploy.targets import parse_target
 from hardedge.errors import BadInput
 
@@ -50,6 +51,7 @@ class Diagnosis(Contract):
 def diagnose(machine: MachineDescription, engine: Engine | None = None) -> Diagnosis:
     """Everything that keeps this engine from running there; without one, what is broken and what could run."""
     findings = [
+        *container_findings(machine),
         *gpu_findings(machine, engine),
         *cuda_findings(machine),
         *tensorrt_findings(machine, engine),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ PACKAGES: Final = re.compile(
     r"(hardedge|numpy|onnx|polygraphy|tensorrt.*|onnxruntime.*|cuda-(python|bindings|core)|torch|av|cryptography)"
 )
 MODULES: Final = ("tensorrt", "tensorrt_rtx", "onnxruntime", "cuda.bindings.runtime")
+JETPACK_OF_L4T: Final = {35: "5", 36: "6", 38: "7", 39: "7"}
 _NVIDIA: Final = "0x10de"
 _IMPORT: Final = """
 import importlib, json, sys
@@ -53,7 +56,11 @@ class MachineDescription(Contract):
 
     `jetson` is the board's model and `l4t` its release (36.4.3), null elsewhere. `pci` says whether an NVIDIA device is
     on the bus, null where there is no bus to look at; `driver_fault` is what nvidia-smi said instead of an answer;
-    `cuda` is the newest CUDA that the driver knows. `packages` are versions by distribution.
+    `cuda` is the newest CUDA that the driver knows, `cuda_libraries` the one whose libraries are installed, and
+    `onnxruntime_cuda` the one that onnxruntime-gpu was built for. `packages` are versions by distribution.
+
+    `nvmap` says whether a Jetson's GPU is among the devices, `render` whether this user may open its render node, null
+    without one. `writable` is about the working directory; `shared_memory` is the size of /dev/shm in MiB.
     """
 
     system: str
@@ -66,10 +73,26 @@ class MachineDescription(Contract):
     driver: str | None
     driver_fault: str | None
     cuda: str | None
+    cuda_libraries: str | None
+    onnxruntime_cuda: str | None
+    nvmap: bool
+    render: bool | None
+    writable: bool
+    shared_memory: int | None
     gpus: tuple[Gpu, ...]
     packages: dict[str, str]
     imports: dict[str, Imported]
     providers: tuple[str, ...]
+
+    @property
+    def tegra(self) -> bool:
+        """Whether this is a Jetson; in a container its kernel alone tells."""
+        return bool(self.l4t or self.jetson) or self.system.endswith("-tegra")
+
+    @property
+    def jetpack(self) -> str | None:
+        """The major version of JetPack; None where it is not known."""
+        return JETPACK_OF_L4T.get(int(self.l4t.split(".")[0])) if self.l4t else None
 
 
 def describe_machine(root: Path = Path("/")) -> MachineDescription:
@@ -87,6 +110,12 @@ def describe_machine(root: Path = Path("/")) -> MachineDescription:
         driver=found.driver,
         driver_fault=found.fault,
         cuda=cuda_of_the_driver() if found.driver else None,
+        cuda_libraries=cuda_libraries(root),
+        onnxruntime_cuda=onnxruntime_cuda(),
+        nvmap=(root / "dev/nvmap").exists(),
+        render=may_render(root),
+        writable=os.access(Path.cwd(), os.W_OK),
+        shared_memory=shutil.disk_usage(root / "dev/shm").total >> 20 if (root / "dev/shm").is_dir() else None,
         gpus=found.gpus,
         packages=installed_versions(),
         imports=imports,
@@ -158,6 +187,30 @@ def on_the_bus(root: Path) -> bool | None:
         _text(device / "vendor") == _NVIDIA and (_text(device / "class") or "").startswith("0x03")
         for device in bus.iterdir()
     )
+
+
+def cuda_libraries(root: Path) -> str | None:
+    """The version of the CUDA that is installed, as NVIDIA's packages and images tell it."""
+    match = re.search(
+        r'"cuda"\s*:\s*{[^}]*"version"\s*:\s*"([\d.]+)"', _text(root / "usr/local/cuda/version.json") or ""
+    )
+    return match[1] if match else os.environ.get("CUDA_VERSION")
+
+
+def onnxruntime_cuda() -> str | None:
+    """The CUDA version that onnxruntime-gpu was built for, read without importing it."""
+    found = importlib.util.find_spec("onnxruntime") if _is_there("onnxruntime") else None
+    if found is None or found.origin is None:
+        return None
+    told = _text(Path(found.origin).parent / "capi/build_and_package_info.py") or ""
+    match = re.search(r"""^cuda_version = ["']([\d.]+)["']""", told, re.MULTILINE)
+    return match[1] if match else None
+
+
+def may_render(root: Path) -> bool | None:
+    """Whether this user may open the render node of the GPU; None without one."""
+    node = root / "dev/dri/renderD128"
+    return os.access(node, os.R_OK | os.W_OK) if node.exists() else None
 
 
 def _text(path: Path) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from hardedge.contracts import Contract, Engine
+from hardedge.contracts import Engine
+from hardedge.deploy.doctor.containers import JETSON_BASE, JETSON_RUN
+from hardedge.deploy.doctor.finding import DEPLOY, MachineFinding, Status, numbers
 from hardedge.deploy.doctor.machine_description import MachineDescription
 from hardedge.deploy.targets import RTX_CAPABILITIES, parse_target
 from hardedge.deploy.tensorrt.api import MODULES
@@ -15,26 +16,12 @@ from hardedge.deploy.tensorrt.api import MODULES
 # the oldest Linux driver of each CUDA major (NVIDIA's CUDA release notes, table of minor version compatibility)
 DRIVER_OF_CUDA: Final = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
 OLDEST_CAPABILITY: Final = "7.5"  # Turing: the oldest that TensorRT 10.16, 11 and RTX build for
-JETPACK_OF_L4T: Final = {35: "5", 36: "6", 38: "7", 39: "7"}
 JETSON_CAPABILITY: Final = {"xavier": "7.2", "orin": "8.7", "thor": "11.0"}
 CUDA_OF_JETPACK: Final = {"5": 11, "6": 12, "7": 13}
 CUDA_PYTHON: Final = (12, 13)  # the majors of cuda-python that have what runtime.py uses
 PYTHON_OF_JETPACK: Final = {"5": "3.8", "6": "3.10", "7": "3.12"}
-_BUILD: Final = "hardedge deploy BUNDLE --data DATA --out DIR --target"
 _INSTALL_DRIVER: Final = "sudo apt-get install nvidia-driver-580 && sudo reboot"  # runs CUDA 11 to 13
 EXTRAS: Final = {"av": ("video", "predict on video files and cameras"), "cryptography": ("sign", "sign, and --trust")}
-
-Status = Literal["ok", "note", "obstacle"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MachineFinding(Contract):
-    """One thing that was looked at: an obstacle has the command that fixes it; a note keeps nothing from running."""
-
-    topic: str
-    status: Status
-    found: str
-    fix: str | None = None
 
 
 def gpu_findings(machine: MachineDescription, engine: Engine | None) -> list[MachineFinding]:
@@ -42,6 +29,8 @@ def gpu_findings(machine: MachineDescription, engine: Engine | None) -> list[Mac
     needed = _needs_gpu(engine)
     if machine.l4t:
         return _jetson_findings(machine)
+    if machine.tegra and machine.container:
+        return []  # containers.py says what it was not given
     if machine.gpus:
         return [MachineFinding(topic="gpu", status="ok", found=f"{_gpus(machine)}, driver {machine.driver}")]
     said = machine.driver_fault or "nvidia-smi lists no GPU"
@@ -56,11 +45,11 @@ def gpu_findings(machine: MachineDescription, engine: Engine | None) -> list[Mac
     found = "no NVIDIA GPU here: onnxruntime:cpu runs, and TensorRT-RTX builds ahead of time"
     if not needed:
         return [MachineFinding(topic="gpu", status="note", found=found)]
-    return [MachineFinding(topic="gpu", status="obstacle", found=found, fix=f"{_BUILD} onnxruntime:cpu")]
+    return [MachineFinding(topic="gpu", status="obstacle", found=found, fix=f"{DEPLOY} onnxruntime:cpu")]
 
 
 def _jetson_findings(machine: MachineDescription) -> list[MachineFinding]:
-    jetpack = _jetpack(machine)
+    jetpack = machine.jetpack
     if jetpack is None:
         found = f"Jetson Linux {machine.l4t}, which no JetPack that is known here has"
         return [MachineFinding(topic="jetpack", status="note", found=found)]
@@ -75,12 +64,12 @@ def cuda_findings(machine: MachineDescription) -> list[MachineFinding]:
     """Whether the driver is new enough for the CUDA that the installed packages were made for."""
     if machine.driver is None:
         return []
-    newest = _newest_cuda(machine)
+    newest = newest_cuda(machine)
     findings = []
     for major, names in sorted(_packages_by_cuda(machine).items()):
         if major <= newest or major not in DRIVER_OF_CUDA:
             continue
-        has = f"JetPack {_jetpack(machine)} has CUDA {newest}" if machine.l4t else _driver(machine)
+        has = f"JetPack {machine.jetpack} has CUDA {newest}" if machine.l4t else _driver(machine)
         least = "" if machine.l4t else f": driver {DRIVER_OF_CUDA[major]} or newer"
         found = f"{has}, but {', '.join(names)} need{'s' if len(names) == 1 else ''} CUDA {major}{least}"
         fix = _fix_of_cuda(names, newest, bool(machine.l4t))
@@ -100,12 +89,12 @@ def _driver(machine: MachineDescription) -> str:
     return f"driver {machine.driver}" + (f" knows CUDA {machine.cuda}" if machine.cuda else "")
 
 
-def _newest_cuda(machine: MachineDescription) -> int:
+def newest_cuda(machine: MachineDescription) -> int:
     """The newest CUDA major that the driver runs; a Jetson's driver comes with its JetPack."""
     if machine.l4t:
-        return CUDA_OF_JETPACK.get(_jetpack(machine) or "", max(DRIVER_OF_CUDA))
-    driver = _numbers(machine.driver or "")
-    return max((major for major, least in DRIVER_OF_CUDA.items() if driver >= _numbers(least)), default=0)
+        return CUDA_OF_JETPACK.get(machine.jetpack or "", max(DRIVER_OF_CUDA))
+    driver = numbers(machine.driver or "")
+    return max((major for major, least in DRIVER_OF_CUDA.items() if driver >= numbers(least)), default=0)
 
 
 def _packages_by_cuda(machine: MachineDescription) -> dict[int, list[str]]:
@@ -116,7 +105,7 @@ def _packages_by_cuda(machine: MachineDescription) -> dict[int, list[str]]:
         if match := re.search(r"-cu(\d\d)$", name):
             packages[int(match[1])].append(name)
         elif name == "cuda-bindings":
-            packages[_numbers(version)[0]].append(name)
+            packages[numbers(version)[0]].append(name)
     return packages
 
 
@@ -144,24 +133,28 @@ def _provides(module: str, engine: Engine | None) -> bool:
 
 
 def _absent(machine: MachineDescription, module: str, needed: bool) -> list[MachineFinding]:
-    if module == "tensorrt_rtx" and machine.l4t and not needed:
+    if module == "tensorrt_rtx" and machine.tegra and not needed:
         return []
-    if module == "tensorrt" and machine.l4t:
+    if module == "tensorrt" and machine.tegra and machine.container:
+        fix = JETSON_BASE
+    elif module == "tensorrt" and machine.l4t:
         fix = "sudo apt-get install nvidia-jetpack && python3 -m venv --system-site-packages .venv"
     else:
         fix = "pip install 'hardedge[tensorrt]'" if module == "tensorrt" else "pip install tensorrt_rtx"
     # worth a word where there is a GPU for it
-    if not needed and not (machine.gpus or machine.l4t):
+    if not needed and not (machine.gpus or machine.tegra):
         return []
     status: Status = "obstacle" if needed else "note"
     return [MachineFinding(topic=module.replace("_", "-"), status=status, found=f"{module} is not installed", fix=fix)]
 
 
 def _fix_of_import(machine: MachineDescription, module: str) -> str:
-    jetpack = _jetpack(machine)
+    jetpack = machine.jetpack
     python = PYTHON_OF_JETPACK.get(jetpack or "")
     if module == "tensorrt" and python and not machine.python.startswith(f"{python}."):
         return f"python{python} -m venv --system-site-packages .venv"  # JetPack's bindings are for its own Python
+    if module == "tensorrt" and machine.tegra and machine.container:
+        return JETSON_RUN  # libnvdla and others come from the host
     if module == "tensorrt" and machine.l4t:
         return "pip uninstall -y tensorrt && sudo apt-get install --reinstall python3-libnvinfer"
     named = {"tensorrt": "'hardedge[tensorrt]'", "tensorrt_rtx": "tensorrt_rtx"}
@@ -169,8 +162,8 @@ def _fix_of_import(machine: MachineDescription, module: str) -> str:
 
 
 def _version_finding(machine: MachineDescription, backend: str, version: str, engine: Engine | None) -> MachineFinding:
-    jetpack = _jetpack(machine)
-    if backend == "tensorrt" and jetpack == "6" and _numbers(version)[0] >= 11:
+    jetpack = machine.jetpack
+    if backend == "tensorrt" and jetpack == "6" and numbers(version)[0] >= 11:
         found = f"TensorRT {version} from pip, but JetPack 6 has TensorRT 10: 11 needs JetPack 7.2.2"
         fix = "pip uninstall -y tensorrt && sudo apt-get install --reinstall python3-libnvinfer"
         return MachineFinding(topic=backend, status="obstacle", found=found, fix=fix)
@@ -179,7 +172,7 @@ def _version_finding(machine: MachineDescription, backend: str, version: str, en
     found = (
         f"{backend} {version}, but the engine was built by {engine.builder_version}, and plans need the same version"
     )
-    here = f"{_BUILD} {engine.target}"
+    here = f"{DEPLOY} {engine.target}"
     # a Jetson's TensorRT comes with its JetPack: the engine is what can be changed
     fix = here if machine.l4t else f"pip install {engine.builder}=={engine.builder_version}"
     return MachineFinding(topic=backend, status="obstacle", found=found, fix=fix)
@@ -187,7 +180,7 @@ def _version_finding(machine: MachineDescription, backend: str, version: str, en
 
 def _runs(engine: Engine, version: str) -> bool:
     """As runtime.py loads: the same version, or for version-compatible plans a later one of its major."""
-    here, made_by = _numbers(version), _numbers(engine.builder_version)
+    here, made_by = numbers(version), numbers(engine.builder_version)
     later = here[:1] == made_by[:1] and here >= made_by
     return version == engine.builder_version or (engine.options.version_compatible and later)
 
@@ -199,7 +192,7 @@ def _bindings(machine: MachineDescription, module: str, needed: bool) -> list[Ma
     found = f"{module} runs engines through cuda-python, which "
     found += "is not installed" if imported is None else f"does not load: {imported.error}"
     usable = needed or bool(machine.gpus or machine.l4t)
-    fix = "pip install 'cuda-python<13'" if _jetpack(machine) == "6" else "pip install cuda-python"
+    fix = "pip install 'cuda-python<13'" if machine.jetpack == "6" else "pip install cuda-python"
     return [MachineFinding(topic="cuda-python", status="obstacle" if usable else "note", found=found, fix=fix)]
 
 
@@ -208,15 +201,15 @@ def capability_findings(machine: MachineDescription, engine: Engine | None) -> l
     here = _capability(machine)
     if here is None:
         return []
-    if _numbers(here) < _numbers(OLDEST_CAPABILITY):
+    if numbers(here) < numbers(OLDEST_CAPABILITY):
         found = f"compute capability {here}; TensorRT needs {OLDEST_CAPABILITY} (Turing) or newer"
-        fix = f"{_BUILD} onnxruntime:cuda"
+        fix = f"{DEPLOY} onnxruntime:cuda"
         return [MachineFinding(topic="compute capability", status="obstacle", found=found, fix=fix)]
     wanted = parse_target(engine.target).device if engine and engine.target.startswith("tensorrt-rtx") else None
     sm = f"sm{here.replace('.', '')}"
     if wanted and wanted != sm:
         found = f"the engine was built for {wanted}, this GPU is {sm}"
-        fix = f"{_BUILD} {_target_for(sm)}"
+        fix = f"{DEPLOY} {_target_for(sm)}"
         return [MachineFinding(topic="compute capability", status="obstacle", found=found, fix=fix)]
     return [MachineFinding(topic="compute capability", status="ok", found=here), *_built_elsewhere(engine)]
 
@@ -226,37 +219,12 @@ def _built_elsewhere(engine: Engine | None) -> list[MachineFinding]:
     if engine is None or engine.target != "tensorrt" or engine.options.hardware_compatible:
         return []
     found = "the engine does not say on which GPU it was built, and TensorRT loads it on the same capability alone"
-    return [MachineFinding(topic="compute capability", status="note", found=found, fix=f"{_BUILD} tensorrt")]
+    return [MachineFinding(topic="compute capability", status="note", found=found, fix=f"{DEPLOY} tensorrt")]
 
 
 def _target_for(sm: str) -> str:
     """TensorRT-RTX builds for RTX GPUs; TensorRT itself for all others."""
     return f"tensorrt-rtx:{sm}" if sm in RTX_CAPABILITIES else "tensorrt"
-
-
-def onnxruntime_findings(machine: MachineDescription, engine: Engine | None) -> list[MachineFinding]:
-    """Exactly one onnxruntime, that it loads, and its CUDA provider where a GPU could be used."""
-    there = sorted(name for name in machine.packages if name in ("onnxruntime", "onnxruntime-gpu"))
-    right = "onnxruntime-gpu" if machine.processor in ("x86_64", "AMD64") else "onnxruntime"
-    if len(there) > 1:
-        fix = f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install {right}"
-        found = "onnxruntime and onnxruntime-gpu are both installed, and have overwritten each other's files"
-        return [MachineFinding(topic="onnxruntime", status="obstacle", found=found, fix=fix)]
-    imported = machine.imports.get("onnxruntime")
-    if imported is None or imported.error:
-        said = "is not installed" if imported is None else f"does not load: {imported.error}"
-        fix = f"pip install --force-reinstall {right}"
-        return [MachineFinding(topic="onnxruntime", status="obstacle", found=f"onnxruntime {said}", fix=fix)]
-    cuda = "CUDAExecutionProvider" in machine.providers
-    found = f"onnxruntime {imported.version}: {'CPU and CUDA' if cuda else 'CPU'}"
-    if engine is not None and engine.target in ("onnxruntime:cuda", "onnxruntime:tensorrt") and not cuda:
-        fix = f"pip uninstall -y {' '.join(there) or 'onnxruntime'} && pip install onnxruntime-gpu"
-        if _jetpack(machine) == "6":  # PyPI has no onnxruntime-gpu for its Python and CUDA; its own TensorRT is there
-            fix = f"{_BUILD} tensorrt"
-        return [
-            MachineFinding(topic="onnxruntime", status="obstacle", found=f"{found}; the engine needs CUDA", fix=fix)
-        ]
-    return [MachineFinding(topic="onnxruntime", status="ok", found=found)]
 
 
 def extra_findings(machine: MachineDescription) -> list[MachineFinding]:
@@ -286,12 +254,3 @@ def _capability(machine: MachineDescription) -> str | None:
     model = (machine.jetson or "").lower()
     by_name = (capability for name, capability in JETSON_CAPABILITY.items() if name in model)
     return told or next(by_name, None)
-
-
-def _jetpack(machine: MachineDescription) -> str | None:
-    return JETPACK_OF_L4T.get(_numbers(machine.l4t)[0]) if machine.l4t else None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """A version's numbers in order: `10.16.1` as (10, 16, 1); (0,) for a text without any."""
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:4]) or (0,)

@@ -7,6 +7,7 @@ what NVIDIA documents of them, in the form that `hardedge doctor --json` tells u
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,8 +17,8 @@ import pytest
 
 from hardedge.contracts import BuildOptions, Engine, Profile, read_json
 from hardedge.deploy.doctor.doctor import diagnose, diagnosis_text, engine_in
+from hardedge.deploy.doctor.finding import MachineFinding
 from hardedge.deploy.doctor.machine_description import Gpu, MachineDescription, describe_machine, import_all, query_gpus
-from hardedge.deploy.doctor.obstacles import MachineFinding
 from hardedge.deploy.engines.build import build
 from hardedge.errors import BadInput
 
@@ -25,6 +26,7 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 MACHINES = {path.stem: path for path in sorted((Path(__file__).parent / "machines").glob("*.json"))}
 SIZE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
 ONE_ONNXRUNTIME = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+NVIDIA_RUNTIME = "docker run --runtime nvidia ..."
 DRIVER = "sudo apt-get install nvidia-driver-580 && sudo reboot"
 
 
@@ -79,6 +81,9 @@ def obstacles(name: str, wanted: Engine | None = None) -> list[tuple[str, str | 
             ],
         ),
         ("orin_wrong_python", [("tensorrt", "python3.10 -m venv --system-site-packages .venv")]),
+        # libnvdla and the GPU come from the host: nothing inside the container brings them
+        ("orin_container", [("gpu", NVIDIA_RUNTIME), ("tensorrt", NVIDIA_RUNTIME)]),
+        ("cuda12_container", []),
     ],
 )
 def test_the_obstacles_of_each_machine(name: str, expected: list[tuple[str, str]]) -> None:
@@ -116,6 +121,8 @@ BUILD = "hardedge deploy BUNDLE --data DATA --out DIR --target"
         ("gtx1080", engine("onnxruntime:cuda"), []),
         ("h100", engine("onnxruntime:tensorrt"), []),
         ("old_driver", engine("onnxruntime:cuda"), [("cuda", DRIVER)]),
+        ("cuda12_container", engine("onnxruntime:cuda"), [("onnxruntime", "pip install 'onnxruntime-gpu<1.27'")]),
+        ("cuda12_container", engine("tensorrt"), []),
         ("two_onnxruntimes", engine("onnxruntime:cpu"), [("onnxruntime", ONE_ONNXRUNTIME)]),
         (
             "no_gpu",
@@ -149,6 +156,41 @@ def test_an_engine_without_its_gpus_name_is_noted_unless_every_gpu_runs_it() -> 
     compatible = dataclasses.replace(engine("tensorrt"), options=BuildOptions(hardware_compatible=True))
     for other in (compatible, engine("onnxruntime:cuda"), engine("tensorrt-rtx:sm75"), None):
         assert not any("on which GPU" in each.found for each in diagnose(machine("t4"), other).findings)
+
+
+def notes(machine: MachineDescription) -> dict[str, str | None]:
+    return {each.topic: each.fix for each in diagnose(machine).findings if each.status == "note"}
+
+
+def test_a_container_is_told_what_it_was_not_given() -> None:
+    told = notes(machine("cuda12_container"))
+    assert told["directory"] == "docker run --user $(id -u):$(id -g) -v $PWD:/work ..."
+    assert told["shared memory"] == "docker run --shm-size 8g ..."
+    assert told["onnxruntime"] == "pip install 'onnxruntime-gpu<1.27'"
+    outside = notes(dataclasses.replace(machine("cuda12_container"), container=False))
+    assert not {"directory", "shared memory"} & outside.keys()
+    larger = dataclasses.replace(machine("cuda12_container"), shared_memory=8192, writable=True)
+    assert not {"directory", "shared memory"} & notes(larger).keys()
+
+
+def test_a_jetsons_container_has_its_gpu_group_and_release_from_the_host() -> None:
+    bare = machine("orin_container")
+    assert notes(bare)["jetpack"] == "docker run -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro ..."
+    given = dataclasses.replace(bare, nvmap=True, render=False, l4t="36.4.3", imports=machine("orin_jetpack6").imports)
+    (closed,) = diagnose(given).obstacles
+    assert (closed.topic, closed.fix) == (
+        "gpu",
+        "docker run --runtime nvidia --group-add $(stat -c %g /dev/dri/renderD128) ...",
+    )
+    assert not diagnose(dataclasses.replace(given, render=True)).obstacles
+
+
+def test_a_driver_that_is_too_old_for_onnxruntimes_cuda() -> None:
+    t4 = dataclasses.replace(machine("t4"), onnxruntime_cuda="13.0")
+    assert [each.fix for each in diagnose(t4, engine("onnxruntime:cuda")).obstacles] == [
+        "pip install 'onnxruntime-gpu<1.27'"
+    ]
+    assert not diagnose(machine("t4"), engine("onnxruntime:cuda")).obstacles
 
 
 def test_tensorrt_inside_onnxruntime_needs_tensorrt() -> None:
@@ -223,7 +265,11 @@ def test_a_jetsons_files_and_the_bus_are_read(tmp_path: Path) -> None:
         (tmp_path / "sys/bus/pci/devices" / name).mkdir(parents=True)
         (tmp_path / "sys/bus/pci/devices" / name / "vendor").write_text(f"{vendor}\n")
         (tmp_path / "sys/bus/pci/devices" / name / "class").write_text(f"{kind}\n")
+    (tmp_path / "usr/local/cuda").mkdir(parents=True)
+    version = {"cuda": {"name": "CUDA SDK", "version": "12.6.11"}, "cuda_nvcc": {"version": "12.6.1"}}
+    (tmp_path / "usr/local/cuda/version.json").write_text(json.dumps(version, indent=3))
     found = describe_machine(tmp_path)
+    assert (found.cuda_libraries, found.nvmap, found.render, found.shared_memory) == ("12.6.11", False, None, None)
     assert (found.jetson, found.l4t, found.pci) == ("NVIDIA Jetson AGX Orin Developer Kit", "36.4.3", False)
     (tmp_path / "sys/bus/pci/devices/0000:00/class").write_text("0x030200\n")
     assert describe_machine(tmp_path).pci is True
@@ -252,6 +298,8 @@ def test_this_machine_is_described_and_diagnosed(hardedge: Program) -> None:
     told = json.loads(done.stdout)
     assert told["machine"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert told["machine"]["imports"]["onnxruntime"]["error"] is None
+    assert re.fullmatch(r"1[23]\.\d+", told["machine"]["onnxruntime_cuda"])
+    assert told["machine"]["writable"] is True
     assert done.returncode == (3 if any(each["status"] == "obstacle" for each in told["findings"]) else 0)
 
 
