@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -88,13 +90,31 @@ def scales_gradients(recipe: Recipe, device: torch.device) -> bool:
 
 
 def require_compiler(device: torch.device) -> None:
-    """Raises MissingHere where what torch.compile calls is not there: a C++ compiler, for a GPU Triton."""
-    if device.type == "cuda" and find_spec("triton") is None:
+    """Raises Unavailable where what torch.compile calls is missing.
+
+    That is a C++ compiler; for a GPU Triton, which compiles its kernels' launchers in C with Python's headers.
+    """
+    if device.type == "cpu":
+        _require_program("CXX", "g++")
+    if device.type != "cuda":
+        return
+    if find_spec("triton") is None:
         raise Unavailable("compile: torch.compile needs triton. Add it with: pip install triton, or set compile=false.")
-    compiler = os.environ.get("CXX", "g++")
-    if device.type == "cpu" and shutil.which(compiler) is None:
+    _require_program("CC", "gcc", "clang")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
         raise Unavailable(
-            f"compile: torch.compile needs {compiler}, which is not there. Install it, or set compile=false."
+            "compile: triton needs Python.h, which is not there. Add it with: apt-get install python3-dev, "
+            "or set compile=false."
+        )
+
+
+def _require_program(variable: str, *usual: str) -> None:
+    """One of the usual compilers, or the one that the variable names."""
+    named = os.environ.get(variable)
+    known = (named,) if named else usual
+    if not any(shutil.which(name) for name in known):
+        raise Unavailable(
+            f"compile: torch.compile needs {' or '.join(known)}, which is not there. Install it, or set compile=false."
         )
 
 

@@ -18,6 +18,7 @@ from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train import processes
 from hardedge.train.batches.samples import NORMALISATION, TrainingSamples
+from hardedge.train.batches.shared_memory import require_shared_memory
 from hardedge.train.branches import FeatureBranch, branch_word
 from hardedge.train.budget import steps_within
 from hardedge.train.hardness_maps import TRAINING_MAPS, hardness_source, write_hardness_maps, write_training_maps
@@ -112,6 +113,7 @@ def _usable(
     require_trackers(track)
     count = processes.process_count()
     require_usable(recipe, hardness_maps=hardness_maps is not None, processes=count)
+    require_shared_memory(recipe)
     if budget is not None and count > 1:
         raise BadInput(f"--budget counts the steps of one process, and these are {count}. Set steps instead.")
     return open_dataset(data, recipe.labels), input_digests(recipe, hardness_maps)

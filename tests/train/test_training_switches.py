@@ -1,7 +1,9 @@
 """What a recipe can switch on: each gives what it says, and goes on bit for bit."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,13 +14,15 @@ from torch import nn
 from hardedge.contracts import ClassInfo, Task
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, Unavailable
-from hardedge.train import loop
+from hardedge.train import loop, objective
+from hardedge.train.batches import shared_memory
 from hardedge.train.batches.samples import TrainingSample, TrainingSamples
+from hardedge.train.batches.shared_memory import require_shared_memory
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.evaluation import with_reestimated_batchnorm
 from hardedge.train.loop import new_state, ships_reestimated, statistics_batches, training_step
 from hardedge.train.losses import parse_loss
-from hardedge.train.objective import unused_parameters
+from hardedge.train.objective import require_compiler, unused_parameters
 from hardedge.train.recipe import Recipe, require_usable
 from hardedge.train.stage import train
 from hardedge.train.state import TrainingState
@@ -150,6 +154,34 @@ def test_no_compiler_is_told_before_any_step(tiny_recipe: Tiny, monkeypatch: pyt
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(Unavailable, match="torch.compile needs no-such-compiler, which is not there. Install it"):
         new_state(tiny_recipe(compile=True), TASK)
+
+
+def test_a_gpu_needs_a_c_compiler_and_pythons_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(objective, "find_spec", lambda name: object())  # Triton is there
+    monkeypatch.setattr(objective.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(Unavailable, match="torch.compile needs no-such-compiler, which is not there"):
+        require_compiler(cuda)
+    monkeypatch.setenv("CC", sys.executable)
+    with pytest.raises(Unavailable, match=r"triton needs Python.h, which is not there.*python3-dev"):
+        require_compiler(cuda)
+    (tmp_path / "Python.h").touch()
+    require_compiler(cuda)
+
+
+def test_workers_whose_batches_do_not_fit_are_refused(
+    tiny_recipe: Tiny, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 64 << 20  # that of a container
+    monkeypatch.setattr(shared_memory.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    large = tiny_recipe(workers=8, batch=8, crop=(512, 1024))  # 2 * 8 * 8 * 512 * 1024 * 20 bytes
+    with pytest.raises(Unavailable, match=r"64 MiB free.* 8 workers keep up to 1280 MiB .* --shm-size 2g"):
+        train(large, tiny_dataset, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    require_shared_memory(tiny_recipe(workers=0, batch=8, crop=(512, 1024)))
+    free = 1280 << 20
+    require_shared_memory(large)
 
 
 @pytest.mark.parametrize(
