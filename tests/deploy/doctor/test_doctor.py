@@ -317,5 +317,5 @@ def test_findings_are_a_contract() -> None:
     """A field that a description does not have is refused, so that recorded machines stay whole."""
     from hardedge.contracts import parse_json
 
-    with pytest.raises(BadInput, match="not a valid finding"):
+    with pytest.raises(BadInput, match="not a valid machinefinding"):
         parse_json(MachineFinding, b'{"topic": "a", "status": "ok", "found": "b", "colour": 1}', "finding")
