@@ -103,7 +103,7 @@ def describe_machine(root: Path = Path("/")) -> MachineDescription:
         system=f"{platform.system()} {platform.release()}",
         processor=platform.machine(),
         python=platform.python_version(),
-        container=(root / ".dockerenv").exists() or (root / "run/.containerenv").exists(),
+        container=in_container(root),
         jetson=jetson_model(root),
         l4t=l4t_release(root),
         pci=on_the_bus(root),
@@ -187,6 +187,12 @@ def on_the_bus(root: Path) -> bool | None:
         _text(device / "vendor") == _NVIDIA and (_text(device / "class") or "").startswith("0x03")
         for device in bus.iterdir()
     )
+
+
+def in_container(root: Path) -> bool:
+    """Whether docker or podman runs this; podman's file is out of sight where the root is read-only."""
+    marks = (root / ".dockerenv", root / "run/.containerenv")
+    return any(mark.exists() for mark in marks) or "container" in os.environ
 
 
 def cuda_libraries(root: Path) -> str | None:

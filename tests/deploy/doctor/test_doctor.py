@@ -18,7 +18,14 @@ import pytest
 from hardedge.contracts import BuildOptions, Engine, Profile, read_json
 from hardedge.deploy.doctor.doctor import diagnose, diagnosis_text, engine_in
 from hardedge.deploy.doctor.finding import MachineFinding
-from hardedge.deploy.doctor.machine_description import Gpu, MachineDescription, describe_machine, import_all, query_gpus
+from hardedge.deploy.doctor.machine_description import (
+    Gpu,
+    MachineDescription,
+    describe_machine,
+    import_all,
+    in_container,
+    query_gpus,
+)
 from hardedge.deploy.engines.build import build
 from hardedge.errors import BadInput
 
@@ -253,6 +260,16 @@ def test_what_nvidia_smi_says_instead_is_kept(tmp_path: Path, monkeypatch: pytes
     said = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."
     smi(tmp_path, f'echo "{said}"\nexit 9', monkeypatch)
     assert (query_gpus().driver, query_gpus().fault) == (None, said)
+
+
+def test_a_container_is_known_by_its_files_or_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("container", raising=False)
+    assert not in_container(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.containerenv").touch()
+    assert in_container(tmp_path)
+    monkeypatch.setenv("container", "podman")
+    assert in_container(tmp_path / "elsewhere")
 
 
 def test_a_jetsons_files_and_the_bus_are_read(tmp_path: Path) -> None:
