@@ -58,8 +58,7 @@ def network_table() -> NetworkTable:
 
 def network_facts(known: Architecture, size: tuple[int, int] = (HEIGHT, WIDTH)) -> NetworkFacts:
     """One network's facts, for 19 classes and an image of (height, width)."""
-    with torch.device("meta"), _FiguresOnCpu():
-        network = build_network(NetworkSpec(name=known.name, num_classes=NUM_CLASSES)).eval()
+    network = network_without_memory(known.name).eval()
     return NetworkFacts(
         name=known.name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
@@ -68,6 +67,12 @@ def network_facts(known: Architecture, size: tuple[int, int] = (HEIGHT, WIDTH)) 
         pretrained=known.pretrained is not None,
         extra="train",
     )
+
+
+def network_without_memory(name: str) -> nn.Module:
+    """A network for 19 classes whose tensors have shapes and no values."""
+    with torch.device("meta"), _FiguresOnCpu():
+        return build_network(NetworkSpec(name=name, num_classes=NUM_CLASSES))
 
 
 def network_multiply_adds(network: nn.Module, size: tuple[int, int]) -> int:

@@ -98,6 +98,7 @@ def test_its_export_is_certified_against_the_plain_network(released: Path, tiny_
             r"--drop 'weight_head.\*': no name in .* fits. They are under backbone.\*, decode_head",
         ),
         ((*DROP, "decode_head.conv_seg.*"), r"decode_head\.conv_seg\.weight: missing"),
+        (("decode_head.conv_seg.*",), r"(?s)conv_seg\.bias: missing.*weigh_head\.convs\.weight: left over"),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_is_written(
@@ -119,6 +120,9 @@ def test_a_prefix_is_taken_off_and_must_stand_before_every_name(
     ours = load_file(tmp_path / "out/weights.safetensors")
     assert set(ours) == set(plain)
     assert all(torch.equal(ours[name], plain[name]) for name in ours)
+    recognised = strip(tmp_path / "wrapped.pth", "released_layout:Plain", tiny_dataset, tmp_path / "recognised")
+    assert recognised.taken == "the file, names behind 'module.'"
+    assert load_file(tmp_path / "recognised/weights.safetensors").keys() == plain.keys()
     first = next(iter(plain))
     both = {f"module.{name}": value for name, value in plain.items()} | {first: torch.zeros(1)}
     torch.save(both, tmp_path / "both.pth")
@@ -133,4 +137,4 @@ def test_the_command_lists_what_it_removed(
     options = ("--network", "released_layout:Plain", "--data", tiny_dataset, "--out", tmp_path / "out")
     done = hardedge("strip", released, *options, "--drop", "weigh_head.*", "--drop", "auxiliary_head.*", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "removed weigh_head.*: 4 tensors, 593 parameters" in done.stdout
+    assert "removed weigh_head.* (--drop): 4 tensors, 593 parameters" in done.stdout

@@ -20,8 +20,9 @@ from hardedge.cli.parts import Stdout, as_document
 from hardedge.cli.predicting import predict
 from hardedge.cli.reporting import report
 from hardedge.cli.serving import triton
+from hardedge.cli.stripping import strip
 from hardedge.cli.sweeping import search_loss, sweep
-from hardedge.cli.training import edges, hard, models, recipes, strip, train
+from hardedge.cli.training import edges, hard, models, recipes, train
 from hardedge.errors import HardedgeError, ReportedElsewhere
 
 __all__ = ["cli", "main"]

@@ -179,39 +179,6 @@ def hard(
 
 
 @click.command()
-@click.argument("weights", type=FOLDER)
-@click.option("--network", required=True, help="Its name in `hardedge models`, or package.module:function of your own.")
-@data_option
-@out_option
-@click.option("--drop", multiple=True, help="Names to take out, e.g. 'weigh_head.*'. May be given several times.")
-@click.option("--prefix", default="", help="What stands before the network's own names, e.g. 'model.'.")
-@force_option
-@json_option
-def strip(
-    weights: Path,
-    network: str,
-    data: Path,
-    out: Path,
-    drop: tuple[str, ...],
-    prefix: str,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Make a checkpoint of weights trained elsewhere.
-
-    WEIGHTS is a state_dict with training-only parts in it. What --drop takes out is listed, the rest must be exactly
-    the network's. `hardedge export` goes on from the checkpoint.
-
-    Example: hardedge strip hl.pth --network mynet:build --data my_data --out runs/hl --drop 'weigh_head.*'
-    """
-    with guard_imports("train", "torch"):
-        from hardedge.train.stripping import strip, stripping_text
-
-    made = strip(weights, network, data, out, drop=drop, prefix=prefix, force=force)
-    print_result(made, stripping_text(made, out), as_json)
-
-
-@click.command()
 @json_option
 def models(as_json: bool) -> None:
     """List the networks.
