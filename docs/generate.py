@@ -16,6 +16,7 @@ from hardedge.contracts import (
     Comparison,
     EdgeNetworkManifest,
     Engine,
+    Imports,
     Report,
     ServedModel,
     Signature,
@@ -24,7 +25,10 @@ from hardedge.contracts import (
 
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes.md"
-CONTRACTS = (Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report, Comparison, ServedModel, Signature)
+CONTRACTS = (
+    *(Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report, Comparison, ServedModel, Signature),
+    Imports,
+)
 
 
 def generated() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The documents' commands are run: each page's lines in their order, in a folder with what its reader has."""
 
+import json
 import os
 import re
 import shlex
@@ -68,7 +69,7 @@ BEFORE = {
     "triton.md": [f"{EXPORT} --out runs/a_bundle --precision fp16"],
 }
 # pages without a training, an export or engines of TensorRT-RTX
-QUICK = ("ci.md", "data.md")
+QUICK = ("ci.md", "data.md", "import.md")
 
 
 def reason_not_to_run(command: str) -> str | None:
@@ -108,7 +109,19 @@ def reader(finished: Path, tmp_path: Path) -> Path:
     write_onnx(tmp_path / "theirs.onnx", logits=3)
     (tmp_path / "gates.toml").write_text(re.findall(r"```toml\n(.*?)```", PAGES["ci.md"], re.DOTALL)[0])
     write_code(tmp_path)
+    write_labels(tmp_path / "my_labels")
     return tmp_path
+
+
+def write_labels(folder: Path) -> None:
+    """Three images with a polygon each, as LabelMe writes them."""
+    folder.mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        shape = {"label": "road", "shape_type": "polygon", "points": [[0, 20], [64, 20], [64, 48], [0, 48]]}
+        labels = {"shapes": [shape], "imagePath": f"{number}.png", "imageHeight": 48, "imageWidth": 64}
+        (folder / f"{number}.json").write_text(json.dumps(labels))
 
 
 def write_code(folder: Path) -> None:

@@ -16,6 +16,7 @@ from hardedge.cli.data import check, prepare, scenes, scribbles
 from hardedge.cli.deploying import bench, deploy, run, verify
 from hardedge.cli.device import doctor, sign
 from hardedge.cli.exporting import certify, export, keep, tune
+from hardedge.cli.importing import import_
 from hardedge.cli.parts import Stdout, as_document
 from hardedge.cli.predicting import predict
 from hardedge.cli.reporting import report
@@ -54,6 +55,7 @@ COMMANDS = (
     edges,
     export,
     hard,
+    import_,
     keep,
     models,
     predict,

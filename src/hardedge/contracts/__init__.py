@@ -37,6 +37,7 @@ from hardedge.contracts.files import (
     to_json,
     write_atomically,
 )
+from hardedge.contracts.imported import Import, ImportedImage, ImportedLabel, ImportedSplit, ImportNote, Imports
 from hardedge.contracts.measured import (
     Bench,
     BenchRun,
@@ -96,6 +97,12 @@ __all__ = [
     "Gate",
     "HardnessDecile",
     "HardnessSource",
+    "Import",
+    "ImportNote",
+    "ImportedImage",
+    "ImportedLabel",
+    "ImportedSplit",
+    "Imports",
     "Interval",
     "Json",
     "KeptNode",

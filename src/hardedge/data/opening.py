@@ -19,7 +19,11 @@ def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
     Images and masks are decoded when asked for. Raises BadInput with every fault that shows without decoding one
     (`hardedge check` finds the others), MissingHere without the package that reads the data set.
     """
+    from hardedge.data.importing.recognition import require_native
+
     if not root.is_dir():
+        if root.is_file():
+            require_native(root)
         raise BadInput(f"{root} is not a folder. Give a folder with images/, masks/, splits/ and classes.json.")
     dataset, faults = _find(root)
     if labels != "masks":
@@ -32,6 +36,7 @@ def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
 
 
 def _find(root: Path) -> tuple[Dataset, list[str]]:
+    from hardedge.data.importing.recognition import require_native
     from hardedge.data.layouts import layout_of, read_layout
     from hardedge.data.native import read_folder
     from hardedge.data.shards import INDEX, read_shards
@@ -39,6 +44,7 @@ def _find(root: Path) -> tuple[Dataset, list[str]]:
     if (root / INDEX).is_file():
         return read_shards(root)
     layout = layout_of(root)
+    require_native(root, layout=layout is not None)
     return read_folder(root) if layout is None else read_layout(layout, root)
 
 

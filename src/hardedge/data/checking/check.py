@@ -12,6 +12,8 @@ from hardedge.console import progress_bar
 from hardedge.contracts import Task
 from hardedge.data.checking.counts import DataCheck, Pair, absent_class_notes, count_classes, decode_pair
 from hardedge.data.dataset import IMAGE_SUFFIXES, Dataset
+from hardedge.data.importing.history import import_notes
+from hardedge.data.importing.recognition import require_native
 from hardedge.data.layouts import Layout, layout_of, read_layout
 from hardedge.data.native import find_images, missing_files, read_splits, read_task
 from hardedge.data.shards import INDEX
@@ -24,6 +26,10 @@ def check_dataset(root: Path) -> DataCheck:
     Never raises for faulty data; MissingHere without the package that reads the data set.
     """
     if not root.is_dir():
+        try:
+            require_native(root)
+        except BadInput as error:
+            return _unusable(root, str(error))
         fault = f"{root} is not a folder. Give a folder with images/, masks/, splits/ and classes.json."
         return _unusable(root, fault)
     from hardedge.data.checking.check_shards import check_shards
@@ -32,6 +38,7 @@ def check_dataset(root: Path) -> DataCheck:
         if (root / INDEX).is_file():
             return check_shards(root)
         layout = layout_of(root)
+        require_native(root, layout=layout is not None)
         return _check_folder(root) if layout is None else _check_layout(layout, root)
     except BadInput as error:
         return _unusable(root, str(error))
@@ -86,7 +93,9 @@ def _check_folder(root: Path) -> DataCheck:
         classes=classes,
         splits=counts,
         faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
-        notes=tuple([*absent_class_notes(counts, "splits/{}.txt"), *_unused_notes(images, splits)]),
+        notes=tuple(
+            [*absent_class_notes(counts, "splits/{}.txt"), *_unused_notes(images, splits), *import_notes(root)]
+        ),
     )
 
 
