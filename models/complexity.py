@@ -1,4 +1,4 @@
-"""What each network weighs: parameters and multiply-adds."""
+"""What each network weighs, and what is known of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,21 +13,33 @@ from hardedge.console import progress_bar
 from hardedge.contracts import Contract, NetworkSpec
 from hardedge.models.architecture import Architecture
 from hardedge.models.architectures import ARCHITECTURES, build_network
+from hardedge.models.published import PUBLISHED
 
 # Cityscapes: what published figures are for
 NUM_CLASSES = 19
 HEIGHT, WIDTH = 512, 1024
+PROBE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkFacts(Contract):
-    """One network: parameters, multiply-adds, what training can add to it, and the extra that installs it."""
+    """One network: what it weighs, the stride of its logits, what training can add to it, the extra that installs it.
+
+    `training_only` are the heads of its published training, which are never in it. `published` is an mIoU on
+    Cityscapes' validation images in percent, `source` whose, `licence` that of the published weights; empty where
+    nothing is known to us.
+    """
 
     name: str
     parameters: int
     multiply_adds: int
+    stride: int
     auxiliary: bool
+    training_only: tuple[str, ...]
     pretrained: bool
+    published: float | None
+    source: str
+    licence: str
     extra: str
 
 
@@ -59,14 +71,33 @@ def network_table() -> NetworkTable:
 def network_facts(known: Architecture, size: tuple[int, int] = (HEIGHT, WIDTH)) -> NetworkFacts:
     """One network's facts, for 19 classes and an image of (height, width)."""
     network = network_without_memory(known.name).eval()
+    published = PUBLISHED.get(known.name)
+    heads = {"auxiliary": known.auxiliary, "boundary": known.boundary, "detail": known.detail}
     return NetworkFacts(
         name=known.name,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         multiply_adds=network_multiply_adds(network, size),
+        stride=_stride(known, network),
         auxiliary=known.auxiliary is not None,
+        training_only=tuple(name for name, head in heads.items() if head),
         pretrained=known.pretrained is not None,
+        published=published.miou if published else None,
+        source=published.source if published else "",
+        licence=published.licence if published else "",
         extra="train",
     )
+
+
+def _stride(known: Architecture, network: nn.Module) -> int:
+    """How many of the image's rows are one row of the decode head's logits."""
+    features: list[Any] = []
+    hook = network.get_submodule(known.tap).register_forward_hook(lambda module, inputs, maps: features.append(maps))
+    device = next(network.parameters()).device
+    with torch.no_grad(), torch.device(device), _FiguresOnCpu():
+        network(torch.empty(1, 3, PROBE, PROBE))
+        logits_BChw = known.head(NUM_CLASSES).eval()(features[0])
+    hook.remove()
+    return PROBE // int(logits_BChw.shape[2])
 
 
 def network_without_memory(name: str) -> nn.Module:
@@ -87,15 +118,24 @@ def network_multiply_adds(network: nn.Module, size: tuple[int, int]) -> int:
 def network_table_text(table: NetworkTable) -> str:
     """The table as text, with what its figures are."""
     width = max(len(facts.name) for facts in table.networks)
-    lines = [f"{'network':{width}}  parameters  multiply-adds  auxiliary  pretrained  extra"]
+    heads = max(len(_heads(facts)) for facts in table.networks)
+    title = f"{'network':{width}}  parameters  multiply-adds  stride  {'training only':{heads}}  pretrained  published"
+    lines = [title]
     for facts in table.networks:
-        figures = f"{facts.parameters / 1e6:8.2f} M  {facts.multiply_adds / 1e9:11.2f} G"
-        has = [f"{'yes' if holds else 'no':9}" for holds in (facts.auxiliary, facts.pretrained)]
-        lines.append(f"{facts.name:{width}}  {figures}  {has[0]}  {has[1]}   {facts.extra}")
+        figures = f"{facts.parameters / 1e6:8.2f} M  {facts.multiply_adds / 1e9:11.2f} G  {facts.stride:6}"
+        pretrained = "yes" if facts.pretrained else "no"
+        published = f"{facts.published:.2f} %, {facts.source}" if facts.published else ""
+        line = f"{facts.name:{width}}  {figures}  {_heads(facts):{heads}}  {pretrained:10}  {published}"
+        lines.append(line.rstrip())
     height_width = "x".join(map(str, table.size))
     lines.append(
         f"\nFor {table.num_classes} classes; multiply-adds of convolutions and matrix products at {height_width}."
     )
+    lines.append("published: mIoU on Cityscapes' validation images; the licence of those weights is in --json.")
     lines.append("FAMILY_ENCODER is a network too: deeplabv3, deeplabv3plus, pspnet, upernet, fpn or segformer on any")
     lines.append("encoder of segmentation-models-pytorch, timm's as tu-NAME, for example fpn_mobilenet_v2.")
     return "\n".join(lines)
+
+
+def _heads(facts: NetworkFacts) -> str:
+    return ", ".join(facts.training_only)

@@ -1,6 +1,7 @@
 """What the networks weigh: against counts from formulas, and as a command prints it."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 
@@ -9,7 +10,8 @@ from torch import nn
 
 from hardedge.contracts import NetworkSpec
 from hardedge.models import ARCHITECTURES, build_network
-from hardedge.models.complexity import network_facts, network_multiply_adds
+from hardedge.models.complexity import NetworkTable, network_facts, network_multiply_adds, network_table_text
+from hardedge.models.published import PUBLISHED
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -25,6 +27,29 @@ def test_nothing_is_allocated_and_the_figures_are_those_of_the_real_network() ->
     network = build_network(NetworkSpec(name="segformer_b0", num_classes=19)).eval()
     assert facts.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert facts.multiply_adds == network_multiply_adds(network, (64, 96))
+
+
+def test_a_network_says_its_stride_its_heads_of_the_training_and_what_was_published() -> None:
+    found = {name: network_facts(ARCHITECTURES[name], (64, 64)) for name in ("pidnet_s", "stdc1", "fpn_resnet18")}
+    assert {name: facts.stride for name, facts in found.items()} == {"pidnet_s": 8, "stdc1": 8, "fpn_resnet18": 4}
+    assert found["pidnet_s"].training_only == ("auxiliary", "boundary")
+    assert found["stdc1"].training_only == ("auxiliary", "detail")
+    assert found["fpn_resnet18"].training_only == ()
+    assert (found["pidnet_s"].published, found["pidnet_s"].source) == (78.8, "XuJiacong/PIDNet")
+    assert found["pidnet_s"].licence.startswith("MIT")
+    assert found["fpn_resnet18"].published is None
+
+
+def test_what_was_published_is_of_listed_networks() -> None:
+    assert set(PUBLISHED) <= set(ARCHITECTURES)
+
+
+def test_the_table_as_text_has_a_line_for_each_network() -> None:
+    facts = tuple(network_facts(ARCHITECTURES[name], (64, 64)) for name in ("pidnet_s", "fpn_resnet18"))
+    lines = network_table_text(NetworkTable(num_classes=19, size=(64, 64), networks=facts)).splitlines()
+    columns = r"pidnet_s +7.63 M +\d\.\d\d G +8  auxiliary, boundary  no +78.80 %, XuJiacong/PIDNet"
+    assert re.fullmatch(columns, lines[1])
+    assert lines[2].startswith("fpn_resnet18")
 
 
 @pytest.mark.slow

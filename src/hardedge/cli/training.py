@@ -183,7 +183,8 @@ def hard(
 def models(as_json: bool) -> None:
     """List the networks.
 
-    With their parameters, their multiply-adds at 512x1024, and the extra that installs them.
+    With their parameters, their multiply-adds at 512x1024, the stride of their logits, the heads that only training
+    has, and the published mIoU (--json has its source and the licence of the published weights).
 
     Example: hardedge models --json
     """
