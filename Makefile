@@ -18,11 +18,12 @@ test-all: lint ## lint, then every test, the slow ones too
 test-gpu: .venv/installed ## the tests that need a GPU; says why one was skipped
 	$(BIN)/python -m pytest -m gpu -rs
 
-lint: .venv/installed ## format, lint, types, import contracts
+lint: .venv/installed ## format, lint, types, import contracts, the edge side's Python
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vermin --quiet --violations --target=3.10- deploy src/hardedge
 
 docs: .venv/installed ## the pages of docs/ as a site in build/site, every link checked
 	$(BIN)/zensical build --strict

@@ -6,14 +6,13 @@ In the measuring process it would be too little: memory that an earlier engine g
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
+from hardedge.child_process import run_child
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.machine import gpu_memory, resident_memory
 
@@ -25,18 +24,10 @@ def memory_of(engine: Path, shape: tuple[int, ...]) -> tuple[int | None, int | N
 
     None where the system does not tell, or where the engine ended its process.
     """
-    done = subprocess.run(
-        # -P: a file in the user's directory must not stand for a library's module
-        [sys.executable, "-P", "-m", "hardedge.deploy.latency.memory_process", str(engine), json.dumps(shape)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
+    done = run_child("hardedge.deploy.latency.memory_process", str(engine), json.dumps(shape))
+    if done.status != 0:
         return None, None
-    host, gpu = json.loads(done.stdout.splitlines()[-1])
+    host, gpu = json.loads(done.output.splitlines()[-1])
     return host, gpu
 
 

@@ -5,9 +5,7 @@ them; and whatever a builder does (crash, print, keep memory) ends with its proc
 """
 
 import json
-import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +56,6 @@ def main(job: dict[str, Any]) -> None:
     print(json.dumps({"version": installed_version(job["builder"]), "seconds": seconds}))
 
 
-def end_with_parent() -> None:
-    """Ends this process once stdin does: its parent is gone, or has let go of it."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
-
-
 def _tell(device: str, share: float) -> None:
     print(f"{PROGRESS}{json.dumps([device, round(share, 3)])}}}", flush=True)
 
@@ -76,5 +67,4 @@ def _profile(shapes: dict[str, list[int]]) -> Any:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=end_with_parent, daemon=True).start()
     main(json.loads(sys.argv[1]))

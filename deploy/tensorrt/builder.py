@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from hardedge.child_process import ChildResult, run_child
 
 Tell = Callable[[str], None]  # shows what a build is at
 
@@ -24,63 +21,27 @@ _MEMORY: Final = (
 _KILLED: Final = -9  # as the kernel does where memory is short
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a builder process ended: its exit status (negative: a signal's number), and what it printed."""
+def run_builder(job: Mapping[str, object], tell: Tell | None) -> ChildResult:
+    """Runs the builder on a job (see build_process), in the job's folder, to its end."""
 
-    status: int
-    output: str
-    errors: str
+    def read_progress(line: str) -> bool:
+        if line.startswith(PROGRESS) and tell:
+            device, share = json.loads(line)["progress"]
+            tell(f"building for {device}: {share:.0%}")
+        return line.startswith(PROGRESS)
 
-    @property
-    def out_of_memory(self) -> bool:
-        """Whether it, or the kernel, ended it for want of memory."""
-        return self.status == _KILLED or any(sign in self.output + self.errors for sign in _MEMORY)
-
-
-def run_builder(job: Mapping[str, object], tell: Tell | None) -> Ended:
-    """Runs the builder on a job (see build_process), in the job's folder, to its end; it ends with this process.
-
-    Also with one that is killed, or interrupted while it starts the builder: that ends once no one has its stdin open.
-    """
-    rtx = job["builder"] == "tensorrt_rtx"
-    with tempfile.TemporaryFile("w+", errors="replace") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hardedge.deploy.tensorrt.build_process", json.dumps(job)],
-            env={**os.environ, "POLYGRAPHY_USE_TENSORRT_RTX": "1" if rtx else "0"},
-            # not the user's directory, which Python would put first on the child's import path
-            cwd=Path(str(job["folder"])),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            errors="replace",
-        )
-        try:
-            output = _read(process, tell)
-            status = process.wait()
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-        errors.seek(0)
-        return Ended(status, output, errors.read())
+    return run_child(
+        "hardedge.deploy.tensorrt.build_process",
+        json.dumps(job),
+        environment={"POLYGRAPHY_USE_TENSORRT_RTX": "1" if job["builder"] == "tensorrt_rtx" else "0"},
+        folder=Path(str(job["folder"])),
+        read_line=read_progress,
+    )
 
 
-def _read(process: subprocess.Popen[str], tell: Tell | None) -> str:
-    assert process.stdout is not None
-    lines = []
-    with process.stdout:
-        for line in process.stdout:
-            if not line.startswith(PROGRESS):
-                lines.append(line)
-            elif tell:
-                device, share = json.loads(line)["progress"]
-                tell(f"building for {device}: {share:.0%}")
-    return "".join(lines)
+def out_of_memory(done: ChildResult) -> bool:
+    """Whether a builder, or the kernel, ended it for want of memory."""
+    return done.status == _KILLED or any(sign in done.output + done.errors for sign in _MEMORY)
 
 
 class Shares:

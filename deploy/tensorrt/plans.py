@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from hardedge.child_process import ChildResult
 from hardedge.contracts import BuildOptions, FallbackNode, Profile, sha256_of
 from hardedge.deploy.machine import gpu_name
 from hardedge.deploy.targets import Target
 from hardedge.deploy.tensorrt.api import MODULES, unsupported_options
 from hardedge.deploy.tensorrt.build_cache import BuildCache, BuildKey
-from hardedge.deploy.tensorrt.builder import LACKING, Ended, Tell, run_builder
+from hardedge.deploy.tensorrt.builder import LACKING, Tell, out_of_memory, run_builder
 from hardedge.errors import BadInput, HardedgeError, Unavailable, faults_error, missing_extra
 
 _ERROR_LINE = re.compile(r"\[[E!]\] (.+)")
@@ -159,7 +160,7 @@ def _require_builder(builder: str) -> None:
     )
 
 
-def _refusal(builder: str, onnx: Path, done: Ended) -> HardedgeError:
+def _refusal(builder: str, onnx: Path, done: ChildResult) -> HardedgeError:
     errors = builder_errors(done.output + done.errors)
     if done.status < 0:
         errors.append(f"the builder was ended by signal {-done.status}")
@@ -167,7 +168,7 @@ def _refusal(builder: str, onnx: Path, done: Ended) -> HardedgeError:
     lacking = done.errors.rpartition(LACKING)
     if lacking[1]:
         return Unavailable(f"{lacking[2].strip()}. Build without --dla, or on a device that has it.")
-    if done.out_of_memory:
+    if out_of_memory(done):
         return Unavailable(
             f"{builder} ran out of memory while it built {onnx}:\n{reasons}\n"
             "Free memory, or give it less to do: --workspace MIB, --optimization-level 0, a smaller profile. "

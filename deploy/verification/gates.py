@@ -45,7 +45,7 @@ def read_gates(path: Path) -> Gates:
     import sys
 
     if sys.version_info >= (3, 11):
-        import tomllib
+        import tomllib  # novm
     else:
         import tomli as tomllib
     try:

@@ -1,9 +1,6 @@
 """The FP32 file converted to another precision by NVIDIA Model Optimizer, in a process of its own."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import onnx
 
+from hardedge.child_process import run_child
 from hardedge.contracts import Contract, to_json
 from hardedge.errors import BadInput, missing_extra
 from hardedge.export.precisions.legality import require_legal
@@ -90,23 +88,14 @@ def convert(
 
 
 def _run(job: ConversionJob, folder: Path) -> tuple[str, dict[str, str]]:
-    done = subprocess.run(
-        # -P: a file in the user's directory must not stand for a library's module
-        [sys.executable, "-P", "-m", "hardedge.export.precisions.process", to_json(job)],
-        # sets of names are walked in there: their order must not change from run to run
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "0", "TQDM_DISABLE": "1"},
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"signal {-done.returncode}"]
+    # sets of names are walked in there: their order must not change from run to run
+    settings = {"PYTHONHASHSEED": "0", "TQDM_DISABLE": "1"}
+    done = run_child("hardedge.export.precisions.process", to_json(job), environment=settings, folder=folder)
+    if done.status != 0:
+        lines = [line for line in done.errors.splitlines() if line.strip()] or [f"signal {-done.status}"]
         raise BadInput(
             f"{job.precision}: Model Optimizer could not convert the network: {lines[-1].strip()}\n"
             "Leave this precision out, or change what the network does there. The converter's own report: --debug"
-        ) from RuntimeError(done.stderr)
-    told = json.loads(done.stdout.splitlines()[-1])
+        ) from RuntimeError(done.errors)
+    told = json.loads(done.output.splitlines()[-1])
     return told["tool"], told["reasons"]

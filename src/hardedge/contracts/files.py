@@ -22,13 +22,9 @@ M = TypeVar("M", bound=Manifest)
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _hash(file)
-
-
-def _hash(file: Any) -> str:
-    digest = hashlib.sha256()  # Python 3.10 has no file_digest
-    while block := file.read(1 << 20):
-        digest.update(block)
+        digest = hashlib.sha256()  # Python 3.10 has no file_digest
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 

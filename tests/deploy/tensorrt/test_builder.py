@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
+from hardedge import child_process
+from hardedge.child_process import ChildResult
 from hardedge.contracts import BuildOptions, Engine, load, seal
 from hardedge.deploy.engines import open as runtime
 from hardedge.deploy.engines.build import build, build_all
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.tensorrt import api as tensorrt_api
-from hardedge.deploy.tensorrt import builder as builders
 from hardedge.deploy.tensorrt import plans
 from hardedge.deploy.tensorrt import runner as tensorrt_runner
 from hardedge.deploy.tensorrt.build_cache import BuildCache
-from hardedge.deploy.tensorrt.builder import LACKING, PROGRESS, Ended, Shares, run_builder
+from hardedge.deploy.tensorrt.builder import LACKING, PROGRESS, Shares, out_of_memory, run_builder
 from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.errors import BadInput, Unavailable
 
@@ -65,7 +66,7 @@ def test_progress_is_no_part_of_what_a_builder_printed(monkeypatch: pytest.Monke
     program = f"print('first'); print({PROGRESS!r} + '[\"here\", 0.5]}}'); print('last')"
     real = subprocess.Popen
     monkeypatch.setattr(
-        builders.subprocess, "Popen", lambda command, **rest: real([sys.executable, "-c", program], **rest)
+        child_process.subprocess, "Popen", lambda command, **rest: real([sys.executable, "-c", program], **rest)
     )
     told: list[str] = []
     ended = run_builder({"builder": "tensorrt", "folder": str(tmp_path)}, told.append)
@@ -78,7 +79,7 @@ def test_a_builder_ends_with_a_parent_that_is_interrupted_while_it_starts_it(
     """There is nobody then who knows the process, to kill it."""
     pids: list[int] = []
     program = (
-        "import os, stat; from hardedge.deploy.tensorrt.build_process import end_with_parent\n"
+        "import os, stat; from hardedge.child_process import end_with_parent\n"
         "end_with_parent() if stat.S_ISFIFO(os.fstat(0).st_mode) else os._exit(9)"  # of the parent alone
     )
 
@@ -94,7 +95,7 @@ def test_a_builder_ends_with_a_parent_that_is_interrupted_while_it_starts_it(
     def start(command: list[str], **rest: Any) -> Interrupted:
         return Interrupted([sys.executable, "-c", program], **rest)
 
-    monkeypatch.setattr(builders.subprocess, "Popen", start)
+    monkeypatch.setattr(child_process.subprocess, "Popen", start)
     with pytest.raises(KeyboardInterrupt):
         run_builder({"builder": "tensorrt", "folder": str(tmp_path)}, None)
     assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 1
@@ -103,16 +104,16 @@ def test_a_builder_ends_with_a_parent_that_is_interrupted_while_it_starts_it(
 @pytest.mark.parametrize(
     ("ended", "missing"),
     [
-        (Ended(1, "", "Traceback\nMemoryError\n"), True),
-        (Ended(1, "[E] Error Code 2: OutOfMemory (Requested size was 123 bytes.)", ""), True),
-        (Ended(-9, "", ""), True),
-        (Ended(-11, "", ""), False),
-        (Ended(1, "[E] could not find any implementation for node n5", ""), False),
+        (ChildResult(1, "", "Traceback\nMemoryError\n"), True),
+        (ChildResult(1, "[E] Error Code 2: OutOfMemory (Requested size was 123 bytes.)", ""), True),
+        (ChildResult(-9, "", ""), True),
+        (ChildResult(-11, "", ""), False),
+        (ChildResult(1, "[E] could not find any implementation for node n5", ""), False),
     ],
 )
-def test_want_of_memory_is_told_apart_from_a_refusal(ended: Ended, missing: bool) -> None:
+def test_want_of_memory_is_told_apart_from_a_refusal(ended: ChildResult, missing: bool) -> None:
     """A refusal would be healed, by 40 builds that run out of memory as well."""
-    assert ended.out_of_memory == missing
+    assert out_of_memory(ended) == missing
     error = plans._refusal("tensorrt_rtx", Path("model.onnx"), ended)
     assert isinstance(error, Unavailable if missing else plans.BuildRefused)
     assert ("ran out of memory while it built model.onnx" in str(error)) == missing
@@ -131,7 +132,7 @@ def test_a_build_without_memory_is_one_message_and_the_cache_stays_valid(
 
     both = {name: tmp_path / name.replace(":", "-") for name in ("tensorrt-rtx:sm86", "tensorrt-rtx:sm89")}
     with monkeypatch.context() as patch:
-        patch.setattr(builders.subprocess, "Popen", starved)
+        patch.setattr(child_process.subprocess, "Popen", starved)
         with pytest.raises(Unavailable, match="ran out of memory") as caught:
             build_all(shared_bundle, both, request=request)
     assert "Traceback" not in str(caught.value)
@@ -196,7 +197,7 @@ def test_a_dla_core_must_be_there(core: int | None, said: str | None) -> None:
 
 def test_a_device_without_the_core_is_no_refusal_of_the_network() -> None:
     words = "DLA core 0: this device has no DLA cores, counted from 0"
-    error = plans._refusal("tensorrt", Path("model.onnx"), Ended(1, "", f"{LACKING}{words}\n"))
+    error = plans._refusal("tensorrt", Path("model.onnx"), ChildResult(1, "", f"{LACKING}{words}\n"))
     assert isinstance(error, Unavailable)
     assert str(error) == f"{words}. Build without --dla, or on a device that has it."
 
