@@ -1,28 +1,19 @@
 """Precisions: their names, and which targets can hold them."""
 
-import difflib
 from collections.abc import Sequence
 
 from hardedge.console import note
 from hardedge.deploy.targets import parse_target
 from hardedge.errors import BadInput, faults_error
-
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
-# tune's mixture of INT8 and FP16
-DEPLOYED = (*PRECISIONS, "mixed")
-
-# the first architectures with arithmetic of that type
-_FIRST_ARCHITECTURE = {"bf16": 80, "fp8": 89}
+from hardedge.precisions import EXPORTED, precision_named, unknown_precision
 
 
-def parse_precisions(text: str, known: Sequence[str] = PRECISIONS) -> tuple[str, ...]:
+def parse_precisions(text: str, known: Sequence[str] = EXPORTED) -> tuple[str, ...]:
     """Names of precisions separated by commas; raises BadInput for an unknown one, and for one named twice."""
     names = tuple(item.strip().lower() for item in text.split(","))
     for name in names:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f" Did you mean {nearest[0]}?" if nearest else ""
-            raise BadInput(f'unknown precision "{name}".{hint} Known: {", ".join(known)}.')
+            raise unknown_precision(name, known)
         if names.count(name) > 1:
             raise BadInput(f'precisions "{text}": {name} is named twice. Name it once.')
     return names
@@ -33,7 +24,7 @@ def cannot_hold(target: str, precision: str) -> str | None:
     known = parse_target(target)
     if known.backend == "onnxruntime" and precision == "bf16":
         return "onnxruntime has no BF16 convolutions"
-    first = _FIRST_ARCHITECTURE.get(precision)
+    first = precision_named(precision).first_architecture
     if known.backend == "tensorrt-rtx" and first and int(str(known.device).removeprefix("sm")) < first:
         return f"{precision.upper()} needs SM{first} or later"
     return None

@@ -16,9 +16,9 @@ from hardedge.deploy.parity.stable_pixels import Mask, StableMaps, count_stable_
 from hardedge.deploy.runner import Runner
 from hardedge.errors import BadInput, Unavailable
 from hardedge.metrics import Counts, confusion_counts, iou_per_class
+from hardedge.precisions import precision_named
 from hardedge.statistics.bootstrap import FEWEST_IMAGES, MiouDifference, miou_difference
 
-MARGINS = {"fp32": 0.1, "fp16": 0.1, "bf16": 0.1, "int8": 0.5, "fp8": 0.5, "mixed": 0.5}
 BAND = 3  # px on each side of a label edge
 GOLDEN_AGREEMENT = 0.999
 
@@ -55,7 +55,8 @@ def compare_with_reference(
             lost = f"broken off at the golden images: {error}"
     target_NCC = np.stack(tally.counts)
     reference_NCC = reference_counts(directory, bundle)[: len(target_NCC)]
-    found = miou_difference(reference_NCC, target_NCC, MARGINS[precision])
+    margin = precision_named(precision).margin
+    found = miou_difference(reference_NCC, target_NCC, margin)
     shares = _shares(np.sum(tally.agreements, axis=0))
     parity = Parity(
         target=target,
@@ -65,9 +66,9 @@ def compare_with_reference(
         miou=found.miou,
         difference=found.difference,
         interval=found.interval,
-        margin=MARGINS[precision],
+        margin=margin,
         status="inconclusive" if lost else found.status,
-        detail=lost or _detail(found, MARGINS[precision], len(target_NCC)),
+        detail=lost or _detail(found, margin, len(target_NCC)),
         pixel_agreement=shares[-2] or 0.0,
         boundary_agreement=1.0 if shares[-1] is None else shares[-1],
         golden_agreement=golden,

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from hardedge.contracts import Certificate, Gate, Overhead, Parity, PrecisionAudit, Verdict
 from hardedge.errors import BadInput, faults_error
+from hardedge.precisions import EXPORTED, precision_named
 from hardedge.statistics.bootstrap import FEWEST_IMAGES
 
 Require = Literal["level0", "level0-engines"]
@@ -111,23 +112,25 @@ def judge_gates(
 
 def parse_required_share(text: str) -> tuple[str, float]:
     """The precision and its least share of `int8>=0.9`; raises BadInput for any other form."""
-    match = re.fullmatch(r"(fp32|fp16|bf16|int8|fp8)\s*>=\s*(0(?:\.\d+)?|1(?:\.0+)?)", text.strip())
+    match = re.fullmatch(rf"({'|'.join(map(re.escape, EXPORTED))})\s*>=\s*(0(?:\.\d+)?|1(?:\.0+)?)", text.strip())
     if not match:
-        raise BadInput(f'"{text}" requires no precision. Write it as int8>=0.9: fp32, fp16, bf16, int8 or fp8; 0 to 1.')
+        known = f"{', '.join(EXPORTED[:-1])} or {EXPORTED[-1]}"
+        raise BadInput(f'"{text}" requires no precision. Write it as int8>=0.9: {known}; 0 to 1.')
     return match[1], float(match[2])
 
 
 def precision_gates(text: str, audits: Sequence[PrecisionAudit]) -> list[Gate]:
     """One gate for each engine that was asked for in this precision: its share of the multiply-adds."""
     precision, least = parse_required_share(text)
-    asked = [audit for audit in audits if audit.precision in (precision, "mixed")]
+    counted = precision_named(precision).counted_as
+    asked = [audit for audit in audits if audit.precision == precision or audit.precision not in EXPORTED]
     if not asked:
         found = f"no {precision} engine was audited"
         return [Gate(name="--require-precision", limit=text, found=found, status="inconclusive")]
     gates = []
     for audit in asked:
-        share = audit.multiply_adds.get(precision, 0.0)
-        others = ", ".join(f"{name} {part:.1%}" for name, part in audit.multiply_adds.items() if name != precision)
+        share = audit.multiply_adds.get(counted, 0.0)
+        others = ", ".join(f"{name} {part:.1%}" for name, part in audit.multiply_adds.items() if name != counted)
         status: Verdict = "pass" if share >= least else "fail"
         found = f"{audit.target}: {share:.1%} of the multiply-adds{f', {others}' if others else ''} ({audit.detail})"
         gates.append(Gate(name="--require-precision", limit=text, found=found, status=status))

@@ -12,23 +12,16 @@ import onnxruntime
 from hardedge.console import progress_bar
 from hardedge.contracts import ConversionAgreement
 from hardedge.data.dataset import Dataset, Pixels, read_mask
-from hardedge.deploy.parity.compare import MARGINS
 from hardedge.errors import BadInput, first_line
 from hardedge.export.graph.agreement import with_torch_logits
 from hardedge.graphs.files import open_session
 from hardedge.graphs.rounding import rounded_form
 from hardedge.metrics import Counts, confusion_counts
+from hardedge.precisions import precision_named
 from hardedge.statistics.bootstrap import miou_difference
 
 # a minute or so on two cores; deploy judges the whole split
 MOST_IMAGES, LEAST_IMAGES, MULTIPLY_ADDS = 64, 8, 3e12
-
-ARITHMETIC = {
-    "fp16": "onnxruntime on a CPU in FP32, every result rounded to FP16",
-    "bf16": "onnxruntime on a CPU in FP32, every result rounded to BF16",
-    "int8": "onnxruntime on a CPU in FP32, values rounded to INT8 as the graph says and every result to FP16",
-    "fp8": "onnxruntime on a CPU in FP32, values rounded to FP8 as the graph says and every result to FP16",
-}
 
 Floats = npt.NDArray[np.float32]
 
@@ -62,9 +55,10 @@ def measure_agreement(model: onnx.ModelProto, precision: str, reference: Precisi
     form = rounded_form(model)
     logits = _compare_logits(form, precision, reference)
     target_NCC, reference_NCC, agreement = _compare_masks(form, precision, reference)
-    found = miou_difference(reference_NCC, target_NCC, MARGINS[precision])
+    known = precision_named(precision)
+    found = miou_difference(reference_NCC, target_NCC, known.margin)
     return ConversionAgreement(
-        arithmetic=ARITHMETIC[precision],
+        arithmetic=known.arithmetic,
         logit_difference=logits.difference,
         logit_rms=logits.rms,
         logit_largest=logits.largest,
@@ -74,7 +68,7 @@ def measure_agreement(model: onnx.ModelProto, precision: str, reference: Precisi
         miou=found.miou,
         difference=found.difference,
         interval=found.interval,
-        margin=MARGINS[precision],
+        margin=known.margin,
         status=found.status,
     )
 

@@ -10,6 +10,7 @@ from hardedge.export.precisions.convert import Converted
 from hardedge.graphs.canonical import COUNTED, node_multiply_adds
 from hardedge.graphs.element_types import element_types, precision_of, producers
 from hardedge.graphs.rounding import rounded_form
+from hardedge.precisions import precision_named
 
 UNTOLD = "left out by Model Optimizer, which does not say why"
 # its own limits (0.47): in this order few channels, large filters, small products
@@ -29,14 +30,15 @@ def multiply_adds_by_precision(model: onnx.ModelProto, size: tuple[int, int, int
 
 def kept_nodes(converted: Converted, precision: str, size: tuple[int, int, int]) -> tuple[KeptNode, ...]:
     """Every node in FP32, and every convolution or matrix product that is not in the precision that was asked for."""
-    model = converted.model
+    model, wanted = converted.model, precision_named(precision)
     types, made_by = element_types(model), producers(model)
     counts = {node.name: count for node, count in node_multiply_adds(rounded_form(model), size)}
     weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     kept = []
     for node in model.graph.node:
         found = precision_of(node, types, made_by)
-        if found in (None, precision) or (found != "fp32" and node.op_type not in COUNTED):
+        higher = found == "fp32" and wanted.rest != "fp32"
+        if found in (None, wanted.counted_as) or not (higher or node.op_type in COUNTED):
             continue
         source = converted.sources.get(node.name, "")
         kept.append(
@@ -46,7 +48,7 @@ def kept_nodes(converted: Converted, precision: str, size: tuple[int, int, int])
                 operator=node.op_type,
                 precision=str(found),
                 multiply_adds=counts.get(node.name, 0),
-                why=converted.reasons.get(source) or unquantised_for(node, weights, precision),
+                why=converted.reasons.get(source) or unquantised_for(node, weights, wanted.counted_as),
             )
         )
     return tuple(kept)

@@ -24,6 +24,7 @@ from hardedge.export.precisions.legality import NOT_IN_BF16, WEIGHTED
 from hardedge.export.precisions.ranges import largest_magnitudes, largest_weights
 from hardedge.graphs.element_types import producers
 from hardedge.graphs.pinning import pin_to_fp32
+from hardedge.precisions import precision_named
 
 # above it FP16's steps are 0.5 and more: Model Optimizer's own limit
 LARGEST_IN_FP16 = 512.0
@@ -67,7 +68,7 @@ class KeepLarge:
 
 def convert_here(job: ConversionJob) -> dict[str, str]:
     """Writes the converted file to job.out; returns why nodes were kept out, by their name in the source."""
-    return _half(job) if job.precision in ("fp16", "bf16") else _quantise(job)
+    return _quantise(job) if precision_named(job.precision).rest else _half(job)
 
 
 def _half(job: ConversionJob) -> dict[str, str]:
@@ -97,19 +98,20 @@ def _half(job: ConversionJob) -> dict[str, str]:
 def _quantise(job: ConversionJob) -> dict[str, str]:
     from modelopt.onnx.quantization import quantize
 
-    model = onnx.load(job.source)
+    model, precision = onnx.load(job.source), precision_named(job.precision)
     logits = {node.name: "makes the logits, which are never quantised" for node in logits_tail(model)}
-    rule = KeepLarge({**largest_magnitudes(model, _images(job)), **largest_weights(model)}, LARGEST_BESIDE_EIGHT_BITS)
+    limit = LARGEST_BESIDE_EIGHT_BITS if precision.rest == "fp16" else math.inf
+    rule = KeepLarge({**largest_magnitudes(model, _images(job)), **largest_weights(model)}, limit)
     large = [node.name for node in model.graph.node if rule.check(node)]
     reasons = {**logits, **_refusal(model, job), **rule.reasons}
     quantize(
         job.source,
-        quantize_mode=job.precision,
+        quantize_mode=precision.counted_as,
         calibration_data_reader=CalibrationImages(job.images),
         calibration_method=job.method,
         calibration_eps=["cpu"],
         nodes_to_exclude=_patterns(reasons),
-        high_precision_dtype="fp16",
+        high_precision_dtype=precision.rest,
         output_path=job.out,
     )
     if large:

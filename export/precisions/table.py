@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from hardedge.contracts import Bundle, Conversion, KeptNode, ModelFile
+from hardedge.precisions import precision_named
 
 COLUMNS = ("precision", "multiply-adds in it", "logits differ by", "equal pixels", "mIoU difference (90 %)", "engines")
 
@@ -25,7 +26,7 @@ def precisions_text(bundle: Bundle) -> str:
 def _row(model: ModelFile, conversion: Conversion) -> tuple[str, ...]:
     found = conversion.agreement
     # of a mixture, the share in INT8
-    reached = conversion.multiply_adds.get(model.precision.replace("mixed", "int8"), 0)
+    reached = conversion.multiply_adds.get(precision_named(model.precision).counted_as, 0)
     share = reached / max(model.census.multiply_adds, 1)
     built = sum(engine.status == "built" for engine in conversion.engines)
     return (

@@ -148,7 +148,7 @@ def targets(context: click.Context, parameter: click.Parameter, typed: str) -> l
 
 def precisions(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
     """The precisions, each after what stands before the last comma."""
-    from hardedge.deploy.precisions import DEPLOYED
+    from hardedge.precisions import DEPLOYED
 
     return _as_items(DEPLOYED, typed)
 

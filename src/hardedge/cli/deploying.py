@@ -123,7 +123,8 @@ def deploy(
     Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
     """
     from hardedge import pipeline
-    from hardedge.deploy.precisions import DEPLOYED, engines_to_build, parse_precisions
+    from hardedge.deploy.precisions import engines_to_build, parse_precisions
+    from hardedge.precisions import DEPLOYED
 
     require_trusted(bundle, trust, signed_since)
     precisions = parse_precisions(precision, DEPLOYED)
@@ -217,8 +218,9 @@ def bench(
     """
     from hardedge.artefact import require_free
     from hardedge.deploy.latency import bench as benches
-    from hardedge.deploy.precisions import DEPLOYED, engines_to_build, parse_precisions
+    from hardedge.deploy.precisions import engines_to_build, parse_precisions
     from hardedge.deploy.report.bench_page import write_bench
+    from hardedge.precisions import DEPLOYED
 
     require_trusted(bundle, trust, signed_since)
     pairs = engines_to_build(read_targets(targets) or ("onnxruntime:cpu",), parse_precisions(precision, DEPLOYED))

@@ -17,6 +17,7 @@ from hardedge.contracts.base import (
 from hardedge.contracts.models import Calibration, ModelFile, TensorModel
 from hardedge.contracts.sizes import Profile, _require_profiles
 from hardedge.errors import BadInput
+from hardedge.precisions import precision_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,5 @@ class Bundle(Manifest):
             if model.precision == precision:
                 return model
         known = ", ".join(model.precision for model in self.models)
-        fix = (
-            "hardedge tune writes it" if precision == "mixed" else f"hardedge export --precision {precision} writes it"
-        )
-        raise BadInput(f"the bundle has no {precision} model. It has: {known}; {fix}.")
+        writer = precision_named(precision).writer
+        raise BadInput(f"the bundle has no {precision} model. It has: {known}; {writer} writes it.")

@@ -5,18 +5,16 @@ from collections.abc import Mapping
 import onnx
 from onnx import TensorProto
 
+from hardedge.precisions import PRECISIONS
+
 Types = Mapping[str, int]  # TensorProto.DataType by value name
 
 PRECISION_OF: dict[int, str] = {
-    TensorProto.FLOAT: "fp32",
-    TensorProto.FLOAT16: "fp16",
-    TensorProto.BFLOAT16: "bf16",
-    TensorProto.INT8: "int8",
-    TensorProto.FLOAT8E4M3FN: "fp8",
+    **{TensorProto.DataType.Value(each.onnx_type): each.counted_as for each in PRECISIONS},
     TensorProto.DOUBLE: "fp64",
 }
-FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
-QUANTISED = (TensorProto.INT8, TensorProto.FLOAT8E4M3FN)
+QUANTISED = tuple(dict.fromkeys(TensorProto.DataType.Value(each.onnx_type) for each in PRECISIONS if each.rest))
+FLOATS = tuple(kind for kind in PRECISION_OF if kind not in QUANTISED)
 # conversions between types, not arithmetic in one
 CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
 
