@@ -65,7 +65,7 @@ class Clock:
 @pytest.fixture
 def paced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Builds are marks, and a session's speed follows from its folder's name: fast 10 ms, slow 20 ms."""
-    from hardedge.deploy.latency import overhead
+    from hardedge.deploy.latency import paired_runs
 
     clock, log = Clock(), list[str]()
 
@@ -80,7 +80,7 @@ def paced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             yield
 
     monkeypatch.setattr(benches, "time", clock)
-    monkeypatch.setattr(overhead, "time", clock)
+    monkeypatch.setattr(paired_runs, "time", clock)
     monkeypatch.setattr(benches, "open_runner", open_paced)
     monkeypatch.setattr(benches, "repeat_build", built)
     return log
