@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS := --numprocesses auto --dist loadfile # a file's fixtures are made once
-SOURCES := src/hardedge models train export deploy tests benchmarks
+SOURCES := src/hardedge models train export deploy tests benchmarks docker
 
 help: ## what the targets do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12

@@ -111,6 +111,18 @@ def test_nothing_of_the_build_is_left(image: Image) -> None:
     assert "telemetry" not in image.python("import onnxruntime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])")
 
 
+def test_the_train_image_compiles_and_names_the_shared_memory_that_it_lacks(image: Image) -> None:
+    if not image.tag.endswith("train"):
+        pytest.skip("an image without torch")
+    program = "import subprocess, sysconfig; from pathlib import Path\n"
+    program += "print(subprocess.run(['g++', '--version']).returncode, subprocess.run(['cc', '--version']).returncode)\n"
+    program += "print((Path(sysconfig.get_path('include')) / 'Python.h').is_file())"
+    assert image.python(program).split()[-3:] == ["0", "0", "True"]
+    done = image.run("train", "pspnet_cityscapes_hardness", "--data", "data", "--out", "out", code=3)
+    assert "/dev/shm has" in done.stderr
+    assert "docker run --shm-size 2g" in done.stderr
+
+
 def test_doctor_finds_no_obstacle(image: Image) -> None:
     told = image.run("doctor").stdout
     assert "onnxruntime: onnxruntime 1." in told
