@@ -115,7 +115,9 @@ def test_the_train_image_compiles_and_names_the_shared_memory_that_it_lacks(imag
     if not image.tag.endswith("train"):
         pytest.skip("an image without torch")
     program = "import subprocess, sysconfig; from pathlib import Path\n"
-    program += "print(subprocess.run(['g++', '--version']).returncode, subprocess.run(['cc', '--version']).returncode)\n"
+    program += (
+        "print(subprocess.run(['g++', '--version']).returncode, subprocess.run(['cc', '--version']).returncode)\n"
+    )
     program += "print((Path(sysconfig.get_path('include')) / 'Python.h').is_file())"
     assert image.python(program).split()[-3:] == ["0", "0", "True"]
     done = image.run("train", "pspnet_cityscapes_hardness", "--data", "data", "--out", "out", code=3)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,14 @@ def test_a_session_leaves_no_device_id_and_reaches_for_nobody(machine: Machine, 
     assert done.returncode == 0, done.stderr
     assert machine.left() == []
     assert machine.refused() == []
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs OpenVINO")
+def test_openvino_reaches_for_nobody(machine: Machine, graph: Path) -> None:
+    program = "import hardedge, openvino, sys; openvino.compile_model(sys.argv[1], 'CPU')"
+    done = machine.run(sys.executable, "-c", program, graph)
+    assert done.returncode == 0, done.stderr
+    assert (machine.left(), machine.refused()) == ([], [])
 
 
 def test_such_a_file_would_be_seen(machine: Machine, graph: Path) -> None:

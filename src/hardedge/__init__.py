@@ -1,6 +1,7 @@
 """Semantic segmentation from training to TensorRT on edge GPUs, with proof."""
 
 import os
+import sys
 from importlib.metadata import version
 
 # what these packages would report to their makers, off before any of them is imported; what the user has set stays
@@ -13,5 +14,7 @@ SILENT = {
 }
 for _name, _value in SILENT.items():
     os.environ.setdefault(_name, _value)
+# OpenVINO has no such variable, but does without this package
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: an import of it fails
 
 __version__ = version("hardedge")
