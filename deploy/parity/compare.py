@@ -1,5 +1,6 @@
 """Parity: a target's masks against the reference run's, on the same test images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,17 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.console import progress_bar
-from hardedge.contracts import Bundle, ClassParity, Parity, Task
+from hardedge.contracts import Bundle, ClassDrop, ClassParity, Parity, Task
 from hardedge.data.dataset import Dataset, Pixels
 from hardedge.deploy.bundles.contents import golden_image, stored_hardness, stored_mask
 from hardedge.deploy.bundles.validity import reference_counts
+from hardedge.deploy.parity.detail import parity_detail
 from hardedge.deploy.parity.hardness_deciles import LEVELS, hardness_counts, split_into_deciles
 from hardedge.deploy.parity.stable_pixels import Mask, StableMaps, count_stable_pixels
 from hardedge.deploy.runner import Runner
 from hardedge.errors import BadInput, Unavailable
 from hardedge.metrics import Counts, confusion_counts, iou_per_class
 from hardedge.precisions import precision_named
-from hardedge.statistics.bootstrap import FEWEST_IMAGES, MiouDifference, miou_difference
+from hardedge.statistics.non_inferiority import MiouDifference, miou_difference
+from hardedge.statistics.unseen import MAX_UNSEEN, unseen_share
 
 BAND = 3  # px on each side of a label edge
 GOLDEN_AGREEMENT = 0.999
@@ -31,11 +34,13 @@ def compare_with_reference(
     target: str,
     precision: str,
     stable: StableMaps | None = None,
+    max_unseen: float = MAX_UNSEEN,
 ) -> tuple[Parity, Counts]:
     """Runs the test split and judges its masks; returns the target's confusion counts int64 [N, C, C] with it.
 
     The data set must have passed require_same_data. Raises BadInput when a mask has another size than its label, or
-    values that are no class. A device that is lost, or memory that runs out, ends it with the images before;
+    values that are no class. Nothing passes where more than `max_unseen` percent of such images can be of a kind that
+    none of these is. A device that is lost, or memory that runs out, ends it with the images before;
     MissingHere where there is none.
     """
     tally, lost = _Tally(task=bundle.task), None
@@ -56,7 +61,8 @@ def compare_with_reference(
     target_NCC = np.stack(tally.counts)
     reference_NCC = reference_counts(directory, bundle)[: len(target_NCC)]
     margin = precision_named(precision).margin
-    found = miou_difference(reference_NCC, target_NCC, margin)
+    found = miou_difference(reference_NCC, target_NCC, margin, max_unseen=max_unseen)
+    unequal, names = _unequal(tally.agreements), [info.name for info in bundle.task.classes]
     shares = _shares(np.sum(tally.agreements, axis=0))
     parity = Parity(
         target=target,
@@ -68,13 +74,16 @@ def compare_with_reference(
         interval=found.interval,
         margin=margin,
         status="inconclusive" if lost else found.status,
-        detail=lost or _detail(found, margin, len(target_NCC)),
+        detail=lost or parity_detail(found, margin, unequal, max_unseen, names),
         pixel_agreement=shares[-2] or 0.0,
         boundary_agreement=1.0 if shares[-1] is None else shares[-1],
         golden_agreement=golden,
         per_class=_per_class(bundle, reference_NCC, target_NCC, found, shares),
         deciles=split_into_deciles(tally.by_hardness),
         stable=count_stable_pixels(tally.stable, stable.logit_error) if stable and tally.stable else None,
+        differing=unequal,
+        unseen=unseen_share(len(target_NCC)),
+        worst=_worst_class(found, names),
     )
     return parity, target_NCC
 
@@ -162,6 +171,15 @@ def _shares(counts: npt.NDArray[np.int64]) -> list[float | None]:
     return [float(equal / pixels) if pixels else None for equal, pixels in counts.T]
 
 
+def _unequal(agreements: Sequence[npt.NDArray[np.int64]]) -> int:
+    return sum(int(equal[-2] != compared[-2]) for equal, compared in agreements)
+
+
+def _worst_class(found: MiouDifference, names: Sequence[str]) -> ClassDrop | None:
+    worst = found.worst
+    return ClassDrop(name=names[worst.index], difference=worst.difference, low=worst.low) if worst else None
+
+
 def _per_class(
     bundle: Bundle, reference_NCC: Counts, target_NCC: Counts, found: MiouDifference, shares: list[float | None]
 ) -> tuple[ClassParity, ...]:
@@ -176,31 +194,3 @@ def _per_class(
         )
         for index, info in enumerate(bundle.task.classes)
     )
-
-
-def _detail(found: MiouDifference, margin: float, images: int) -> str:
-    if found.interval.low == found.interval.high == 0:
-        return "the same score on every image"
-    undecided = f"these images do not tell whether the drop is more than {margin} points"
-    answers = {
-        "pass": f"a drop of more than {margin} points is excluded (one-sided 95 %)",
-        "fail": f"the drop is more than {margin} points (one-sided 95 %)",
-        "inconclusive": f"{undecided}{_advice(found, margin, images)}",
-    }
-    return answers[found.status]
-
-
-def _advice(found: MiouDifference, margin: float, images: int) -> str:
-    needed = images_to_decide(found, margin, images)
-    if needed is None:
-        return ": it lies on that margin, so no number of images would"
-    return f"; about {needed} like them would"
-
-
-def images_to_decide(found: MiouDifference, margin: float, images: int) -> int | None:
-    """Images at which the interval, shrinking with their root, would clear the margin; None on the margin itself."""
-    distance = found.difference + margin
-    if abs(distance) < margin / 100:
-        return None
-    reach = found.difference - found.interval.low if distance > 0 else found.interval.high - found.difference
-    return max(images + 1, FEWEST_IMAGES, round(images * (reach / distance) ** 2))

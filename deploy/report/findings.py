@@ -32,7 +32,7 @@ LATENCY: Final = {
     "not run here": "The cost at run time was not measured.",
 }
 ACCURACY: Final = {
-    "pass": "mIoU is kept: a loss of {margin} points or more is excluded.",
+    "pass": "mIoU is kept: a loss of {margin} points or more is excluded on images like these.",
     "fail": "mIoU is not kept within {margin} points.",
     "inconclusive": "Whether mIoU is kept within {margin} points could not be decided.",
 }
@@ -96,7 +96,7 @@ def findings_of(report: Report) -> list[Markup]:
     rows = [
         finding_item("Identity", level0.status, IDENTITY.get(level0.status), level0.detail),
         finding_item("Engines", level0.rtx_engines.status, engines, level0.rtx_engines.detail),
-        *(finding_item("Accuracy", each.status, accuracy(each), None) for each in report.parity),
+        *(finding_item("Accuracy", each.status, accuracy(each), each.detail) for each in report.parity),
         finding_item("Latency", report.overhead.status, LATENCY.get(report.overhead.status), sensitivity(report)),
     ]
     if not report.parity:

@@ -63,5 +63,6 @@ def _parity(parity: Parity) -> str:
     interval = parity.interval
     return (
         f"{parity.target} {parity.precision}: {parity.status}, {parity.difference:+.3f} points "
-        f"[{interval.low:+.3f}, {interval.high:+.3f}], {100 * parity.pixel_agreement:.3f} % of the pixels agree"
+        f"[{interval.low:+.3f}, {interval.high:+.3f}], {100 * parity.pixel_agreement:.3f} % of the pixels agree; "
+        f"{parity.detail}"
     )

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from hardedge.contracts import Certificate, Gate, Overhead, Parity, PrecisionAudit, Verdict
+from hardedge.deploy.parity.detail import too_few, unseen_text
 from hardedge.errors import BadInput, faults_error
 from hardedge.precisions import EXPORTED, precision_named
 from hardedge.statistics.bootstrap import FEWEST_IMAGES
+from hardedge.statistics.unseen import MAX_UNSEEN
 
 Require = Literal["level0", "level0-engines"]
 
@@ -20,10 +22,12 @@ Require = Literal["level0", "level0-engines"]
 class Gates:
     """Limits: mIoU drop in points, latency overhead in percent, the certificate's level that must be identical.
 
+    `max_unseen` is the most percent of such images that may be of a kind that no test image is (10 without it).
     `require_precision` is a precision with its least share of the multiply-adds, `int8>=0.9`; BadInput for other text.
     """
 
     max_miou_drop: float | None = None
+    max_unseen: float | None = None
     max_overhead: float | None = None
     require: Require | None = None
     require_precision: str | None = None
@@ -31,6 +35,11 @@ class Gates:
     def __post_init__(self) -> None:
         if self.require_precision is not None:
             parse_required_share(self.require_precision)
+
+    @property
+    def unseen(self) -> float:
+        """The limit of what stays unseen, in percent."""
+        return MAX_UNSEEN if self.max_unseen is None else self.max_unseen
 
     def over(self, other: "Gates") -> "Gates":
         """These limits, and the other's where there is none here."""
@@ -63,6 +72,7 @@ def read_gates(path: Path) -> Gates:
 
 _KNOWN = {
     "max-miou-drop": "a number of points, 0 or more",
+    "max-unseen": "a number of percent, between 0 and 100",
     "max-overhead": "a number of percent, 0 or more",
     "require": '"level0" or "level0-engines"',
     "require-precision": 'text such as "int8>=0.9"',
@@ -86,7 +96,8 @@ def _fault(name: str, value: object) -> str | None:
     elif name == "require-precision":
         fits = isinstance(value, str) and _reads(value)
     else:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
+        fits = 0 < number < 100 if name == "max-unseen" else 0 <= number < math.inf
     return None if fits else f"{name}: expected {_KNOWN[name]}, got {value!r}"
 
 
@@ -100,7 +111,7 @@ def judge_gates(
     """Every gate that was asked for, judged by the bounds of what was measured."""
     judged: list[Gate] = []
     if gates.max_miou_drop is not None:
-        judged += miou_gates(gates.max_miou_drop, parity)
+        judged += miou_gates(gates.max_miou_drop, parity, gates.unseen)
     if gates.max_overhead is not None:
         judged.append(overhead_gate(gates.max_overhead, certificate, overhead))
     if gates.require is not None:
@@ -137,7 +148,7 @@ def precision_gates(text: str, audits: Sequence[PrecisionAudit]) -> list[Gate]:
     return gates
 
 
-def miou_gates(limit: float, parity: Sequence[Parity]) -> list[Gate]:
+def miou_gates(limit: float, parity: Sequence[Parity], max_unseen: float = MAX_UNSEEN) -> list[Gate]:
     """One gate a target that ran: the interval's lower end must not lie below -limit; few images decide nothing."""
     said = f"at most {limit:g} points"
     if not parity:
@@ -148,8 +159,13 @@ def miou_gates(limit: float, parity: Sequence[Parity]) -> list[Gate]:
         low, high = run.interval.low, run.interval.high
         status: Verdict = "pass" if low >= -limit else "fail" if high < -limit else "inconclusive"
         found = f"{run.target} {run.precision}: {run.difference:+.3f} points, 90 % interval [{low:+.3f}, {high:+.3f}]"
-        if run.images < FEWEST_IMAGES and (low, high) != (0, 0):
+        differing = (low, high) != (0, 0)
+        if status == "fail" and run.images < FEWEST_IMAGES:
             status, found = "inconclusive", f"{found}, of {run.images} images: {FEWEST_IMAGES} at least decide"
+        elif status == "pass":
+            few = too_few(run.images, differing, max_unseen)
+            status = "inconclusive" if few else "pass"
+            found = f"{found}, {run.images} images; {few or unseen_text(run.images)}"
         if run.golden_agreement is None:
             status, found = "inconclusive", f"{found}, {run.detail}"
         gates.append(Gate(name="--max-miou-drop", limit=said, found=found, status=status))

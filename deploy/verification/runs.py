@@ -23,6 +23,7 @@ from hardedge.deploy.verification.precision_audit import audit_layers, audit_onn
 from hardedge.errors import Unavailable
 from hardedge.graphs.pinning import pin_to_fp32
 from hardedge.metrics import Counts, hit_labelled_predicted
+from hardedge.statistics.unseen import MAX_UNSEEN
 
 if TYPE_CHECKING:
     from hardedge.deploy.report.pictures import SamplePictures
@@ -49,8 +50,11 @@ class Runs:
     counts: tuple[Counts, ...] = ()
 
 
-def run_all(inputs: VerifyInputs, seconds: float) -> Runs:
-    """Runs every engine that can run here, on the data set or else the golden images; `seconds` are for latency."""
+def run_all(inputs: VerifyInputs, seconds: float, max_unseen: float = MAX_UNSEEN) -> Runs:
+    """Runs every engine that can run here, on the data set or else the golden images; `seconds` are for latency.
+
+    `max_unseen` is that of compare_with_reference.
+    """
     with ExitStack() as stack:
         runners = _runners(stack, inputs)
         opened = {engine.digest: runner for engine, runner in runners}
@@ -62,7 +66,7 @@ def run_all(inputs: VerifyInputs, seconds: float) -> Runs:
             replayed = _each(runners, lost, lambda *run: _replay(inputs, run[0], run[1]))
             return Runs((), tuple(latencies), audits, tuple(replayed), (), tuple(lost))
         stable = stable_maps(inputs.directory, inputs.bundle, inputs.data, {engine.precision for engine, _ in runners})
-        compared = _each(runners, lost, lambda *run: _compare(inputs, run[0], run[1], stable))
+        compared = _each(runners, lost, lambda *run: _compare(inputs, run[0], run[1], stable, max_unseen))
         lost += [f"{run.target} {run.precision}: {run.detail}" for run, _ in compared if run.golden_agreement is None]
         samples = _first_samples(inputs, runners, compared, stable)
         counts = tuple(hit_labelled_predicted(counts_NCC) for _, counts_NCC in compared)
@@ -85,12 +89,12 @@ def _each(
 
 
 def _compare(
-    inputs: VerifyInputs, engine: Engine, runner: Runner, stable: Mapping[str, StableMaps]
+    inputs: VerifyInputs, engine: Engine, runner: Runner, stable: Mapping[str, StableMaps], max_unseen: float
 ) -> tuple[Parity, Counts]:
     assert inputs.data is not None
     maps = stable.get(engine.precision)
     job = (inputs.directory, inputs.bundle, inputs.data, runner, engine.target, engine.precision)
-    return parities.compare_with_reference(*job, maps)
+    return parities.compare_with_reference(*job, maps, max_unseen)
 
 
 def _first_samples(

@@ -56,7 +56,7 @@ def verify(
     inputs = open_inputs(bundle, engines, data, trust)
     with spinner("certificate"):
         certificate = recertify(bundle, inputs.bundle)
-    runs = run_all(inputs, LATENCY_SHARE * latency_seconds)
+    runs = run_all(inputs, LATENCY_SHARE * latency_seconds, gates.unseen)
     seconds = (1 - LATENCY_SHARE) * latency_seconds
     with spinner("latency: noise floor and positive control", seconds):
         image_HWC = golden_image(bundle, inputs.bundle.golden[0])

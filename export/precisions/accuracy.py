@@ -18,7 +18,7 @@ from hardedge.graphs.files import open_session
 from hardedge.graphs.rounding import rounded_form
 from hardedge.metrics import Counts, confusion_counts
 from hardedge.precisions import precision_named
-from hardedge.statistics.bootstrap import miou_difference
+from hardedge.statistics.non_inferiority import miou_difference
 
 # a minute or so on two cores; deploy judges the whole split
 MOST_IMAGES, LEAST_IMAGES, MULTIPLY_ADDS = 64, 8, 3e12

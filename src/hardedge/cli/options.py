@@ -97,6 +97,11 @@ def verify_options(command: Callable[..., None]) -> Callable[..., None]:
     command = click.option(
         "--max-overhead", type=click.FloatRange(min=0), help="Fail unless the overhead is below this many percent."
     )(command)
+    command = click.option(
+        "--max-unseen",
+        type=click.FloatRange(0, 100, min_open=True, max_open=True),
+        help="Most percent of such images that may be of a kind no test image is, for a pass (10: 29 images).",
+    )(command)
     return click.option(
         "--max-miou-drop", type=click.FloatRange(min=0), help="Fail unless mIoU drops by less than this many points."
     )(command)

@@ -41,6 +41,7 @@ from hardedge.contracts.imported import Import, ImportedImage, ImportedLabel, Im
 from hardedge.contracts.measured import (
     Bench,
     BenchRun,
+    ClassDrop,
     ClassParity,
     HardnessDecile,
     Latency,
@@ -78,6 +79,7 @@ __all__ = [
     "Certificate",
     "Check",
     "Checkpoint",
+    "ClassDrop",
     "ClassInfo",
     "ClassParity",
     "ComparedRun",

@@ -21,6 +21,15 @@ class ClassParity(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassDrop(Contract):
+    """A class's IoU, target minus reference in percent points, and its one-sided 95 % lower end."""
+
+    name: str
+    difference: float
+    low: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class HardnessDecile(Contract):
     """A tenth of the labelled pixels by stored hardness (low to high, 0-255); shares of its pixels in 0..1."""
 
@@ -52,9 +61,12 @@ class StablePixels(Contract):
 class Parity(Contract):
     """A target's masks against the reference's on the test split; mIoU and differences in percent points.
 
-    `interval` is the two-sided 90 % paired bootstrap of (target - reference): its lower end is the one-sided 95 %
-    bound that non-inferiority (above -margin) is judged by. Of an engine that failed while it ran, `images` are those
-    before it did, the status is inconclusive, and the golden images were not run (null).
+    `interval` is the two-sided 90 % interval of (target - reference): its lower end is the one-sided 95 % bound that
+    non-inferiority (above -margin) is judged by. `differing` are the images whose mask is another than the reference's,
+    `unseen` the most percent of such images that can be of a kind that none of these is (95 %), and `worst` the class
+    whose interval reaches lowest (null: no class differs); all three are null in reports of earlier versions. Of an
+    engine that failed while it ran, `images` are those before it did, the status is inconclusive, and the golden images
+    were not run (null).
     """
 
     target: str
@@ -73,6 +85,9 @@ class Parity(Contract):
     per_class: tuple[ClassParity, ...]
     deciles: tuple[HardnessDecile, ...]
     stable: StablePixels | None
+    differing: int | None = None
+    unseen: float | None = None
+    worst: ClassDrop | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,80 +1,26 @@
-"""Whether a target's mIoU is worse than its reference's: a paired bootstrap over images, pure statistics.
+"""The paired bootstrap over images by which two runs are compared: pure statistics.
 
 The interval is Efron's BCa (bias-corrected and accelerated; Efron 1987), its level widened for few images as in
-Hesterberg (2015, section 5.3): errors crowd on a few hard images, and the plain percentiles of such skewed sums pass a
-drop at the margin in 11 % of the trials with 50 images instead of 5 % (docs/verdicts.md).
+Hesterberg (2015, section 5.3): errors crowd on a few hard images, and plain percentiles of such skewed sums are too
+narrow.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import Interval, Verdict
-from hardedge.metrics import Counts, hit_labelled_predicted, iou_of_parts, mean_iou
-from hardedge.statistics.corrections import holm
+from hardedge.metrics import Counts, iou_of_parts
 from hardedge.statistics.student import student_quantile, student_two_sided
 
 Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 2000
-ONE_SIDED = 0.05
 FEWEST_IMAGES = 5  # fewer that are not equal decide nothing
-
-
-@dataclass(frozen=True)
-class MiouDifference:
-    """Target minus reference in percent points: mIoU, its 90 % interval, the verdict, and a p-value a class."""
-
-    miou_reference: float
-    miou: float
-    difference: float
-    interval: Interval
-    status: Verdict
-    p_worse: tuple[float | None, ...]
-
-
-def miou_difference(reference_NCC: Counts, target_NCC: Counts, margin: float, seed: int = 0) -> MiouDifference:
-    """Non-inferiority of the target's mIoU, from the confusion counts int64 [N, C, C] of both on the same images.
-
-    Images are resampled for both arms together. `pass` when the lower end of the two-sided 90 % interval is above
-    -margin points, `fail` when the upper end is below, else `inconclusive`, as are fewer than five images. Equal counts
-    differ by exactly 0. p-values are Holm-corrected; a small one says that the class lost more than the margin, which
-    fewer than five images that differ in it cannot show.
-    """
-    images = len(reference_NCC)
-    mean, classes = difference_distributions(*map(hit_labelled_predicted, (reference_NCC, target_NCC)), seed=seed)
-    low, high = mean.quantile(ONE_SIDED), mean.quantile(1 - ONE_SIDED)
-    status = non_inferiority_verdict(low, high, margin)
-    if images < FEWEST_IMAGES and not np.array_equal(reference_NCC, target_NCC):
-        status = "inconclusive"
-    miou_reference, miou = (100 * mean_iou(counts.sum(0)) for counts in (reference_NCC, target_NCC))
-    return MiouDifference(
-        miou_reference=miou_reference,
-        miou=miou,
-        difference=miou - miou_reference,
-        interval=Interval(low=low, high=high, confidence=100 * (1 - 2 * ONE_SIDED)),
-        status=status,
-        p_worse=holm([_p_worse(each, margin) for each in classes]),
-    )
-
-
-def _p_worse(found: Bca | None, margin: float) -> float | None:
-    if found and found.differing < FEWEST_IMAGES:
-        return 1.0
-    return found.p_at_least(-margin, found.differing) if found else None
-
-
-def non_inferiority_verdict(low: float, high: float, margin: float) -> Verdict:
-    """What an interval of a difference in points says about a drop of more than `margin`."""
-    if low > -margin:
-        return "pass"
-    return "fail" if high < -margin else "inconclusive"
 
 
 def difference_distributions(
@@ -131,12 +77,6 @@ class Bca:
         z = self.bias + math.copysign(reach, probability - 0.5)
         shifted = self.bias + z / max(1 - self.acceleration * z, 1e-3)
         return float(np.quantile(self.sorted, NormalDist().cdf(shifted)))
-
-    def p_at_least(self, limit: float, images: int) -> float:
-        """The p-value of `the true value is at least limit`, widened for so many images: small where it lies below."""
-        reach = self._reach_of(limit) / self._widening(images)
-        beyond = student_two_sided(reach, self._freedom(images)) / 2
-        return beyond if reach > 0 else 1 - beyond
 
     def p_different(self, images: int) -> float:
         """The two-sided p-value of `the true value is 0`: the level whose interval, widened for so many, ends at 0."""

@@ -1,131 +1,14 @@
-"""Parity's statistics against loops, and its pixel counts against brute force."""
+"""Parity's pixel counts against brute force, and its verdict in words."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap, norm, t
 
-from hardedge.contracts import Interval
-from hardedge.deploy.parity.compare import _detail, agreement, boundary_band, images_to_decide
-from hardedge.metrics import mean_iou
-from hardedge.statistics.bootstrap import MiouDifference, miou_difference, non_inferiority_verdict
-from hardedge.statistics.corrections import holm
-
-
-def counts(seed: int, images: int, classes: int, wrong: float = 0.1) -> np.ndarray:
-    """Confusion counts of images with about `wrong` of their pixels wrong."""
-    rng = np.random.default_rng(seed)
-    made = rng.integers(0, int(2000 * wrong / classes) + 1, (images, classes, classes))
-    made[:, range(classes), range(classes)] = rng.integers(1500, 2500, (images, classes))
-    return made
-
-
-def with_errors(counts_NCC: np.ndarray, share: float, seed: int = 1) -> np.ndarray:
-    """Moves about `share` of each class's hits to the next class."""
-    rng = np.random.default_rng(seed)
-    moved = counts_NCC.copy()
-    classes = moved.shape[1]
-    for index in range(classes):
-        lost = rng.binomial(moved[:, index, index], share)
-        moved[:, index, index] -= lost
-        moved[:, index, (index + 1) % classes] += lost
-    return moved
-
-
-def test_equal_masks_differ_by_exactly_nothing() -> None:
-    reference = counts(0, 20, 5)
-    found = miou_difference(reference, reference.copy(), margin=0.1)
-    assert (found.difference, found.interval.low, found.interval.high, found.status) == (0, 0, 0, "pass")
-    assert found.miou == found.miou_reference == pytest.approx(100 * mean_iou(reference.sum(0)))
-    assert found.p_worse == (1.0,) * 5
-
-
-@pytest.mark.parametrize("images", [12, 60])
-def test_the_interval_is_that_of_scipys_bca_bootstrap(images: int) -> None:
-    reference = counts(0, images, 4)
-    target = with_errors(reference, 0.004)
-    target[0] = with_errors(reference[:1], 0.02)[0]  # one harder image: a skewed sum
-
-    def drop(drawn: np.ndarray) -> float:
-        return 100 * (mean_iou(target[drawn].sum(0)) - mean_iou(reference[drawn].sum(0)))
-
-    # the level of Hesterberg's widening, which scipy does not have
-    reach = np.sqrt(images / (images - 1)) * t.ppf(0.95, images - 1)
-    level = 1 - 2 * norm.cdf(-reach)
-    theirs = bootstrap(
-        (np.arange(images),), drop, vectorized=False, n_resamples=2000, confidence_level=level, method="BCa", rng=7
-    ).confidence_interval
-    found = miou_difference(reference, target, margin=0.1)
-    # two bootstraps of 2000 resamples: their 5 % quantiles scatter by about 4 % of the interval
-    width = found.interval.high - found.interval.low
-    assert found.interval.low == pytest.approx(theirs.low, abs=0.15 * width)
-    assert found.interval.high == pytest.approx(theirs.high, abs=0.15 * width)
-    assert found.difference == pytest.approx(drop(np.arange(images)))
-
-
-@pytest.mark.parametrize(("share", "status"), [(0.0001, "pass"), (0.02, "fail")])
-def test_small_and_large_losses_are_told_apart(share: float, status: str) -> None:
-    reference = counts(3, 40, 6)
-    assert miou_difference(reference, with_errors(reference, share), margin=0.1).status == status
-
-
-def test_few_uneven_images_do_not_decide() -> None:
-    reference = counts(3, 6, 3)
-    target = reference.copy()
-    target[0] = with_errors(reference[:1], 0.03)[0]
-    assert miou_difference(reference, target, margin=0.5).status == "inconclusive"
-
-
-@pytest.mark.parametrize("images", [1, 4])
-def test_fewer_than_five_images_decide_only_when_they_are_equal(images: int) -> None:
-    reference = counts(0, images, 3)
-    assert miou_difference(reference, with_errors(reference, 0.1), margin=0.1).status == "inconclusive"
-    assert miou_difference(reference, reference, margin=0.1).status == "pass"
-
-
-def test_a_class_that_lost_is_found_and_the_others_are_not() -> None:
-    reference = counts(5, 60, 5)
-    target = reference.copy()
-    lost = target[:, 2, 2] // 50
-    target[:, 2, 2] -= lost
-    target[:, 2, 3] += lost
-    p_worse = miou_difference(reference, target, margin=0.1).p_worse
-    assert p_worse[2] is not None
-    assert p_worse[2] < 0.01
-    assert p_worse[0] == p_worse[1] == p_worse[4] == 1.0
-
-
-@pytest.mark.parametrize(("images", "shown"), [(4, False), (30, True)])
-def test_a_class_that_lost_in_few_images_is_not_blamed(images: int, shown: bool) -> None:
-    reference = counts(5, 60, 5)
-    target = reference.copy()
-    lost = target[:images, 2, 2] // 10
-    target[:images, 2, 2] -= lost
-    target[:images, 2, 3] += lost
-    p_worse = miou_difference(reference, target, margin=0.1).p_worse[2]
-    assert p_worse is not None
-    assert (p_worse < 0.05) == shown
-
-
-def test_an_absent_class_has_no_p_value_and_no_part_in_the_mean() -> None:
-    reference = np.pad(counts(0, 10, 3), ((0, 0), (0, 1), (0, 1)))
-    found = miou_difference(reference, reference, margin=0.1)
-    assert found.p_worse[3] is None
-    assert found.miou == pytest.approx(100 * mean_iou(reference[:, :3, :3].sum(0)))
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, None, 0.04, 0.03, 0.005]) == pytest.approx((0.03, None, 0.06, 0.06, 0.02))
-    assert holm([0.9, 0.8]) == (1.0, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "status"),
-    [(-0.09, 0.2, "pass"), (-0.1, 0.2, "inconclusive"), (-0.5, -0.11, "fail"), (-0.5, -0.1, "inconclusive")],
-)
-def test_verdicts_at_the_margin(low: float, high: float, status: str) -> None:
-    assert non_inferiority_verdict(low, high, 0.1) == status
+from hardedge.contracts import Interval, Verdict
+from hardedge.deploy.parity.compare import agreement, boundary_band
+from hardedge.deploy.parity.detail import images_to_decide, parity_detail, too_few
+from hardedge.statistics.non_inferiority import ClassDrop, MiouDifference
 
 
 @settings(max_examples=30, deadline=None)
@@ -155,6 +38,14 @@ def test_agreement_counts_by_hand() -> None:
     assert equal.tolist() == [2, 3, 0, 5, 5]
 
 
+def found(
+    status: Verdict, low: float, high: float, change: float = 0.0, images: int = 50, differing: int = 12
+) -> MiouDifference:
+    interval, worst = Interval(low=low, high=high, confidence=90), ClassDrop(1, -0.4, -1.25)
+    drop = worst if differing else None
+    return MiouDifference(50.0, 50.0 + change, change, interval, status, (), images, differing, drop)
+
+
 @pytest.mark.parametrize(
     ("change", "low", "high", "needed"),
     [(0.0, -0.2, 0.2, 200), (-0.5, -0.9, 0.1, 112), (-0.1, -0.4, 0.2, None), (0.0, -0.1001, 0.1, 51)],
@@ -163,8 +54,35 @@ def test_an_undecided_difference_says_how_many_images_would_decide(
     change: float, low: float, high: float, needed: int | None
 ) -> None:
     """Twice as near to the margin needs four times the images."""
-    interval = Interval(low=low, high=high, confidence=90)
-    found = MiouDifference(50.0, 50.0 + change, change, interval, "inconclusive", ())
-    assert images_to_decide(found, 0.1, 50) == needed
-    said = _detail(found, 0.1, 50)
-    assert said.endswith(f"about {needed} like them would" if needed else "no number of images would")
+    undecided = found("inconclusive", low, high, change)
+    assert images_to_decide(undecided, 0.1, max_unseen=10) == needed
+    said = parity_detail(undecided, 0.1, 12, 10)
+    assert (f"about {needed} like them would" if needed else "no number of images would") in said
+
+
+def test_what_these_images_show_and_what_follows_are_two_claims() -> None:
+    unseen = "at most 5.8 % of such images can be of a kind that none of these is (95 %)"
+    assert parity_detail(found("pass", 0, 0, differing=0), 0.1, 0, 10) == (
+        f"no pixel differs on these 50 images; a drop of more than 0.1 points on images like these is excluded (95 %); "
+        f"{unseen}"
+    )
+    differing = parity_detail(found("pass", -0.05, 0.01), 0.1, 12, 10, ("road", "pole"))
+    assert differing.startswith("12 of these 50 images differ; a drop of more than 0.1 points")
+    assert differing.endswith(f"{unseen}; lowest class: pole -0.40 points, not below -1.25 (95 %)")
+    assert "is shown (95 %)" in parity_detail(found("fail", -2, -1, -1.5), 0.1, 50, 10)
+
+
+@pytest.mark.parametrize(
+    ("images", "differing", "max_unseen", "said"),
+    [
+        (10, 0, 10, "19 more images would, as at most 10 % may stay unseen (--max-unseen)"),
+        (10, 3, 30, "10 more images would, as masks that differ need 20"),
+        (10, 3, 10, "19 more images would, as at most 10 % may stay unseen (--max-unseen)"),
+    ],
+)
+def test_too_few_images_are_told_how_many_are_missing(
+    images: int, differing: int, max_unseen: float, said: str
+) -> None:
+    few = found("inconclusive", -0.01 * (differing > 0), 0, images=images, differing=differing)
+    assert too_few(images, differing > 0, max_unseen) == said
+    assert f"is not decided: {said}; at most 25.9 % of such images" in parity_detail(few, 0.1, differing, max_unseen)

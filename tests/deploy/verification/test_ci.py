@@ -47,6 +47,7 @@ def test_an_option_goes_before_the_file() -> None:
         ("max-overhead = nan", "got nan"),
         ("max-overhead = inf", "got inf"),
         ("max-overhead = true", "got True"),
+        ("max-unseen = 100", "max-unseen: expected a number of percent, between 0 and 100"),
         ('max-miou-drop = "0.1"', "max-miou-drop: expected a number of points"),
         ('require = "level2"', 'require: expected "level0" or'),
         ("[gates]\nmax-overhead = 1", "gates: no such gate"),
@@ -69,7 +70,7 @@ def test_all_wrong_lines_are_named_together_and_a_missing_file(tmp_path: Path) -
 def test_the_program_reads_the_file(
     shared_bundle: Path, shared_engine: Path, shared_data: Path, tmp_path: Path, hardedge: Callable[..., object]
 ) -> None:
-    path = written(tmp_path / "gates.toml", 'require = "level0-engines"\nmax-miou-drop = 0.1\n')
+    path = written(tmp_path / "gates.toml", 'require = "level0-engines"\nmax-miou-drop = 0.1\nmax-unseen = 40\n')
     done = hardedge(
         *("verify", shared_bundle, shared_engine, "--data", shared_data, "--out", tmp_path / "report"),
         *("--latency", "0s", "--gates", path),
@@ -90,7 +91,7 @@ def report(
     shared_bundle: Path, shared_engine: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Report:
     out = tmp_path_factory.mktemp("summary") / "report"
-    return verify(shared_bundle, [shared_engine], shared_data, out, gates=Gates(max_miou_drop=0.1), latency_seconds=0.1)
+    return verify(shared_bundle, [shared_engine], shared_data, out, gates=Gates(max_miou_drop=0.1, max_unseen=40), latency_seconds=0.1)
 
 
 def test_the_summary_has_every_check_in_one_table_each(report: Report) -> None:

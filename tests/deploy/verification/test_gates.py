@@ -67,16 +67,30 @@ def test_each_target_has_its_gate_and_none_is_undecided(certificate: Certificate
 
 
 @pytest.mark.parametrize(
-    ("images", "low", "status"), [(4, -0.05, "inconclusive"), (4, 0.0, "pass"), (5, -0.05, "pass")]
+    ("images", "low", "high", "status", "said"),
+    [
+        (4, -0.5, -0.2, "inconclusive", "of 4 images: 5 at least decide"),
+        (5, -0.5, -0.2, "fail", "90 % interval [-0.500, -0.200]"),
+        (10, 0.0, 0.0, "inconclusive", "19 more images would, as at most 10 % may stay unseen (--max-unseen)"),
+        (28, -0.05, 0.0, "inconclusive", "1 more image would"),
+        (29, 0.0, 0.0, "pass", "29 images; at most 9.8 % of such images can be of a kind that none of these is"),
+    ],
 )
-def test_an_interval_of_few_images_passes_no_gate(
-    images: int, low: float, status: str, certificate: Certificate
+def test_few_images_pass_no_gate(
+    images: int, low: float, high: float, status: str, said: str, certificate: Certificate
 ) -> None:
-    """As parity's own verdict: fewer than five images that are not equal decide nothing."""
-    few = replace(parity(low, 0.0), images=images)
+    few = replace(parity(low, high), images=images)
     (gate,) = judge_gates(Gates(max_miou_drop=0.1), certificate, [few], overhead(None, None))
     assert gate.status == status
-    assert ("of 4 images: 5 at least decide" in gate.found) == (status == "inconclusive")
+    assert said in gate.found
+
+
+def test_more_may_stay_unseen_where_the_user_says_so(certificate: Certificate) -> None:
+    few = replace(parity(0.0, 0.0), images=6)
+    for max_unseen, status in ((39.0, "inconclusive"), (40.0, "pass")):
+        gates = Gates(max_miou_drop=0.1, max_unseen=max_unseen)
+        (gate,) = judge_gates(gates, certificate, [few], overhead(None, None))
+        assert gate.status == status
 
 
 def test_level0_satisfies_the_overhead_gate(certificate: Certificate) -> None:
