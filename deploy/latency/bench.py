@@ -173,7 +173,8 @@ def bench_text(found: Bench) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [
-        f"{each.arm}: {each.ratio:.3f} [{each.interval.low:.3f}, {each.interval.high:.3f}], {each.status}"
+        f"{each.arm}: {each.ratio:.3f} [{each.interval.low:.3f}, {each.interval.high:.3f}], {each.status} "
+        f"({each.detail})"
         for each in found.comparisons
     ]
     said = dict.fromkeys(f"Energy of {run.target}: {sensor_text(run.sensors)}" for run in found.runs if run.sensors)

@@ -76,7 +76,7 @@ def _over_plain(
     arms: RepeatedBuilds, plain: Callable[[], Runner], image_HWC: Pixels, seconds: float
 ) -> LatencyComparison:
     arm = f"the shipped network over the plain one, {arms}"
-    return compare_runners(plain, arms.first, image_HWC[None], seconds, arm=arm, pairs=arms.builds)
+    return compare_runners(plain, arms.first, image_HWC[None], seconds, arm=arm, pairs=arms.builds, apart=arms.timed)
 
 
 def overhead_of(level2: Level2) -> Overhead:

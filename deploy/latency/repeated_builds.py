@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,21 +12,20 @@ from hardedge.contracts import Bundle, load, seal
 from hardedge.deploy.bundles.validity import check_model, read_model
 from hardedge.deploy.engines import build as engines
 from hardedge.deploy.engines.open import open_runner
-from hardedge.deploy.runner import Runner
+from hardedge.deploy.latency.pair_process import EnginesInTurn, time_pair_apart
+from hardedge.deploy.latency.paired_runs import Open, TimePair
 from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.errors import Unavailable
 from hardedge.graphs.files import copy_onnx
 
 FEWEST_BUILDS = 5  # of an arm: the units that the interval is bootstrapped over
 
-Open = Callable[[], Runner]
-
 
 @dataclass(frozen=True)
 class RepeatedBuilds:
     """The shipped network twice (`first`, `second`: what builds alone do), and the plain one where there is its file.
 
-    Each opens one of its builds after another.
+    Each opens one of its builds after another; `timed` is how a pair of them is timed, in a process of its own.
     """
 
     target: str
@@ -35,6 +33,7 @@ class RepeatedBuilds:
     first: Open
     second: Open
     plain: Open | None
+    timed: TimePair = time_pair_apart
 
     def __str__(self) -> str:
         return f"{self.builds} builds an arm for {self.target}"
@@ -56,8 +55,8 @@ def build_repeatedly(
         except Unavailable as error:
             note(f"{builds} builds an arm are not compared for {target}: {error}")
             continue
-        first, second = _turns(shipped[:builds]), _turns(shipped[builds:])
-        return RepeatedBuilds(target, builds, first, second, _turns(compared) if compared else None)
+        first, second = EnginesInTurn(shipped[:builds]), EnginesInTurn(shipped[builds:])
+        return RepeatedBuilds(target, builds, first, second, EnginesInTurn(compared) if compared else None)
     return None
 
 
@@ -69,11 +68,6 @@ def _build_plans(bundle: Path, target: str, count: int, folder: Path, request: B
     for _ in made:
         pass
     return paths
-
-
-def _turns(paths: Sequence[Path]) -> Open:
-    turns = itertools.cycle(paths)
-    return lambda: open_runner(next(turns))
 
 
 def _with_model(directory: Path, onnx: Path, out: Path) -> Path:

@@ -48,9 +48,10 @@ def too_few(images: int, differing: bool, max_unseen: float) -> str:
     missing = missing_images(images, differing, max_unseen)
     if not missing:
         return ""
+    more = f"{missing} more image{'s' if missing > 1 else ''} would"
     if images_for(max_unseen) > images:
-        return f"{missing} more image{'s' if missing > 1 else ''} would, as at most {max_unseen:g} % may stay unseen (--max-unseen)"
-    return f"{missing} more image{'s' if missing > 1 else ''} would, as masks that differ need {images + missing}"
+        return f"{more}, as at most {max_unseen:g} % may stay unseen (--max-unseen)"
+    return f"{more}, as masks that differ need {images + missing}"
 
 
 def images_to_decide(found: MiouDifference, margin: float, max_unseen: float) -> int | None:

@@ -16,7 +16,16 @@ from hardedge.contracts.base import (
     Verdict,
 )
 from hardedge.contracts.bundle import Bundle, Reference, ReferenceImage
-from hardedge.contracts.certificate import Certificate, Check, EngineArms, LatencyComparison, Level0, Level1, Level2
+from hardedge.contracts.certificate import (
+    Certificate,
+    Check,
+    EngineArms,
+    LatencyComparison,
+    Level0,
+    Level1,
+    Level2,
+    MachineLoad,
+)
 from hardedge.contracts.checkpoint import Checkpoint, EdgeNetworkManifest, EdgeScore
 from hardedge.contracts.comparison import (
     ComparedRun,
@@ -114,6 +123,7 @@ __all__ = [
     "Level0",
     "Level1",
     "Level2",
+    "MachineLoad",
     "Manifest",
     "ModelFile",
     "NetworkSpec",

@@ -55,8 +55,22 @@ class Level1(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MachineLoad(Contract):
+    """The cores that other processes kept busy before, during and after a measurement, of `cores`."""
+
+    cores: int
+    before: float
+    during: float
+    after: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class LatencyComparison(Contract):
-    """The latency of one arm over another's: ratio of medians with its interval, and what follows."""
+    """The latency of one arm over another's: ratio of medians with its interval, and what follows.
+
+    `processes` are those that the session pairs ran in, `seed` that of the blocks' orders (numpy's default_rng of it
+    and the pair's number), `load` what other processes took; null where it is not known, as in earlier reports.
+    """
 
     arm: str
     ratio: float
@@ -66,6 +80,9 @@ class LatencyComparison(Contract):
     sessions: int
     blocks: int
     blocks_to_decide: int | None
+    processes: int | None = None
+    seed: int | None = None
+    load: MachineLoad | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
