@@ -91,7 +91,14 @@ def report(
     shared_bundle: Path, shared_engine: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Report:
     out = tmp_path_factory.mktemp("summary") / "report"
-    return verify(shared_bundle, [shared_engine], shared_data, out, gates=Gates(max_miou_drop=0.1, max_unseen=40), latency_seconds=0.1)
+    return verify(
+        shared_bundle,
+        [shared_engine],
+        shared_data,
+        out,
+        gates=Gates(max_miou_drop=0.1, max_unseen=40),
+        latency_seconds=0.1,
+    )
 
 
 def test_the_summary_has_every_check_in_one_table_each(report: Report) -> None:
