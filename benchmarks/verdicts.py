@@ -34,27 +34,75 @@ class Rate:
     wrong: bool
 
 
+@dataclass(frozen=True)
+class Machine:
+    """How a machine disturbs timings, as shares of a run's time.
+
+    `session` is a session pair's own speed, `process` that of each pair's process, `shared` that of the one process of
+    all pairs, `fourth` what every fourth run takes longer; `fixed`: every block is ABBA.
+    """
+
+    noise: float = 0.02
+    session: float = 0.003
+    process: float = 0.0
+    shared: float = 0.0
+    fourth: float = 0.0
+    fixed: bool = False
+
+
 def timings(
-    rng: np.random.Generator, ratio: float, pairs: int, blocks: int, noise: float, session: float
+    rng: np.random.Generator, ratio: float, pairs: int, blocks: int, machine: Machine
 ) -> list[npt.NDArray[np.float64]]:
-    """Seconds [blocks, arm, run] of each session pair: a block's drift, a session's own speed, noise, rare hiccups."""
+    """Seconds [blocks, arm, run] of each session pair: a block's drift, noise, hiccups, and what a machine does."""
     made = []
     for _ in range(pairs):
         drift = np.exp(rng.normal(0, 0.05, (blocks, 1, 1)))
-        times = 0.01 * drift * np.exp(rng.normal(0, noise, (blocks, 2, 2)))
+        times = 0.01 * drift * np.exp(rng.normal(0, machine.noise, (blocks, 2, 2)))
         times *= np.where(rng.random(times.shape) < 0.02, 1.5, 1.0)
-        times[:, 1] *= ratio * np.exp(rng.normal(0, session))
+        times[:, 1] *= ratio * np.exp(rng.normal(0, machine.session))
         made.append(times)
+    if machine.process:
+        for times, speed in zip(made, rng.normal(0, machine.process, pairs), strict=True):
+            times[:, 1] *= np.exp(speed)
+    if machine.shared:
+        speed = rng.normal(0, machine.shared)
+        made = [times * np.exp([[0], [speed]]) for times in made]
+    if machine.fourth:
+        place = int(rng.integers(4))
+        made = [times * (1 + machine.fourth * _every_fourth(rng, blocks, place, machine.fixed)) for times in made]
     return made
 
 
-def latency_rate(ratio: float, answer: str, trials: int, *, pairs: int = 10, blocks: int = 30) -> float:
+def _every_fourth(rng: np.random.Generator, blocks: int, place: int, fixed: bool) -> npt.NDArray[np.float64]:
+    """1 where a run is the one of four that is hit, [blocks, arm, run]: always at the same place of a block."""
+    outer = np.zeros(blocks, np.int64) if fixed else rng.integers(2, size=blocks)
+    hit = np.zeros((blocks, 2, 2))
+    hit[np.arange(blocks), np.where(place in (0, 3), outer, 1 - outer), int(place in (2, 3))] = 1
+    return hit
+
+
+def latency_rate(
+    ratio: float, answer: str, trials: int, *, pairs: int = 10, blocks: int = 30, machine: Machine | None = None
+) -> float:
     """The share of trials in which arms of this true ratio get this answer."""
     answers = Counter(
-        compare_times(timings(np.random.default_rng(seed), ratio, pairs, blocks, 0.02, 0.003), seed=seed).status
+        compare_times(
+            timings(np.random.default_rng(seed), ratio, pairs, blocks, machine or Machine()), seed=seed
+        ).status
         for seed in range(trials)
     )
     return answers[answer] / trials
+
+
+def machine_rates(trials: int) -> Iterator[Rate]:
+    """What a fixed order and a shared process did to the verdict, and what is left of it."""
+    for name, fixed in (("every block ABBA", True), ("ABBA or BAAB by chance", False)):
+        machine = Machine(fourth=0.1, fixed=fixed)
+        rate = latency_rate(1.0, "different", trials, machine=machine)
+        yield Rate(f"latency, equal arms, every fourth run 10 % slower, {name}", "different", rate, wrong=True)
+    for name, machine in (("one process", Machine(shared=0.005)), ("a process a pair", Machine(process=0.005))):
+        rate = latency_rate(1.01, "equivalent", trials, machine=machine)
+        yield Rate(f"latency, true ratio 1.01, a process's speed differs by 0.5 %, {name}", "equivalent", rate, True)
 
 
 Counts = npt.NDArray[np.int64]
@@ -175,7 +223,7 @@ def parity_rates(trials: int) -> Iterator[Rate]:
 
 def main(trials: int = TRIALS) -> None:
     print("| what is true | answer | share of trials | |\n|---|---|---|---|")
-    for rate in (*latency_rates(trials), *parity_rates(trials), *comparison_rates(trials)):
+    for rate in (*latency_rates(trials), *machine_rates(trials), *parity_rates(trials), *comparison_rates(trials)):
         meaning = "error, nominal 5 %" if rate.wrong else "power"
         print(f"| {rate.name} | {rate.answer} | {100 * rate.rate:.1f} % | {meaning} |", flush=True)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hardedge.contracts import Bundle, Latency, LatencyComparison, Level0, Level2, Overhead, Status
 from hardedge.data.dataset import Pixels
+from hardedge.deploy.latency.machine_load import busy_reason
 from hardedge.deploy.latency.paired_runs import WARM_UP_RUNS, TooSlow, compare_models, compare_runners, seconds_of
 from hardedge.deploy.latency.repeated_builds import RepeatedBuilds
 from hardedge.deploy.latency.sensors import sensor_for, watch_sensor
@@ -44,7 +45,8 @@ def certify_latency(
             floor = _noise_floor(model, image_HWC, share, arms)
         if seconds > 0 and arms and arms.plain:
             shipped = _over_plain(arms, arms.plain, image_HWC, share)
-            told.append(f"the shipped network over the plain one: {shipped.status}")
+            busy = busy_reason(shipped.load)
+            told.append(f"the shipped network over the plain one: {shipped.status}{f' ({busy})' if busy else ''}")
         if seconds > 0 and bundle.control:
             arm = "the network with the faithful branch as an extra output"
             control = compare_models(model, directory / bundle.control, image_HWC, share, arm=arm)
@@ -80,9 +82,14 @@ def _over_plain(
 
 
 def overhead_of(level2: Level2) -> Overhead:
-    """What `--max-overhead` is judged by: the shipped network's ratio, or the noise floor where it is implied."""
+    """What `--max-overhead` is judged by: the shipped network's ratio, or the noise floor where it is implied.
+
+    Nothing, where it was measured on a machine that was busy.
+    """
     floor = level2.noise_floor if level2.status == "implied" else None
     measured = level2.shipped or floor
+    if measured and busy_reason(measured.load):
+        measured = floor = None
     detail = f"{IMPLIED}; the ratio is the noise floor, the file against itself" if floor else level2.detail
     ratio, interval = (measured.ratio, measured.interval) if measured else (None, None)
     return Overhead(ratio=ratio, interval=interval, status=level2.status, detail=detail)
@@ -126,4 +133,4 @@ def _control_detail(bundle: Bundle, control: LatencyComparison | None, seconds: 
         return f"no positive control: hardedge has no faithful branch for {bundle.network.name}"
     if control.status == "different":
         return f"the positive control is seen: a branch that stays in costs {100 * (control.ratio - 1):+.1f} %"
-    return f"the positive control came out {control.status}: {TOO_NOISY}"
+    return f"the positive control came out {control.status}: {busy_reason(control.load) or TOO_NOISY}"

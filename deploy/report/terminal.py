@@ -27,7 +27,7 @@ def summary_text(report: Report, out: Path) -> str:
         f"  overhead     {certificate.level2.status} ({certificate.level2.detail})",
         *(f"               noise floor {_ratio(floor)}" for floor in [certificate.level2.noise_floor] if floor),
         *(f"               with the branch {_ratio(control)}" for control in [certificate.level2.control] if control),
-        *(f"  parity       {_parity(parity)}" for parity in report.parity),
+        *(f"  parity       {_parity(parity)}\n               {parity.detail}" for parity in report.parity),
         *(
             f"  latency      {run.target} {run.precision}: p50 {run.p50:.1f} ms at {run.size[1]}x{run.size[0]}"
             for run in report.latency
@@ -63,6 +63,5 @@ def _parity(parity: Parity) -> str:
     interval = parity.interval
     return (
         f"{parity.target} {parity.precision}: {parity.status}, {parity.difference:+.3f} points "
-        f"[{interval.low:+.3f}, {interval.high:+.3f}], {100 * parity.pixel_agreement:.3f} % of the pixels agree; "
-        f"{parity.detail}"
+        f"[{interval.low:+.3f}, {interval.high:+.3f}], {100 * parity.pixel_agreement:.3f} % of the pixels agree"
     )

@@ -155,3 +155,23 @@ def test_holm_by_hand() -> None:
 )
 def test_verdicts_at_the_margin(low: float, high: float, status: str) -> None:
     assert non_inferiority_verdict(low, high, 0.1) == status
+
+
+def test_a_few_pixels_of_one_image_in_48_do_not_hide_a_pass() -> None:
+    """As FP32 does it: 5 of 12,288 pixels in one image, of 48 images with 11 classes."""
+    reference = counts(6, 48, 11, wrong=0.02) // 2
+    target = reference.copy()
+    target[3, 4, 4] -= 5
+    target[3, 4, 5] += 5
+    found = miou_difference(reference, target, margin=0.1)
+    assert (found.status, found.differing) == ("pass", 1)
+    assert found.interval.low < 10 * found.difference
+
+
+def test_a_failing_image_among_fifty_is_not_taken_for_all_that_fail() -> None:
+    """A drop of half the margin in one image of 50: the true share of such images may be four times as large."""
+    reference = counts(7, 50, 4)
+    target = reference.copy()
+    target[0] = with_errors(reference[:1], 0.2)[0]
+    drop = -miou_difference(reference, target, margin=0.1).difference
+    assert miou_difference(reference, target, margin=2 * drop).status == "inconclusive"

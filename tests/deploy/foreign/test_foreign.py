@@ -63,7 +63,8 @@ def test_a_foreign_network_becomes_a_verified_engine(
     hardedge: Callable[..., CompletedProcess[str]],
 ) -> None:
     theirs = exported(tmp_path / "theirs.onnx", Nearest(stride=2), dynamo=dynamo, output_names=["logits"])
-    arguments = ("--data", shared_data, "--target", "onnxruntime:cpu", "--latency", "0s", "--max-miou-drop", "0.1")
+    gates = ("--max-miou-drop", "0.1", "--max-unseen", "40")
+    arguments = ("--data", shared_data, "--target", "onnxruntime:cpu", "--latency", "0s", *gates)
     done = hardedge("deploy", theirs, "--out", tmp_path / "out", *FLAGS, *arguments)
     assert done.returncode == 0, done.stderr
     report = load(Report, tmp_path / "out/report")
@@ -219,7 +220,7 @@ def test_several_outputs_and_a_named_one(
     assert done.returncode == 2
     assert "several outputs: logits float32 [1,3,64,96], shares float32 [1,3,64,96]" in done.stderr
     assert "Traceback" not in done.stderr
-    done = hardedge("deploy", path, *arguments, *FLAGS, "--output", "logits", "--json")
+    done = hardedge("deploy", path, *arguments, *FLAGS, "--output", "logits", "--max-unseen", "40", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["verdict"] == "pass"
     model = onnx.load(tmp_path / "out/bundle/model.onnx")

@@ -244,6 +244,18 @@ def test_builds_of_both_arms_decide_where_level_0_does_not(
         assert f"about {level.shipped.blocks_to_decide} blocks" in level.shipped.detail
 
 
+def test_a_busy_machine_gives_the_overhead_gate_nothing_to_judge(
+    shared_bundle: Path, clock: Clock, loaded: Callable[..., None]
+) -> None:
+    bundle = replace(load(Bundle, shared_bundle), control=None)
+    issued = replace(read_json(Certificate, shared_bundle / Certificate.FILE).level0, status="different")
+    loaded(0.0, 0.0, 3.0)
+    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, 10, arms_of(clock, EQUAL, EQUAL, []))
+    cost = overhead_of(level)
+    assert (level.status, cost.status, cost.ratio, cost.interval) == ("inconclusive", "inconclusive", None, None)
+    assert "not judged: other processes kept 0.0 of 4 cores busy before it" in cost.detail
+
+
 def test_builds_of_one_file_show_what_building_alone_does(shared_bundle: Path, clock: Clock) -> None:
     bundle = replace(load(Bundle, shared_bundle), control=None)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib.util
 import itertools
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -20,6 +21,8 @@ from hardedge.contracts import (
     NetworkSpec,
     Overhead,
     Report,
+    parse_json,
+    to_json,
 )
 from hardedge.deploy.report.findings import open_points
 from hardedge.deploy.report.html import report_html
@@ -136,6 +139,20 @@ def test_a_failed_report_names_what_failed() -> None:
 
 LEVELS = ("identical", "different", "not run here")
 VERDICTS = ("pass", "fail", "inconclusive", None)
+
+
+def test_a_report_of_an_earlier_version_reads_and_what_it_lacks_is_unknown() -> None:
+    document = json.loads(to_json(example()))
+    for parity in document["parity"]:
+        del parity["differing"], parity["unseen"], parity["worst"]
+    for name in ("noise_floor", "control"):
+        comparison = document["certificate"]["level2"][name]
+        del comparison["processes"], comparison["seed"], comparison["load"]
+    read = parse_json(Report, json.dumps(document).encode(), "report.json")
+    assert (read.parity[0].differing, read.parity[0].unseen, read.parity[0].worst) == (None, None, None)
+    control = read.certificate.level2.control
+    assert control is not None
+    assert (control.processes, control.seed, control.load) == (None, None, None)
 
 
 def test_a_verdict_is_never_without_its_reason() -> None:

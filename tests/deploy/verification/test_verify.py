@@ -181,7 +181,9 @@ def test_engines_for_other_devices_are_listed_and_not_run(
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx comes with hardedge[export] on x86-64")
     build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
     engines = [tmp_path / "engine", shared_engine]
-    report = verify(shared_bundle, engines, shared_data, tmp_path / "out", gates=Gates(), latency_seconds=0)
+    report = verify(
+        *(shared_bundle, engines, shared_data, tmp_path / "out"), gates=Gates(max_unseen=40), latency_seconds=0
+    )
     assert [engine.target for engine in report.engines] == ["tensorrt-rtx:sm86", "onnxruntime:cpu"]
     assert [run.target for run in report.parity] == ["onnxruntime:cpu"]
     assert report.verdict == "pass"
@@ -191,6 +193,24 @@ def test_engines_for_other_devices_are_listed_and_not_run(
     )
     only = verify(shared_bundle, engines[:1], shared_data, tmp_path / "only", gates=Gates(), latency_seconds=0)
     assert (only.parity, only.latency, only.verdict) == ((), (), "inconclusive")
+
+
+def test_six_test_images_pass_nothing_unless_the_user_says_so(
+    shared_bundle: Path, shared_engine: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    report = verify(
+        *(shared_bundle, [shared_engine], shared_data, tmp_path / "out"),
+        gates=Gates(max_miou_drop=0.1),
+        latency_seconds=0,
+    )
+    (parity,), (gate,) = report.parity, report.gates
+    assert (parity.status, gate.status, report.verdict) == ("inconclusive",) * 3
+    assert (parity.images, parity.differing) == (6, 0)
+    assert parity.unseen == pytest.approx(39.3, abs=0.05)
+    for said in (parity.detail, gate.found):
+        assert "23 more images would, as at most 10 % may stay unseen (--max-unseen)" in said
+    assert parity.detail.startswith("no pixel differs on these 6 images; ")
+    assert parity.detail in (tmp_path / "out/summary.md").read_text()
 
 
 def test_telling_images_are_the_first_the_hardest_and_the_median() -> None:
@@ -206,7 +226,7 @@ from pathlib import Path
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
 bundle, engine, data, out = map(Path, sys.argv[1:])
-print(verify(bundle, [engine], data, out, gates=Gates(), latency_seconds=0).verdict)
+print(verify(bundle, [engine], data, out, gates=Gates(max_unseen=40), latency_seconds=0).verdict)
 """
     paths = [str(path) for path in (shared_bundle, shared_engine, shared_data, tmp_path / "report")]
     done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True)
