@@ -84,12 +84,12 @@ def _over_plain(
 def overhead_of(level2: Level2) -> Overhead:
     """What `--max-overhead` is judged by: the shipped network's ratio, or the noise floor where it is implied.
 
-    Nothing, where it was measured on a machine that was busy.
+    Nothing, where the shipped network was measured on a machine that was busy.
     """
     floor = level2.noise_floor if level2.status == "implied" else None
     measured = level2.shipped or floor
-    if measured and busy_reason(measured.load):
-        measured = floor = None
+    if level2.shipped and busy_reason(level2.shipped.load):
+        measured = None
     detail = f"{IMPLIED}; the ratio is the noise floor, the file against itself" if floor else level2.detail
     ratio, interval = (measured.ratio, measured.interval) if measured else (None, None)
     return Overhead(ratio=ratio, interval=interval, status=level2.status, detail=detail)

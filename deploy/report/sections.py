@@ -43,8 +43,9 @@ def parity_section(report: Report) -> Markup:
     head = ("target", "status", "reference mIoU", "mIoU", "difference [interval]", "margin", *agreement)
     caption = f"Masks of each target against {reference_of(report)}, on {report.parity[0].images} test images"
     unit = note_line(
-        f"mIoU in percent; difference in points with its {report.parity[0].interval.confidence:g} % interval for images "
-        "like these, whose lower end must lie above −margin. Near edges: pixels equal within 3 px of a class boundary."
+        f"mIoU in percent; difference in points with its {report.parity[0].interval.confidence:g} % interval for "
+        "images like these, whose lower end must lie above −margin. "
+        "Near edges: pixels equal within 3 px of a class boundary."
     )
     details = [note_line(f"{each.target} {each.precision}: {each.detail}") for each in report.parity if each.detail]
     rows = [parity_row(each) for each in report.parity]
