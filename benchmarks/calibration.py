@@ -32,7 +32,8 @@ from hardedge.contracts import (
     to_json,
     write_atomically,
 )
-from hardedge.data.dataset import Dataset, read_image
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import read_image
 from hardedge.data.opening import open_dataset
 from hardedge.export.precisions.accuracy import PrecisionReference, measure_agreement
 from hardedge.export.precisions.calibration import By, choose_images, order_by_hardness, write_calibration

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hardedge.data import open_dataset
-from hardedge.data.dataset import read_image
+from hardedge.data.decoding import read_image
 from hardedge.deploy.segmenter import Segmenter
 from hardedge.metrics import confusion_counts, mean_iou
 

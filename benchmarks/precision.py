@@ -32,7 +32,7 @@ from hardedge.contracts import (
     to_json,
     write_atomically,
 )
-from hardedge.data.dataset import read_mask
+from hardedge.data.decoding import read_mask
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.parity.stable_pixels import count_stable_pixels, margins_of
 from hardedge.deploy.precisions import cannot_hold

@@ -41,10 +41,11 @@ from hardedge.contracts import (
     Task,
     seal,
 )
+from hardedge.data.decoding import read_image
 from hardedge.data.streets.write import draw
 from hardedge.deploy import Segmenter
 from hardedge.deploy.machine import usable_cores
-from hardedge.deploy.media.images import ImageInputs, stored_pixels
+from hardedge.deploy.media.images import ImageInputs
 from hardedge.deploy.prediction.predict import MOST_THREADS, Picture, PredictJob, image_writer, segment_all
 from hardedge.deploy.prediction.threads import prefetch, write_behind
 from hardedge.graphs.canonical import complexity_of, onnx_digest
@@ -159,7 +160,7 @@ def wrapper(name: str, bundle: Path, size: tuple[int, int], calls: int, seconds:
 def folder(bundle: Path, paths: list[Path], out: Path, seconds: float) -> list[Result]:
     """predict over a folder, and each of its stages alone."""
     threads = min(usable_cores(), MOST_THREADS)
-    images = [stored_pixels(path) for path in paths]
+    images = [read_image(path) for path in paths]
     with Segmenter.load(bundle) as segmenter:
         assert segmenter.task is not None
         masks = [segmenter(image_HWC[None])[0] for image_HWC in images]
@@ -170,7 +171,7 @@ def folder(bundle: Path, paths: list[Path], out: Path, seconds: float) -> list[R
         for name in ("masks", "overlays"):
             (job.out / name).mkdir(parents=True)
         arms: dict[str, Callable[[], object]] = {
-            "decoding alone": lambda: list(prefetch(paths, stored_pixels, threads)),
+            "decoding alone": lambda: list(prefetch(paths, read_image, threads)),
             "computing alone": lambda: list(segmenter.stream(image_HWC[None] for image_HWC in images)),
             "writing alone": lambda: list(write_behind(results, image_writer(job), threads)),
             "predict": lambda: list(segment_all(job, ImageInputs(paths, []))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 
 Parts = tuple[float, float, float]
 WITHIN_PROFILE = "Use sizes inside the bundle's profile, and a device with free memory."

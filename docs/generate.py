@@ -39,7 +39,7 @@ def generated() -> dict[str, str]:
 def with_recipes(page: str) -> str:
     """The page with its table of the recipes, its only table, as the code has it."""
     from hardedge.train.recipes import RECIPES
-    from hardedge.train.recipes.listing import recipe_table_markdown, recipe_table
+    from hardedge.train.recipes.listing import recipe_table, recipe_table_markdown
 
     table = recipe_table_markdown(recipe_table(RECIPES.values()))
     return re.sub(r"(?:^\|.*\n)+", lambda _: f"{table}\n", page, count=1, flags=re.MULTILINE)

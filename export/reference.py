@@ -8,7 +8,8 @@ from PIL import Image
 
 from hardedge.console import progress_bar
 from hardedge.contracts import Reference, ReferenceImage
-from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels
 from hardedge.data.palette import save_mask
 from hardedge.errors import BadInput, faults_error
 from hardedge.export.graph.agreement import torch_logits

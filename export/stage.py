@@ -25,7 +25,8 @@ from hardedge.contracts import (
     to_json,
     write_atomically,
 )
-from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.export.components import require_cyclonedx, with_components

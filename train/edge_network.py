@@ -15,7 +15,8 @@ from hardedge import __version__
 from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.console import progress_bar
 from hardedge.contracts import EdgeNetworkManifest, EdgeScore, Task, load, seal, write_atomically
-from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train.batches.epoch_order import mix_seed

@@ -11,7 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from hardedge.contracts import SegmentationScore
-from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels
 from hardedge.errors import BadInput
 from hardedge.metrics import Counts, confusion_counts, score_of
 from hardedge.train import processes

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from hardedge.console import note, progress_bar
 from hardedge.contracts import Checkpoint, HardnessSource, load
-from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels
 from hardedge.errors import BadInput
 from hardedge.models import build_network
 from hardedge.train.branches import Training, attach_branches

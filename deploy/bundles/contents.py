@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hardedge.contracts import Bundle
-from hardedge.data.dataset import Dataset, Pixels, read_image, read_mask
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels, read_image, read_mask
 from hardedge.errors import BadInput, faults_error
 
 
@@ -15,8 +16,8 @@ def require_same_data(bundle: Bundle, data: Dataset) -> None:
         raise BadInput(f"{data.root} has other classes than the bundle was made with. Give the data set of its export.")
     faults = []
     for image in bundle.reference.images:
-        if image.id not in data.images:
-            faults.append(f"{image.id}: no such image")
+        if not data.has(image.id):
+            faults.append(f"{image.id}: no such image, or no mask of it")
             continue
         paths, expected = (
             (data.image_path(image.id), data.mask_path(image.id)),

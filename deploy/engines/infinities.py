@@ -24,7 +24,7 @@ from hardedge.graphs.rounding import rounded_form
 if TYPE_CHECKING:
     import onnx
 
-    from hardedge.data.dataset import Pixels
+    from hardedge.data.decoding import Pixels
 
 MULTIPLY_ADDS = 5e11  # of all images that are tried: about ten seconds on two cores
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.deploy.foreign.forms import ForeignForm
 from hardedge.errors import BadInput, first_line
 from hardedge.graphs.files import open_session

@@ -31,7 +31,8 @@ from hardedge.contracts import (
     write_atomically,
 )
 from hardedge.contracts.certificate import NO_CHECKPOINT
-from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
 from hardedge.deploy.bundles.validity import COUNTS, check_model

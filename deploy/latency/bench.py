@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hardedge.console import note, spinner
 from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, find_profile, load, profiles_in_words
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.deploy.bundles.contents import golden_image
 from hardedge.deploy.bundles.validity import check_bundle
 from hardedge.deploy.engines.build import repeat_build

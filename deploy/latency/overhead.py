@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Bundle, Latency, LatencyComparison, Level0, Level2, Overhead, Status
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.deploy.latency.machine_load import busy_reason
 from hardedge.deploy.latency.paired_runs import WARM_UP_RUNS, TooSlow, compare_models, compare_runners, seconds_of
 from hardedge.deploy.latency.repeated_builds import RepeatedBuilds

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.paired_runs import Open, PairPlan, TimedPair, time_pair
 from hardedge.deploy.runner import Runner

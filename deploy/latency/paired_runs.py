@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hardedge.contracts import LatencyComparison
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.deploy.latency.machine_load import busy_reason, watch_load
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.deploy.runner import Runner

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import numpy.typing as npt
-
 from hardedge.console import note
 from hardedge.contracts import Profile, find_profile, profiles_in_words
+from hardedge.data.decoding import depth_fault, open_image, orientation
 from hardedge.data.native import images_in
 from hardedge.deploy.media.video import VIDEO_SUFFIXES, Video, open_video, size_fault
 from hardedge.errors import BadInput, faults_error
@@ -20,11 +18,6 @@ from hardedge.errors import BadInput, faults_error
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Pixels = npt.NDArray[np.uint8]
-
-# 8 bits per channel; an image of more, squeezed into 8 without its range being known, would be another image
-MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-ORIENTATION: Final = 0x0112
 SHOWN: Final = 20
 
 
@@ -68,7 +61,7 @@ def input_paths(inputs: Sequence[Path]) -> list[Path]:
     for path in inputs:
         found = images_in(path) if path.is_dir() else [path] if path.is_file() else []
         if not found:
-            faults.append(f"{path}: no .jpg or .png file in it" if path.is_dir() else f"{path}: does not exist")
+            faults.append(f"{path}: no image file in it" if path.is_dir() else f"{path}: does not exist")
         paths += found
     faults += shared_names(paths)
     if faults:
@@ -99,7 +92,7 @@ def image_faults(paths: Sequence[Path], profiles: tuple[Profile, ...]) -> list[s
         try:
             with open_image(path) as image:
                 faults += [f"{path}: {fault}" for fault in header_faults(image, profiles)]
-                rotated += [path.name] if is_rotated(image) else []
+                rotated += [path.name] if orientation(image) != 1 else []
         except BadInput as error:
             faults.append(str(error))
     if rotated and not faults:
@@ -111,50 +104,9 @@ def image_faults(paths: Sequence[Path], profiles: tuple[Profile, ...]) -> list[s
 def header_faults(image: Image, profiles: tuple[Profile, ...]) -> list[str]:
     """What keeps an image from this network: its depth, its size."""
     faults = []
-    if image.mode not in MODES:
-        faults.append(f"mode {image.mode}, expected 8 bits per channel")
-    elif is_deep(image):
-        faults.append(f"mode {image.mode} of 16 bits per channel, expected 8")
+    if deep := depth_fault(image):
+        faults.append(deep)
     if find_profile(profiles, (1, image.height, image.width)) is None:
         known = profiles_in_words(profiles)
         faults.append(f"1x{image.height}x{image.width}, but the bundle's profiles hold: {known}")
     return faults
-
-
-def is_deep(image: Image) -> bool:
-    """Whether a file, not yet decoded, has colours of 16 bits: Pillow has no mode for them and keeps the upper 8."""
-    # a tile ends with its decoder's arguments: the form of the bytes in the file (RGB;16B), alone or as the first
-    tiles = getattr(image, "tile", ())  # of opened files, not of Image
-    forms = (tile[3] if isinstance(tile[3], str) else next(iter(tile[3] or ()), "") for tile in tiles)
-    return any(";16" in str(form) for form in forms)
-
-
-def is_rotated(image: Image) -> bool:
-    """Whether EXIF says that the stored pixels are not upright; unreadable EXIF says nothing."""
-    if "exif" not in image.info:
-        return False
-    try:
-        return bool(image.getexif().get(ORIENTATION, 1) != 1)
-    except (OSError, SyntaxError, ValueError):
-        return False
-
-
-def stored_pixels(path: Path) -> Pixels:
-    """An image as uint8 [H, W, 3] RGB, unrotated; raises BadInput when it cannot be decoded to its end."""
-    with open_image(path) as image:
-        try:
-            return np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise BadInput(f"{path} cannot be decoded ({error}). Replace it, or leave it out.") from None
-
-
-def open_image(path: Path) -> Image:
-    """An image file of which the header was read; raises BadInput."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        return Image.open(path)
-    except UnidentifiedImageError:
-        raise BadInput(f"{path}: not an image in a known format") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path}: cannot be read ({error})") from None

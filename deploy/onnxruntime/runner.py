@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hardedge.contracts import Profile
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.deploy.onnxruntime.session import onnxruntime_session
 from hardedge.deploy.runner import WITHIN_PROFILE, Parts, shape_text
 from hardedge.errors import BadInput, HardedgeError, Unavailable, first_line

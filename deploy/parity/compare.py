@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from hardedge.console import progress_bar
 from hardedge.contracts import Bundle, ClassDrop, ClassParity, Parity, Task
-from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels
 from hardedge.deploy.bundles.contents import golden_image, stored_hardness, stored_mask
 from hardedge.deploy.bundles.validity import reference_counts
 from hardedge.deploy.parity.detail import parity_detail

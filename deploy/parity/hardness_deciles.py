@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import HardnessDecile
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 
 LEVELS = 256  # of an 8-bit map
 TENTHS = 10

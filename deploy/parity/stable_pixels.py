@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from hardedge.console import progress_bar
 from hardedge.contracts import Bundle, StablePixels
-from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels
 from hardedge.deploy.bundles.validity import read_model
 from hardedge.errors import BadInput
 from hardedge.graphs.files import open_session

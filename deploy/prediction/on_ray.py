@@ -14,7 +14,7 @@ from typing import Any, Final
 from hardedge.artefact import require_free
 from hardedge.console import note, progress_bar
 from hardedge.contracts import Contract, read_json, to_json, write_atomically
-from hardedge.data.dataset import IMAGE_SUFFIXES
+from hardedge.data.decoding import IMAGE_SUFFIXES
 from hardedge.deploy.bundles.loading import engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.media.images import first_faults

@@ -17,11 +17,12 @@ import numpy.typing as npt
 from hardedge.artefact import require_free, staged_directory, write_whole
 from hardedge.console import note, progress_bar
 from hardedge.contracts import Bundle, Task
+from hardedge.data.decoding import read_image
 from hardedge.data.palette import overlay
 from hardedge.deploy.bundles.loading import engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.machine import usable_cores
-from hardedge.deploy.media.images import ImageInputs, first_faults, stored_pixels, usable_inputs
+from hardedge.deploy.media.images import ImageInputs, first_faults, usable_inputs
 from hardedge.deploy.media.video import Video, VideoOutput, VideoWriter, files_written, mask_png
 from hardedge.deploy.prediction.threads import prefetch, prefetch_in_one_thread, write_behind
 from hardedge.deploy.segmenter import Segmenter, of_bundle, of_engine
@@ -167,7 +168,7 @@ def with_masks(segmenter: Segmenter, pictures: Iterable[P]) -> Iterator[tuple[P,
 
 def _read(path: Path) -> Picture | str:
     try:
-        return Picture(path, stored_pixels(path))
+        return Picture(path, read_image(path))
     except BadInput as error:
         return str(error)
 

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from hardedge.artefact import write_whole
 from hardedge.contracts import Profile
+from hardedge.data.decoding import open_image, orientation, read_image
 from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.bundles.signing import Trust
-from hardedge.deploy.media.images import header_faults, is_rotated, open_image, stored_pixels
+from hardedge.deploy.media.images import header_faults
 from hardedge.deploy.media.video import mask_png
 from hardedge.deploy.prediction.predict import Picture, Pixels, open_segmenter, skip_unreadable, with_masks
 from hardedge.deploy.prediction.threads import prefetch, write_behind
@@ -66,7 +67,7 @@ def _read(path: Path, profiles: tuple[Profile, ...], rotated: list[Path]) -> Pic
     try:
         with open_image(path) as image:
             faults = header_faults(image, profiles)
-            rotated += [path] if is_rotated(image) else []
-        return f"{path}: {'; '.join(faults)}" if faults else Picture(path, stored_pixels(path))
+            rotated += [path] if orientation(image) != 1 else []
+        return f"{path}: {'; '.join(faults)}" if faults else Picture(path, read_image(path))
     except BadInput as error:
         return str(error)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hardedge.contracts import BuildOptions, Engine
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.runner import WITHIN_PROFILE, Parts, shape_text
 from hardedge.deploy.tensorrt.api import (

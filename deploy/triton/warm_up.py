@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Bundle, Normalisation, Profile, write_atomically
-from hardedge.deploy.media.images import stored_pixels
+from hardedge.data.decoding import read_image
 from hardedge.deploy.triton.config import Tensors, WarmUp
 
 Images = Literal["images", "zeros", "none"]
@@ -60,7 +60,7 @@ def _golden(directory: Path, bundle: Bundle) -> dict[str, Pixels]:
         missing = [profile for profile in bundle.profiles if profile.name not in found]
         if not missing:
             break
-        image_HWC = stored_pixels(directory / f"golden/images/{id}.png")
+        image_HWC = read_image(directory / f"golden/images/{id}.png")
         found |= {profile.name: image_HWC for profile in missing if _holds(profile, image_HWC)}
     return found
 

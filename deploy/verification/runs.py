@@ -9,7 +9,8 @@ import numpy as np
 
 from hardedge.console import note, spinner
 from hardedge.contracts import Engine, Gate, Latency, Parity, PrecisionAudit
-from hardedge.data.dataset import Dataset, read_mask
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import read_mask
 from hardedge.deploy.bundles.contents import golden_image, stored_hardness
 from hardedge.deploy.bundles.validity import read_model
 from hardedge.deploy.engines.open import open_runner

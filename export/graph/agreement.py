@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper
 
 from hardedge.contracts import find_profile
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.errors import BadInput, faults_error, first_line
 from hardedge.export.graph.first_difference import first_difference
 from hardedge.export.graph.form import Form

@@ -10,7 +10,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper
 
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.export.graph.form import Form
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, exporter_silenced, shipped_module, trace_program
 from hardedge.graphs.canonical import canonical_form

@@ -2,11 +2,10 @@
 
 from collections import Counter
 
-from PIL import Image
-
 from hardedge.contracts import Profile, find_profile, profiles_in_words
 from hardedge.data.dataset import Dataset
-from hardedge.errors import BadInput, faults_error
+from hardedge.data.decoding import open_image
+from hardedge.errors import faults_error
 
 SMALLEST = 64
 LARGEST_BATCH, LARGEST_HEIGHT, LARGEST_WIDTH = 4, 1024, 2048
@@ -41,7 +40,7 @@ def profile_of(dataset: Dataset) -> Profile:
     typical = Counter(tested).most_common(1)[0][0]
     others = (id for split in ("train", "val") for id in dataset.splits[split])
     # the index of shards knows both: nobody looks at a hundred million images for this
-    known = (dataset.shards.index.smallest, dataset.shards.index.largest) if dataset.shards else None
+    known = dataset.size_range()
     heights, widths = zip(*(known or [*tested, *(image_size(dataset, id) for id in others)]), strict=True)
     return Profile(
         min=(1, min(SMALLEST, *heights), min(SMALLEST, *widths)),
@@ -56,10 +55,5 @@ def image_size(dataset: Dataset, id: str) -> tuple[int, int]:
     if not path.is_file():
         height, width, _ = dataset.image(id).shape
         return height, width
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadInput(
-            f"{path} cannot be read as an image ({error}). Replace it, or take it out of its split."
-        ) from None
+    with open_image(path) as image:
+        return image.height, image.width

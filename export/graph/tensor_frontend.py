@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as V
 
 from hardedge.contracts import TensorModel
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.errors import faults_error
 from hardedge.export.graph.agreement import RELATIVE_TOLERANCE
 from hardedge.export.graph.form import Form

@@ -11,7 +11,8 @@ import onnxruntime
 
 from hardedge.console import progress_bar
 from hardedge.contracts import ConversionAgreement
-from hardedge.data.dataset import Dataset, Pixels, read_mask
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels, read_mask
 from hardedge.errors import BadInput, first_line
 from hardedge.export.graph.agreement import with_torch_logits
 from hardedge.graphs.files import open_session

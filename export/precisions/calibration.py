@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from hardedge.contracts import Calibration, Profile, find_profile, profiles_in_words
-from hardedge.data.dataset import Dataset, read_mask
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import read_mask
 from hardedge.errors import BadInput, faults_error
 from hardedge.export.graph.form import Form
 from hardedge.export.graph.profiles import image_size

@@ -18,7 +18,7 @@ import onnx
 from onnx import numpy_helper
 
 from hardedge.contracts import parse_json
-from hardedge.data.dataset import Pixels, read_image
+from hardedge.data.decoding import Pixels, read_image
 from hardedge.export.precisions.convert import ConversionJob
 from hardedge.export.precisions.legality import NOT_IN_BF16, WEIGHTED
 from hardedge.export.precisions.ranges import largest_magnitudes, largest_weights

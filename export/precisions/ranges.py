@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.graphs.element_types import element_types
 from hardedge.graphs.files import open_session
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from hardedge.contracts import CalibrationTile, find_profile
-from hardedge.data.dataset import Pixels, read_mask
+from hardedge.data.decoding import Pixels, read_mask
 from hardedge.errors import BadInput
 from hardedge.export.graph.form import Form
 

@@ -13,7 +13,8 @@ import hardedge
 from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.console import note, progress_bar
 from hardedge.contracts import Bundle, load
-from hardedge.data.dataset import Dataset, read_image
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import read_image
 from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
 from hardedge.deploy.bundles.contents import require_same_data

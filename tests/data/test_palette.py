@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hardedge.contracts import ClassInfo, Task
-from hardedge.data.dataset import read_mask
+from hardedge.data.decoding import read_mask
 from hardedge.data.palette import colour_mask, overlay, palette_image, save_mask
 
 TASK = Task(

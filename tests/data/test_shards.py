@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hardedge.data.checking.check import check_dataset
 from hardedge.data.opening import open_dataset
 from hardedge.data.scribbles import write_scribbles
+from hardedge.data.sharded_dataset import ShardedDataset
 from hardedge.data.sharding import write_shards
 from hardedge.data.shards import member_name, shard_order
 from hardedge.errors import BadInput
@@ -94,7 +95,7 @@ def test_opening_reads_no_shard_and_no_more_tables_than_20_are_kept(sharded: Pat
     assert len(list(dataset.splits["val"])) == 3
     with pytest.raises(BadInput, match=r"train-000000\.tar: damaged at or after its beginning: 0 of its 1 pairs"):
         dataset.splits["train"][0]
-    assert dataset.shards is not None
+    assert isinstance(dataset, ShardedDataset)
     for split in ("test", "val"):
         list(dataset.splits[split])
     for place in range(1, 17):

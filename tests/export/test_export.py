@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from hardedge.contracts import Bundle, Certificate, Checkpoint, Profile, load, read_json, seal, sha256_of
-from hardedge.data.dataset import read_image, read_mask
+from hardedge.data.decoding import read_image, read_mask
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.export.graph.agreement import require_agreement

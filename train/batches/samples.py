@@ -14,7 +14,8 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 
 from hardedge.contracts import Normalisation
-from hardedge.data.dataset import Dataset, Pixels, read_mask
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels, read_mask
 from hardedge.errors import BadInput
 from hardedge.train import processes
 from hardedge.train.batches.augmentation import augmentation

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hardedge.data.dataset import Dataset, Pixels, read_image
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels, read_image
 from hardedge.data.palette import palette_image
 from hardedge.pages.markup import Markup, chip, join_markup, note_line, number_text, section, tag
 from hardedge.pages.style import CSS

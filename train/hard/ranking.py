@@ -16,7 +16,8 @@ import torch
 from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.console import progress_bar
 from hardedge.contracts import Checkpoint, Task, load, to_json, write_atomically
-from hardedge.data.dataset import IMAGE_SUFFIXES, SPLITS, Pixels, read_image
+from hardedge.data.dataset import SPLITS
+from hardedge.data.decoding import IMAGE_SUFFIXES, Pixels, read_image
 from hardedge.data.native import images_in
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput

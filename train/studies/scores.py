@@ -10,7 +10,8 @@ from scipy.ndimage import distance_transform_edt
 from torch import nn
 
 from hardedge.contracts import Contract, Task
-from hardedge.data.dataset import Dataset, Pixels
+from hardedge.data.dataset import Dataset
+from hardedge.data.decoding import Pixels
 from hardedge.metrics import confusion_counts, mean_iou
 from hardedge.train.evaluation import device_of, evaluation_mode, network_input
 

@@ -1,35 +1,48 @@
 """The native form: a folder with images/, masks/, splits/*.txt and classes.json."""
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
 from hardedge.contracts import Task, parse_json
-from hardedge.data.dataset import IMAGE_SUFFIXES, SPLITS, Dataset, read_image, read_labels
+from hardedge.data.dataset import SPLITS
+from hardedge.data.decoding import IMAGE_SUFFIXES, read_image, read_mask
+from hardedge.data.folder_dataset import FolderDataset
+from hardedge.data.labels import read_labels
 from hardedge.data.layouts import public_data_sets
 from hardedge.errors import BadInput
 
-if TYPE_CHECKING:
-    pass
+VAL_IS_TEST: Final = "test is the validation split: what was chosen on it is scored on it, so the score flatters"
 
 
-def read_folder(root: Path) -> tuple[Dataset, list[str]]:
-    """The data set and every fault that shows without decoding an image; raises BadInput for a faulty classes.json."""
-    task = read_task(root)
-    images, faults = find_images(root)
+def read_folder(root: Path) -> tuple[FolderDataset, list[str]]:
+    """The data set and every fault that shows without decoding an image; without classes where theirs are faulty."""
+    task, faults = _task(root)
+    images, image_faults = find_images(root)
     splits, split_faults = read_splits(root)
-    dataset = Dataset(
+    dataset = FolderDataset(
         root=root,
         name=root.resolve().name,
-        task=task,
+        task=task or Task(classes=(), ignore_index=255),
         splits=splits,
         images=images,
-        masks={id: root / "masks" / f"{id}.png" for id in images},
+        masks={path.stem: path for path in masks_in(root)},
         decode_image=read_image,
-        decode_mask=partial(read_labels, task),
+        decode_mask=partial(read_labels, task) if task else read_mask,
+        notes=(VAL_IS_TEST,) if val_is_test(splits) else (),
     )
-    return dataset, faults + split_faults + missing_files(root, images, splits)
+    return dataset, [*faults, *image_faults, *split_faults, *shared_ids(splits), *missing_files(dataset)]
+
+
+def _task(root: Path) -> tuple[Task | None, list[str]]:
+    try:
+        return read_task(root), []
+    except BadInput as error:
+        return None, [str(error)]
 
 
 def read_task(root: Path) -> Task:
@@ -45,7 +58,7 @@ def read_task(root: Path) -> Task:
         raw = json.loads(path.read_text(encoding="utf-8"))
         classes = [{"name": entry["name"], "color": entry["color"]} for entry in raw["classes"]]
         known = {"classes": classes, "ignore_index": raw.get("ignore_index", 255)}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: expected an object with a list `classes` of names and colours ({error!r}).") from None
     task = parse_json(Task, json.dumps(known).encode(), str(path))
     names = [entry.name for entry in task.classes]
@@ -60,14 +73,12 @@ def find_images(root: Path) -> tuple[dict[str, Path], list[str]]:
     """Image files by id (the name without its suffix), and a fault for every id that two files share."""
     images: dict[str, Path] = {}
     faults = []
-    for path in sorted((root / "images").glob("*")):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
+    for path in images_in(root / "images"):
         if path.stem in images:
             faults.append(f"images/{path.name}: same name as images/{images[path.stem].name}")
         images[path.stem] = path
     if not images:
-        faults.append("images/: no .jpg, .png or .bmp file")
+        faults.append(f"images/: no image file ({', '.join(IMAGE_SUFFIXES)})")
     return images, faults
 
 
@@ -86,30 +97,51 @@ def read_splits(root: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
             continue
         if not ids:
             faults.append(f"splits/{split}.txt: empty")
-        faults += [f"splits/{split}.txt: {id} is named twice" for id in sorted(_twice(ids))]
+        faults += [f"splits/{split}.txt: {id} is named twice" for id in _twice(ids)]
         splits[split] = tuple(ids)
     return splits, faults
 
 
-def missing_files(root: Path, images: dict[str, Path], splits: dict[str, tuple[str, ...]]) -> list[str]:
+def masks_in(root: Path) -> list[Path]:
+    """The files of masks/ that are PNGs, in order; hidden files are none."""
+    return sorted(path for path in (root / "masks").glob("*.png") if not path.name.startswith("."))
+
+
+def missing_files(dataset: FolderDataset) -> list[str]:
     """A fault for every image or mask that a split names and that is not there."""
-    # one listing: a question for each file takes ten times as long
-    masks = {path.name for path in (root / "masks").glob("*.png")}
     faults = []
-    for split, ids in splits.items():
+    for split, ids in dataset.splits.items():
         for id in ids:
-            if id not in images:
+            if id not in dataset.images:
                 faults.append(f"splits/{split}.txt: {id} has no image in images/")
-            if f"{id}.png" not in masks:
+            if id not in dataset.masks:
                 faults.append(f"splits/{split}.txt: {id} has no mask masks/{id}.png")
     return faults
 
 
-def _twice(ids: list[str]) -> set[str]:
-    return {id for id in ids if ids.count(id) > 1} if len(set(ids)) != len(ids) else set()
+def _twice(ids: Sequence[str]) -> list[str]:
+    return sorted(id for id, count in Counter(ids).items() if count > 1)
+
+
+def val_is_test(splits: Mapping[str, Sequence[str]]) -> bool:
+    """Whether both lists have the same ids, as with a data set of two splits."""
+    return "val" in splits and "test" in splits and set(splits["val"]) == set(splits["test"])
+
+
+def shared_ids(splits: Mapping[str, Sequence[str]]) -> list[str]:
+    """A fault for every id in two splits, but for a test split that is the validation split as a whole."""
+    faults = []
+    for (first, ids), (second, others) in combinations(splits.items(), 2):
+        if (first, second) == ("val", "test") and val_is_test(splits):
+            continue
+        faults += [f"splits/{second}.txt: {id} is also in splits/{first}.txt" for id in sorted({*ids} & {*others})]
+    return faults
 
 
 def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder, in order; hidden files (macOS's ._NAME.png) are none."""
+    if not folder.is_dir():
+        return []
     return sorted(
         path
         for path in folder.iterdir()

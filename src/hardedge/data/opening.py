@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hardedge.errors import BadInput, faults_error
-
-if TYPE_CHECKING:
-    pass
 from hardedge.data.dataset import SHOWN, Dataset, Labels
+from hardedge.errors import BadInput, faults_error
 
 
 def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
@@ -28,7 +24,7 @@ def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
     dataset, faults = _find(root)
     if labels != "masks":
         dataset = replace(dataset, labels=labels)
-        faults += _missing_labels(dataset)
+        faults += dataset.missing_labels()
     if faults:
         shown = [*faults[:SHOWN], f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else faults
         raise faults_error(f"{root} cannot be used", shown, f"See all faults with: hardedge check {root}")
@@ -39,20 +35,11 @@ def _find(root: Path) -> tuple[Dataset, list[str]]:
     from hardedge.data.importing.recognition import require_native
     from hardedge.data.layouts import layout_of, read_layout
     from hardedge.data.native import read_folder
-    from hardedge.data.shards import INDEX, read_shards
+    from hardedge.data.sharded_dataset import read_shards
+    from hardedge.data.shards import INDEX
 
     if (root / INDEX).is_file():
         return read_shards(root)
     layout = layout_of(root)
     require_native(root, layout=layout is not None)
     return read_folder(root) if layout is None else read_layout(layout, root)
-
-
-def _missing_labels(dataset: Dataset) -> list[str]:
-    """A fault for every training image without the labels that are to be trained on."""
-    labels = dataset.labels
-    if dataset.shards:
-        without = "train: the shards have no scribbles (draw them with hardedge scribbles before prepare)"
-        return [] if dataset.shards.index.scribbles else [without]
-    lacking = [id for id in dataset.splits.get("train", ()) if not dataset.training_path(id).is_file()]
-    return [f"train: {id} has no {labels}/{id}.png (hardedge {labels} draws them)" for id in lacking]

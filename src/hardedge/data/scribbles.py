@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from hardedge.artefact import staged_directory
 from hardedge.console import progress_bar
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
+from hardedge.data.sharded_dataset import ShardedDataset
 from hardedge.errors import BadInput, missing_extra
 
 Flags = npt.NDArray[np.bool_]
@@ -29,7 +30,7 @@ def write_scribbles(root: Path) -> float:
     from PIL import Image
 
     dataset = open_dataset(root)
-    if dataset.shards:
+    if isinstance(dataset, ShardedDataset):
         raise BadInput(f"{root} is in shards, and scribbles lie beside masks. Draw them before prepare.")
     labelled, pixels = 0, 0
     with staged_directory(root / "scribbles", force=None) as fresh:

@@ -13,8 +13,10 @@ from typing import Final
 from hardedge.artefact import staged_directory
 from hardedge.console import progress_bar
 from hardedge.contracts import sha256_of, to_json
-from hardedge.data.dataset import IMAGE_SUFFIXES, SPLITS, Dataset, Pixels
+from hardedge.data.dataset import SPLITS, Dataset
+from hardedge.data.decoding import IMAGE_SUFFIXES, Pixels
 from hardedge.data.opening import open_dataset
+from hardedge.data.sharded_dataset import ShardedDataset
 from hardedge.data.shards import INDEX, MASK, SCRIBBLES, Shard, ShardIndex, member_name, shard_order
 from hardedge.errors import BadInput, missing_extra
 
@@ -43,7 +45,7 @@ def write_shards(data: Path, out: Path, *, shards: int | None = None, shard_size
     except ImportError:
         raise missing_extra("webdataset", "shards") from None
     dataset = open_dataset(data)
-    if dataset.shards:
+    if isinstance(dataset, ShardedDataset):
         raise BadInput(f"{data} is in shards already. Give the folder that they were made of.")
     size = shard_size or _size_for(shards or 1, len(set(dataset.splits["train"])))
     with staged_directory(out, force=None) as fresh:

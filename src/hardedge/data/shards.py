@@ -7,15 +7,13 @@ import tarfile
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, overload
 from urllib.parse import unquote
 
-from hardedge.contracts import Contract, Task, read_json
-from hardedge.data.dataset import SPLITS, Dataset, Pixels, read_image, read_labels
-from hardedge.data.native import read_task
+from hardedge.contracts import Contract
+from hardedge.data.dataset import SPLITS
 from hardedge.errors import BadInput
 
 INDEX: Final = "shards.json"
@@ -175,26 +173,6 @@ class Members(Mapping[str, Path]):
         return sum(starts[-1] for starts in self._shards.starts.values())
 
 
-def read_shards(root: Path) -> tuple[Dataset, list[str]]:
-    """The data set and every fault that shows without reading a shard; raises BadInput for a faulty index."""
-    task, index = read_task(root), read_json(ShardIndex, root / INDEX)
-    if set(index.splits) != set(SPLITS) or not all(index.splits.values()):
-        raise BadInput(f"{root / INDEX}: expected shards of train, val and test. Prepare the data set again.")
-    shards = Shards(root, index)
-    dataset = Dataset(
-        root=root,
-        name=index.name,
-        task=task,
-        splits={split: ShardedIds(shards, split, range(shards.starts[split][-1])) for split in SPLITS},
-        images=Members(shards),
-        masks=Members(shards, MASK),
-        decode_image=partial(_image, shards),
-        decode_mask=partial(_mask, shards, task),
-        shards=shards,
-    )
-    return dataset, [fault for each in index.splits.values() for shard in each if (fault := _fault(root, shard))]
-
-
 def read_table(path: Path, images: int) -> Table:
     """Where each member of a tar is; raises BadInput unless it can be walked to its end and has so many images."""
     members: dict[str, dict[str, Place]] = {}
@@ -216,27 +194,5 @@ def read_table(path: Path, images: int) -> Table:
     return Table(tuple(members), members)
 
 
-def _fault(root: Path, shard: Shard) -> str | None:
-    path = root / shard.file
-    if not path.is_file():
-        return f"{shard.file}: missing"
-    found = path.stat().st_size
-    if found == shard.bytes:
-        return None
-    try:
-        read_table(path, shard.images)
-    except BadInput as error:
-        return f"{found} bytes, expected {shard.bytes}: {error}"
-    return f"{shard.file}: {found} bytes, expected {shard.bytes}. Copy the shard again."
-
-
 def _image_extension(members: Mapping[str, Place]) -> str:
     return next(extension for extension in members if extension not in (MASK, SCRIBBLES))
-
-
-def _image(shards: Shards, path: Path) -> Pixels:
-    return read_image(path, shards.content(path))
-
-
-def _mask(shards: Shards, task: Task, path: Path) -> Pixels:
-    return read_labels(task, path, shards.content(path))

@@ -71,8 +71,8 @@ def test_every_fault_is_listed_at_once(make_tiny_dataset: Callable[..., Path], t
         ("masks/scene001.png", "96x32", "96x64"),
         ("images/scene002.png", "cannot be read as an image"),
         ("masks/scene003.png", "cannot be read as a mask"),
-        ("masks/scene004.png", "cannot be read as a mask"),
-        ("images/scene005.png", "cannot be read as an image"),
+        ("masks/scene004.png", "not an image in a known format"),
+        ("images/scene005.png", "not an image in a known format"),
         ("masks/scene006.png", "mode RGB"),
         ("images/scene007.png", "same name as images/scene007.jpg"),
         ("splits/val.txt", "scene008", "no mask"),
@@ -120,7 +120,7 @@ def test_no_folder_and_an_empty_folder_are_faults(tmp_path: Path) -> None:
     assert "is not a folder" in check_dataset(tmp_path / "absent").faults[0]
     faults = check_dataset(tmp_path).faults
     assert len(_mentioned(faults, "has no classes.json")) == 1
-    assert len(_mentioned(faults, "images/: no .jpg, .png or .bmp file")) == 1
+    assert len(_mentioned(faults, "images/: no image file")) == 1
     assert len(_mentioned(faults, "missing")) == 3
 
 

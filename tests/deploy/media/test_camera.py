@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hardedge.data.dataset import read_mask
+from hardedge.data.decoding import read_mask
 from hardedge.deploy.media import camera
 from hardedge.deploy.media.camera import Camera, Live, parse_camera
 from hardedge.deploy.prediction.live import predict_camera

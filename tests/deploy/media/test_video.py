@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Bundle, load
-from hardedge.data.dataset import read_mask
+from hardedge.data.decoding import read_mask
 from hardedge.deploy.media.video import FrameMasks, Video, open_video
 from hardedge.deploy.prediction.predict import predict
 from hardedge.errors import BadInput, Unavailable

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Bundle, Report, load, seal
-from hardedge.data.dataset import read_mask
+from hardedge.data.decoding import read_mask
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.parity.image_counts import FILE, read_counts
 from hardedge.deploy.verification.gates import Gates

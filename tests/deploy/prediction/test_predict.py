@@ -32,7 +32,7 @@ from hardedge.contracts import (
     Task,
     seal,
 )
-from hardedge.data.dataset import read_mask
+from hardedge.data.decoding import read_mask
 from hardedge.data.palette import overlay
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.prediction.predict import predict
@@ -144,7 +144,7 @@ def test_every_unusable_image_is_named_before_any_work(bundle: Path, tmp_path: P
     with pytest.raises(BadInput) as caught:
         predict(bundle, [deep, small, large, tmp_path / "text.jpg"], tmp_path / "out")
     message = str(caught.value)
-    assert "deep.png: mode I;16, expected 8 bits" in message
+    assert "deep.png: 16 bits per channel (mode I;16), expected 8" in message
     held = "default 1x32x32 to 4x128x256 (batch x height x width)"
     assert f"small.png: 1x31x64, but the bundle's profiles hold: {held}" in message
     assert "large.png: 1x64x257, but" in message
@@ -160,7 +160,7 @@ def test_sixteen_bits_of_colour_are_refused(bundle: Path, tmp_path: Path, name: 
     deep.write_bytes(deep_png(values, kind) if name == "png" else deep_tiff(values))
     with Image.open(deep) as opened:
         assert opened.mode in ("RGB", "RGBA", "LA")
-    with pytest.raises(BadInput, match=rf"deep\.{name}: mode \w+ of 16 bits per channel, expected 8"):
+    with pytest.raises(BadInput, match=rf"deep\.{name}: 16 bits per channel \(mode \w+\), expected 8"):
         predict(bundle, [deep], tmp_path / "out")
 
 
@@ -203,7 +203,7 @@ def test_missing_empty_and_equal_names_are_told_together(bundle: Path, tmp_path:
         predict(bundle, [tmp_path / "gone.png", tmp_path / "empty", *same], tmp_path / "out")
     message = str(caught.value)
     assert "gone.png: does not exist" in message
-    assert "empty: no .jpg or .png file in it" in message
+    assert "empty: no image file in it" in message
     assert f"{same[0]}, {same[1]}: all named a" in message
 
 
@@ -216,8 +216,8 @@ def test_images_that_end_early_are_named_and_the_others_are_kept(bundle: Path, t
     with pytest.raises(BadInput) as caught:
         predict(bundle, [tmp_path / "in"], tmp_path / "out")
     message = str(caught.value)
-    assert "03.jpg cannot be decoded" in message
-    assert "11.jpg cannot be decoded" in message
+    assert "03.jpg cannot be read as an image" in message
+    assert "11.jpg cannot be read as an image" in message
     assert f"the other 10 are in {tmp_path / 'out'}" in message
     kept = [f"{index:02d}" for index in range(12) if index not in (3, 11)]
     assert sorted(path.stem for path in (tmp_path / "out/masks").iterdir()) == kept
@@ -228,7 +228,7 @@ def test_where_nothing_can_be_read_nothing_is_left(bundle: Path, tmp_path: Path)
     cut = saved(tmp_path / "in" / "cut.jpg", pixels())
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(BadInput, match=r"(?s)cut\.jpg cannot be decoded.*nothing was written"):
+    with pytest.raises(BadInput, match=r"(?s)cut\.jpg cannot be read as an image.*nothing was written"):
         predict(bundle, [cut], tmp_path / "out")
     assert sorted(tmp_path.iterdir()) == before
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import BuildOptions, Bundle, Engine, load, seal
-from hardedge.data.dataset import read_mask
+from hardedge.data.decoding import read_mask
 from hardedge.deploy import Segmenter
 from hardedge.deploy.prediction.predict import predict
 from hardedge.deploy.tensorrt import cuda

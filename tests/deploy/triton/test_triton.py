@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, ServedModel, TensorModel, load, seal
-from hardedge.data.dataset import read_mask
+from hardedge.data.decoding import read_mask
 from hardedge.deploy.bundles.signing import read_trust, sign, write_keys
 from hardedge.deploy.triton import repository as triton
 from hardedge.deploy.triton.config import Serving

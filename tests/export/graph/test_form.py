@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from hardedge.cli import exporting
 from hardedge.contracts import Bundle, Checkpoint, Normalisation, Profile, load
-from hardedge.data.dataset import read_mask
+from hardedge.data.decoding import read_mask
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.engines.build import build, rtx_digests
 from hardedge.deploy.prediction.predict import predict

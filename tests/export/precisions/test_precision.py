@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from hardedge.contracts import Bundle, Conversion, ModelFile, load
-from hardedge.data.dataset import read_image, read_mask
+from hardedge.data.decoding import read_image, read_mask
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, Unavailable
 from hardedge.export.precisions import convert as conversion

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hardedge.contracts import Calibration, Profile, parse_json, to_json
-from hardedge.data.dataset import read_image, read_mask
+from hardedge.data.decoding import read_image, read_mask
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.export.graph.form import Form

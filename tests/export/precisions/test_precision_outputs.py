@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from hardedge.contracts import Bundle, load
-from hardedge.data.dataset import read_image
+from hardedge.data.decoding import read_image
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.engines.open import open_runner
 from hardedge.export.graph.form import parse_form

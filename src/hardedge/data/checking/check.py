@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 
 from hardedge.console import progress_bar
-from hardedge.contracts import Task
 from hardedge.data.checking.counts import DataCheck, Pair, absent_class_notes, count_classes, decode_pair
-from hardedge.data.dataset import IMAGE_SUFFIXES, Dataset
+from hardedge.data.folder_dataset import FolderDataset
 from hardedge.data.importing.history import import_notes
 from hardedge.data.importing.recognition import require_native
 from hardedge.data.layouts import Layout, layout_of, read_layout
-from hardedge.data.native import find_images, missing_files, read_splits, read_task
+from hardedge.data.native import images_in, read_folder
 from hardedge.data.shards import INDEX
 from hardedge.errors import BadInput
 
@@ -50,52 +48,32 @@ def _unusable(root: Path, fault: str) -> DataCheck:
 
 def _check_layout(layout: Layout, root: Path) -> DataCheck:
     dataset, faults = read_layout(layout, root)
-    with ThreadPoolExecutor() as pool:
-        decoded = pool.map(partial(_decode_id, dataset), dataset.images)
-        known = progress_bar(decoded, "checking images and masks", len(dataset.images))
-        pairs = dict(zip(dataset.images, known, strict=True))
-    faults += [fault for pair in pairs.values() for fault in pair.faults]
-    counts = tuple(count_classes(split, ids, pairs, layout.task) for split, ids in dataset.splits.items())
-    return DataCheck(
-        data=layout.name,
-        classes=layout.task.classes,
-        splits=counts,
-        faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
-        notes=(layout.note, *absent_class_notes(counts, "{}")),
-    )
-
-
-def _decode_id(dataset: Dataset, id: str) -> Pair:
-    image, mask = (
-        # a missing file is a fault of its own, found without decoding
-        path if path.is_file() or path.parents[1].is_file() else None
-        for path in (dataset.image_path(id), dataset.mask_path(id))
-    )
-    return decode_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
+    return _result(dataset, faults, _decode(dataset, dataset.images), "{}", [layout.note])
 
 
 def _check_folder(root: Path) -> DataCheck:
-    task, faults = _task(root)
-    images, image_faults = find_images(root)
-    splits, split_faults = _splits(root)
-    faults += [
-        *image_faults,
-        *split_faults,
-        *missing_files(root, images, splits),
-        *_unpaired_faults(root, images, splits),
-    ]
-    pairs = _decode(root, images, task)
-    faults += [fault for pair in pairs.values() for fault in pair.faults]
-    counts = tuple(count_classes(split, ids, pairs, task) for split, ids in splits.items())
-    classes = task.classes if task else ()
+    dataset, faults = read_folder(root)
+    faults += _unpaired_faults(dataset)
+    pairs = _decode(dataset, sorted(dataset.images.keys() | dataset.masks.keys()))
+    return _result(dataset, faults, pairs, "splits/{}.txt", [], [*_unused_notes(dataset), *import_notes(root)])
+
+
+def _result(
+    dataset: FolderDataset,
+    faults: list[str],
+    pairs: Mapping[str, Pair],
+    named: str,
+    first_notes: Sequence[str],
+    last_notes: Sequence[str] = (),
+) -> DataCheck:
+    counts = tuple(count_classes(split, ids, pairs, dataset.task) for split, ids in dataset.splits.items())
+    faults = [*faults, *(fault for pair in pairs.values() for fault in pair.faults)]
     return DataCheck(
-        data=root.resolve().name,
-        classes=classes,
+        data=dataset.name,
+        classes=dataset.task.classes,
         splits=counts,
-        faults=tuple(fault.replace(f"{root}/", "") for fault in faults),
-        notes=tuple(
-            [*absent_class_notes(counts, "splits/{}.txt"), *_unused_notes(images, splits), *import_notes(root)]
-        ),
+        faults=tuple(fault.replace(f"{dataset.root}/", "") for fault in faults),
+        notes=(*first_notes, *dataset.notes, *absent_class_notes(counts, named), *last_notes),
     )
 
 
@@ -114,50 +92,37 @@ def check_text(check: DataCheck) -> str:
     return "\n".join([*lines, *([found, *(f"  {fault}" for fault in check.faults)] if check.faults else ["no fault"])])
 
 
-def _task(root: Path) -> tuple[Task | None, list[str]]:
-    try:
-        return read_task(root), []
-    except BadInput as error:
-        return None, [str(error)]
-    except (OSError, UnicodeError) as error:
-        return None, [f"classes.json cannot be read ({error}). Write it as UTF-8 text."]
-
-
-def _splits(root: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    try:
-        splits, faults = read_splits(root)
-    except (OSError, UnicodeError) as error:
-        return {}, [f"splits/: a list cannot be read ({error}). Write it as UTF-8 text, one id a line."]
-    for (first, ids), (second, others) in combinations(splits.items(), 2):
-        shared = sorted(set(ids) & set(others))
-        faults += [f"splits/{second}.txt: {id} is also in splits/{first}.txt" for id in shared]
-    return splits, faults
-
-
-def _unpaired_faults(root: Path, images: Mapping[str, Path], splits: Mapping[str, tuple[str, ...]]) -> list[str]:
-    named = {id for ids in splits.values() for id in ids}
-    masks = {path.stem: path for path in sorted((root / "masks").glob("*")) if path.is_file()}
+def _unpaired_faults(dataset: FolderDataset) -> list[str]:
+    named = {id for ids in dataset.splits.values() for id in ids}
     faults = [
-        f"masks/{path.name}: expected a .png"
-        for path in masks.values()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.suffix.lower() != ".png"
+        f"masks/{path.name}: expected a .png" for path in images_in(dataset.root / "masks") if path.suffix != ".png"
     ]
     faults += [
         f"images/{path.name}: no mask masks/{id}.png"
-        for id, path in images.items()
-        if id not in masks and id not in named
+        for id, path in dataset.images.items()
+        if id not in dataset.masks and id not in named
     ]
-    return faults + [f"masks/{path.name}: no image {id} in images/" for id, path in masks.items() if id not in images]
+    return faults + [
+        f"masks/{path.name}: no image {id} in images/" for id, path in dataset.masks.items() if id not in dataset.images
+    ]
 
 
-def _decode(root: Path, images: Mapping[str, Path], task: Task | None) -> dict[str, Pair]:
-    masks = {path.stem: path for path in sorted((root / "masks").glob("*.png"))}
-    ids = sorted(images.keys() | masks.keys())
+def _decode(dataset: FolderDataset, ids: Collection[str]) -> dict[str, Pair]:
     with ThreadPoolExecutor() as pool:
-        decoded = pool.map(lambda id: decode_pair(images.get(id), masks.get(id), task), ids)
+        decoded = pool.map(partial(_decode_id, dataset), ids)
         return dict(zip(ids, progress_bar(decoded, "checking images and masks", len(ids)), strict=True))
 
 
-def _unused_notes(images: Mapping[str, Path], splits: Mapping[str, tuple[str, ...]]) -> list[str]:
-    unused = images.keys() - {id for ids in splits.values() for id in ids}
+def _decode_id(dataset: FolderDataset, id: str) -> Pair:
+    # a missing file is a fault of its own, found without decoding
+    image, mask = (_is_there(paths.get(id)) for paths in (dataset.images, dataset.masks))
+    return decode_pair(dataset, id, image=image, mask=mask)
+
+
+def _is_there(path: Path | None) -> bool:
+    return path is not None and (path.is_file() or path.parents[1].is_file())
+
+
+def _unused_notes(dataset: FolderDataset) -> list[str]:
+    unused = dataset.images.keys() - {id for ids in dataset.splits.values() for id in ids}
     return [f"images/: {len(unused)} in no split"] if unused else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from hardedge.console import progress_bar
@@ -17,8 +18,9 @@ from hardedge.data.checking.counts import (
     count_classes,
     decode_pair,
 )
-from hardedge.data.dataset import SPLITS, Dataset
-from hardedge.data.shards import Shard, Shards, read_shards
+from hardedge.data.dataset import SPLITS
+from hardedge.data.sharded_dataset import ShardedDataset, read_shards
+from hardedge.data.shards import Shard
 from hardedge.errors import BadInput
 
 
@@ -28,12 +30,11 @@ def check_shards(root: Path) -> DataCheck:
     Raises BadInput for an index that cannot be read.
     """
     dataset, faults = read_shards(root)
-    shards, counts = dataset.shards, []
-    assert shards is not None, "of read_shards"
+    counts = []
     for split in SPLITS:
         checked = [
-            _check_shard(dataset, shards, split, shard)
-            for shard in progress_bar(shards.index.splits[split], f"checking the shards of {split}")
+            _check_shard(dataset, split, shard)
+            for shard in progress_bar(dataset.shards.index.splits[split], f"checking the shards of {split}")
         ]
         faults += [fault for _, found in checked for fault in found]
         counts.append(_together(split, [count for count, _ in checked], dataset.task))
@@ -46,23 +47,18 @@ def check_shards(root: Path) -> DataCheck:
     )
 
 
-def _check_shard(dataset: Dataset, shards: Shards, split: str, shard: Shard) -> tuple[SplitCount, list[str]]:
-    path = shards.root / shard.file
+def _check_shard(dataset: ShardedDataset, split: str, shard: Shard) -> tuple[SplitCount, list[str]]:
+    path = dataset.root / shard.file
     try:
-        ids = shards.table(shard).ids
+        ids = dataset.shards.table(shard).ids
     except BadInput as error:
         return count_classes(split, (), {}, dataset.task), [str(error)]
     with ThreadPoolExecutor() as pool:
-        pairs: dict[str, Pair] = dict(zip(ids, pool.map(lambda id: _decode_member(dataset, id), ids), strict=True))
+        pairs: dict[str, Pair] = dict(zip(ids, pool.map(partial(decode_pair, dataset), ids), strict=True))
     faults = [fault for pair in pairs.values() for fault in pair.faults]
     if sha256_of(path) != shard.sha256:
         faults.insert(0, f"{path}: altered since it was written (sha256). Copy the shard again, or prepare it anew.")
     return count_classes(split, ids, pairs, dataset.task), faults
-
-
-def _decode_member(dataset: Dataset, id: str) -> Pair:
-    image, mask = dataset.image_path(id), dataset.mask_path(id)
-    return decode_pair(image, mask, dataset.task, dataset.decode_image, dataset.decode_mask)
 
 
 def _together(split: str, parts: Iterable[SplitCount], task: Task) -> SplitCount:

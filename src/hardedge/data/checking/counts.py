@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
 from hardedge.contracts import ClassInfo, Contract, Task
-from hardedge.data.dataset import Pixels, class_fault, read_image, read_mask
+from hardedge.data.dataset import Dataset, size_fault
+from hardedge.data.decoding import Pixels
+from hardedge.data.labels import ForeignValues
 from hardedge.errors import BadInput
-
-Reader: TypeAlias = Callable[[Path], Pixels]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,38 +48,43 @@ class DataCheck(Contract):
 
 @dataclass(frozen=True)
 class Pair:
-    """One id after decoding: the pixels of each mask value (None without a readable mask), and what is wrong."""
+    """One id after decoding: the pixels of each class and mask value (None without a readable mask), what is wrong."""
 
     values: tuple[int, ...] | None
     faults: tuple[str, ...]
+    orientation: int = 1
 
 
-def decode_pair(
-    image_path: Path | None,
-    mask_path: Path | None,
-    task: Task | None,
-    decode_image: Reader = read_image,
-    decode_mask: Reader = read_mask,
-) -> Pair:
-    """One id's image and mask (None: missing, which is told elsewhere), decoded, with all that is wrong with them."""
+def decode_pair(dataset: Dataset, id: str, *, image: bool = True, mask: bool = True) -> Pair:
+    """One id's image and mask, decoded, with all that is wrong with them; what is not there is left out."""
     faults: list[str] = []
-    image_HWC = mask_HW = None
-    try:
-        image_HWC = decode_image(image_path) if image_path else None
-    except BadInput as error:
-        faults.append(str(error))
-    try:
-        mask_HW = decode_mask(mask_path) if mask_path else None
-    except BadInput as error:
-        faults.append(str(error))
+    image_HWC = _image(dataset, id, faults) if image else None
+    mask_HW = _mask(dataset, id, faults) if mask else None
+    turned = dataset.orientation(id) if image_HWC is not None else 1
     if image_HWC is not None and mask_HW is not None and image_HWC.shape[:2] != mask_HW.shape:
-        faults.append(f"{mask_path}: {_size(mask_HW)}, but its image is {_size(image_HWC)}. Make them one size.")
+        faults.append(f"{dataset.mask_path(id)}: {size_fault(image_HWC, mask_HW, turned)}")
     if mask_HW is None:
-        return Pair(None, tuple(faults))
-    if task and (wrong := class_fault(mask_HW, task)):
-        faults.append(f"{mask_path}: {wrong}. Fix the mask, or add the class to classes.json.")
-    values = np.bincount(mask_HW.reshape(-1), minlength=256)
-    return Pair(tuple(values.tolist()), tuple(faults))
+        return Pair(None, tuple(faults), turned)
+    return Pair(tuple(np.bincount(mask_HW.reshape(-1), minlength=256).tolist()), tuple(faults), turned)
+
+
+def _image(dataset: Dataset, id: str, faults: list[str]) -> Pixels | None:
+    try:
+        return dataset.image(id)
+    except BadInput as error:
+        faults.append(str(error))
+        return None
+
+
+def _mask(dataset: Dataset, id: str, faults: list[str]) -> Pixels | None:
+    try:
+        return dataset.mask(id)
+    except ForeignValues as error:
+        faults.append(str(error))
+        return error.mask_HW
+    except BadInput as error:
+        faults.append(str(error))
+        return None
 
 
 def count_classes(split: str, ids: Iterable[str], pairs: Mapping[str, Pair], task: Task | None) -> SplitCount:
@@ -113,7 +116,3 @@ def absent_class_notes(counts: Iterable[SplitCount], named: str) -> list[str]:
         for entry in split.classes
         if not entry.pixels
     ]
-
-
-def _size(pixels: Pixels) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"

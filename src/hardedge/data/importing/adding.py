@@ -14,7 +14,7 @@ import numpy as np
 
 from hardedge.console import progress_bar
 from hardedge.contracts import Imports, Task, read_json, sha256_of
-from hardedge.data.dataset import read_mask
+from hardedge.data.decoding import read_mask
 from hardedge.data.importing.pairs import Written
 from hardedge.data.importing.source import Found
 from hardedge.data.importing.splits import Member

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import sha256_of
-from hardedge.data.dataset import IMAGE_SUFFIXES
+from hardedge.data.decoding import IMAGE_SUFFIXES
 from hardedge.data.importing.source import Values
 from hardedge.data.splitting.near_duplicates import Fingerprint, fingerprint
 from hardedge.errors import BadInput

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hardedge.data.dataset import Pixels, read_image
+from hardedge.data.decoding import Pixels, read_image
+from hardedge.data.labels import UNKNOWN
 from hardedge.data.layouts.layout import (
     IGNORED,
-    UNKNOWN,
     Layout,
     Listing,
     images_below,

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from hardedge.contracts import ClassInfo, Task
-from hardedge.data.dataset import IMAGE_SUFFIXES, SPLITS, Dataset, Pixels, read_image, read_mask
+from hardedge.data.dataset import SPLITS
+from hardedge.data.decoding import IMAGE_SUFFIXES, Pixels, read_image, read_mask
+from hardedge.data.folder_dataset import FolderDataset
+from hardedge.data.labels import UNKNOWN, looked_up
 from hardedge.errors import BadInput
 
 IGNORED = 255
-UNKNOWN = 254  # in a table: a value that the data set's documentation does not have
 HELD_OUT, MOST_HELD_OUT = 20, 500
 
 Reader: TypeAlias = Callable[[Path], Pixels]
@@ -52,12 +53,12 @@ class Layout:
     find: Callable[[Path], Listing]
 
 
-def read_layout(layout: Layout, root: Path) -> tuple[Dataset, list[str]]:
+def read_layout(layout: Layout, root: Path) -> tuple[FolderDataset, list[str]]:
     """The data set and every fault that shows without decoding an image; raises what the layout's `find` raises."""
     listing = layout.find(root)
     pairs = _with_val(listing.pairs)
     together = {id: pair for of_split in pairs.values() for id, pair in of_split.items()}
-    dataset = Dataset(
+    dataset = FolderDataset(
         root=root,
         name=layout.name,
         task=layout.task,
@@ -107,7 +108,9 @@ def _absent(pairs: Iterable[Pair]) -> Iterator[Path]:
 
 def images_below(folder: Path, pattern: str = "*") -> list[Path]:
     """The image files of a folder that match a pattern, in order."""
-    return sorted(path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(
+        path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."
+    )
 
 
 def names_in(path: Path) -> list[str]:
@@ -153,14 +156,3 @@ def label_reader(table: Pixels) -> Reader:
 
 def _read_through(table: Pixels, path: Path) -> Pixels:
     return looked_up(read_mask(path), table, path)
-
-
-def looked_up(raw_HW: npt.NDArray[np.unsignedinteger], table: Pixels, path: Path) -> Pixels:
-    """The class indices uint8 [H, W] of raw label values; raises BadInput naming those that the table does not know."""
-    mask_HW: Pixels = table[np.minimum(raw_HW, len(table) - 1)]
-    wrong_HW = (mask_HW == UNKNOWN) | (raw_HW >= len(table))
-    if wrong_HW.any():
-        wrong = ", ".join(str(value) for value in np.unique(raw_HW[wrong_HW])[:5])
-        known = np.flatnonzero(table != UNKNOWN)
-        raise BadInput(f"{path}: label {wrong}, expected one of {known[0]}-{known[-1]}. Get the file anew.")
-    return mask_HW

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
+from hardedge.data.labels import looked_up
 from hardedge.data.layouts.layout import (
     HELD_OUT,
     IGNORED,
@@ -18,7 +19,6 @@ from hardedge.data.layouts.layout import (
     distinct_colors,
     images_below,
     label_reader,
-    looked_up,
     names_in,
     table_of,
     task_of,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.errors import BadInput
 
 GREY_ALPHA, RGB, RGBA = 4, 2, 6  # PNG colour types

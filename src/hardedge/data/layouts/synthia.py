@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
+from hardedge.data.labels import looked_up
 from hardedge.data.layouts.cityscapes import TASK
 from hardedge.data.layouts.layout import (
     IGNORED,
     Layout,
     Listing,
     images_below,
-    looked_up,
     table_of,
     take_evenly,
     without,

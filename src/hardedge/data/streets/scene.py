@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from hardedge.data.dataset import Pixels
+from hardedge.data.decoding import Pixels
 from hardedge.data.streets import objects as objects
 from hardedge.data.streets.canvas import Bools, Canvas, Color, Ints, Random, StreetCamera, speckle
 from hardedge.data.streets.objects import GREENS, GREYS, PAINTS, Kind

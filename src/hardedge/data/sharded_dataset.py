@@ -1,0 +1,112 @@
+"""A data set in shards: ids and paths are read from them when asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardedge.contracts import read_json
+from hardedge.data.dataset import SPLITS, Dataset, SizeRange
+from hardedge.data.decoding import Pixels, read_image, stored_orientation
+from hardedge.data.labels import read_labels
+from hardedge.data.native import read_task
+from hardedge.data.shards import INDEX, MASK, SCRIBBLES, Members, Shard, ShardedIds, ShardIndex, Shards, read_table
+from hardedge.errors import BadInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardedDataset(Dataset):
+    """Paths are members of tars; contents are read through `shards`."""
+
+    shards: Shards
+    images: Mapping[str, Path]
+    masks: Mapping[str, Path]
+
+    def has(self, id: str) -> bool:
+        return id in self.images and id in self.masks
+
+    def image_path(self, id: str) -> Path:
+        return self.images[id]
+
+    def mask_path(self, id: str) -> Path:
+        return self.masks[id]
+
+    def training_path(self, id: str) -> Path:
+        return self.mask_path(id) if self.labels == "masks" else self._scribbles_path(id)
+
+    def image(self, id: str) -> Pixels:
+        path = self.image_path(id)
+        return read_image(path, self.shards.content(path))
+
+    def mask(self, id: str) -> Pixels:
+        return self._labels(self.mask_path(id))
+
+    def scribbles(self, id: str) -> Pixels:
+        return self._labels(self._scribbles_path(id))
+
+    def orientation(self, id: str) -> int:
+        path = self.image_path(id)
+        return stored_orientation(path, self.shards.content(path))
+
+    def blocks(self, split: str) -> tuple[int, ...]:
+        """The images of each shard lie together."""
+        return tuple(shard.images for shard in self.shards.index.splits[split])
+
+    def known(self, split: str) -> Sequence[str]:
+        return self.splits[split]
+
+    def fingerprint(self, id: str) -> tuple[str | None, str | None]:
+        image, mask = (self.shards.content(path) for path in (self.image_path(id), self.mask_path(id)))
+        return hashlib.sha256(image).hexdigest(), hashlib.sha256(mask).hexdigest()
+
+    def digest(self) -> str:
+        """A sha256 over the classes and the index, which has the sha256 of every shard."""
+        return self.shards.digest()
+
+    def size_range(self) -> SizeRange:
+        return self.shards.index.smallest, self.shards.index.largest
+
+    def missing_labels(self) -> list[str]:
+        without = "train: the shards have no scribbles (draw them with hardedge scribbles before prepare)"
+        return [] if self.shards.index.scribbles else [without]
+
+    def _labels(self, path: Path) -> Pixels:
+        return read_labels(self.task, path, self.shards.content(path))
+
+    def _scribbles_path(self, id: str) -> Path:
+        mask = self.mask_path(id)
+        return mask.with_name(f"{mask.name.partition('.')[0]}.{SCRIBBLES}")
+
+
+def read_shards(root: Path) -> tuple[ShardedDataset, list[str]]:
+    """The data set and every fault that shows without reading a shard; raises BadInput for a faulty index."""
+    task, index = read_task(root), read_json(ShardIndex, root / INDEX)
+    if set(index.splits) != set(SPLITS) or not all(index.splits.values()):
+        raise BadInput(f"{root / INDEX}: expected shards of train, val and test. Prepare the data set again.")
+    shards = Shards(root, index)
+    dataset = ShardedDataset(
+        root=root,
+        name=index.name,
+        task=task,
+        splits={split: ShardedIds(shards, split, range(shards.starts[split][-1])) for split in SPLITS},
+        images=Members(shards),
+        masks=Members(shards, MASK),
+        shards=shards,
+    )
+    return dataset, [fault for each in index.splits.values() for shard in each if (fault := _fault(root, shard))]
+
+
+def _fault(root: Path, shard: Shard) -> str | None:
+    path = root / shard.file
+    if not path.is_file():
+        return f"{shard.file}: missing"
+    found = path.stat().st_size
+    if found == shard.bytes:
+        return None
+    try:
+        read_table(path, shard.images)
+    except BadInput as error:
+        return f"{found} bytes, expected {shard.bytes}: {error}"
+    return f"{shard.file}: {found} bytes, expected {shard.bytes}. Copy the shard again."
