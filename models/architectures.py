@@ -14,6 +14,8 @@ from hardedge.models.encoders import require_encoder
 from hardedge.models.fpn import FPN
 from hardedge.models.hrnet_ocr import HRNETV2_W18_OCR, HRNETV2_W48_OCR
 from hardedge.models.lraspp import LRASPP
+from hardedge.models.mmsegmentation import NAMES as MMSEG_NAMES
+from hardedge.models.mmsegmentation import mmseg_architecture
 from hardedge.models.pspnet import PSPNET
 from hardedge.models.realtime.bisenetv2 import BISENETV2
 from hardedge.models.realtime.ddrnet import DDRNET23, DDRNET23_SLIM
@@ -86,11 +88,13 @@ def architecture(name: str) -> Architecture | None:
         return None
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
+    if name in MMSEG_NAMES:
+        return mmseg_architecture(name)
     family, _, encoder = name.partition("_")
     if family in FAMILIES and encoder:
         require_encoder(encoder, name)
         return encoder_decoder_architecture(name, FAMILIES[family], encoder)
-    near = get_close_matches(name, ARCHITECTURES, n=1)
+    near = get_close_matches(name, (*ARCHITECTURES, *MMSEG_NAMES), n=1)
     guess = f" Did you mean {near[0]}?" if near else ""
     raise BadInput(
         f'unknown network "{name}".{guess} Known: {", ".join(ARCHITECTURES)}; {", ".join(FAMILIES)} with any encoder '

@@ -92,6 +92,15 @@ def fast_scnn() -> tuple[Any, Weights]:
     return weights | {"auxlayer.4.weight": torch.ones(CLASSES, 32, 1, 1)}, weights
 
 
+def mmsegmentation() -> tuple[Any, Weights]:
+    """As mmsegmentation 0.x saves it, with HL's branch."""
+    weights = own("mmseg_psp_r50")
+    heads = {"auxiliary_head.conv_seg.weight": torch.ones(CLASSES, 256, 1, 1)}
+    heads["weigh_head.conv_seg.weight"] = torch.ones(1, 512, 1, 1)
+    meta = {"CLASSES": ("sky", "road", "pole"), "PALETTE": [[0, 0, 0]] * CLASSES, "iter": 40_000}
+    return {"meta": meta, "state_dict": weights | heads, "optimizer": {"state": {}}}, weights
+
+
 def torchvision() -> tuple[Any, Weights]:
     torch.manual_seed(0)
     network = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=True)
@@ -115,6 +124,12 @@ LAYOUTS: dict[str, tuple[str, Callable[[], tuple[Any, Weights]], str, set[str]]]
     ),
     "Deci-AI/super-gradients": ("ppliteseg_t", ppliteseg, "ema_net, names behind 'module.'", {"aux_heads.*"}),
     "Tramac/Fast-SCNN-pytorch": ("fast_scnn", fast_scnn, "the file", {"auxlayer.*"}),
+    "open-mmlab/mmsegmentation": (
+        "mmseg_psp_r50",
+        mmsegmentation,
+        "state_dict",
+        {"auxiliary_head.*", "weigh_head.*"},
+    ),
     "torchvision": ("deeplabv3_resnet50", torchvision, "the file", {"aux_classifier.*"}),
     "segmentation-models-pytorch": ("fpn_resnet18", smp, "model_state_dict", {"classification_head.*"}),
 }
@@ -152,6 +167,7 @@ def test_a_network_of_another_size_is_named(
     make_tiny_dataset: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contents, "ARCHITECTURES", {name: ARCHITECTURES[name] for name in ("fast_scnn", "pidnet_s")})
+    monkeypatch.setattr(contents, "MMSEG_NAMES", ())
     torch.save(pidnet()[0], tmp_path / "pidnet.pth")
     data = make_tiny_dataset(tmp_path / "data", train=1, val=1, test=1)
     with pytest.raises(BadInput) as caught:
@@ -204,6 +220,7 @@ def test_a_pickle_that_names_the_operating_system_is_refused(tmp_path: Path) -> 
 
 def test_the_contents_of_a_file_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "ARCHITECTURES", {name: ARCHITECTURES[name] for name in ("fast_scnn", "ppliteseg_t")})
+    monkeypatch.setattr(contents, "MMSEG_NAMES", ())
     content = ppliteseg()[0] | {"meta": {"CLASSES": ["a", "b", "c"]}}
     torch.save(content, tmp_path / "averaged.pth")
     found = list_contents(tmp_path / "averaged.pth")

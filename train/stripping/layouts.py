@@ -81,6 +81,7 @@ LAYOUTS = (
     Layout("ydhongHIT/DDRNet", ("ddrnet23",), training_only=("seghead_extra.*",), unused=("linear.*",)),
     Layout("Deci-AI/super-gradients", ("ppliteseg_",), training_only=("aux_heads.*",)),
     Layout("Tramac/Fast-SCNN-pytorch", ("fast_scnn",), training_only=("auxlayer.*",)),
+    Layout("open-mmlab/mmsegmentation", ("mmseg_",), training_only=("auxiliary_head.*", "weigh_head.*", "loss_*")),
     Layout(
         "torchvision",
         ("deeplabv3_resnet50", "deeplabv3_resnet101", "lraspp_mobilenet_v3_large"),
