@@ -4,6 +4,6 @@ if __name__ != "hardedge.models":
     raise ImportError("import hardedge.models, not models: this folder is the package hardedge.models")
 
 from hardedge.models.architecture import Architecture, Auxiliary
-from hardedge.models.architectures import ARCHITECTURES, architecture, build_network
+from hardedge.models.architectures import ARCHITECTURES, UNLISTED, architecture, build_network
 
-__all__ = ["ARCHITECTURES", "Architecture", "Auxiliary", "architecture", "build_network"]
+__all__ = ["ARCHITECTURES", "UNLISTED", "Architecture", "Auxiliary", "architecture", "build_network"]

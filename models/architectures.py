@@ -1,6 +1,8 @@
 """The networks by name."""
 
+from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 
 from torch import nn
 
@@ -18,6 +20,7 @@ from hardedge.models.mmsegmentation import NAMES as MMSEG_NAMES
 from hardedge.models.mmsegmentation import mmseg_architecture
 from hardedge.models.pspnet import PSPNET
 from hardedge.models.realtime.bisenetv2 import BISENETV2
+from hardedge.models.realtime.bisenetv2_release import BISENETV2_COINCHEUNG
 from hardedge.models.realtime.ddrnet import DDRNET23, DDRNET23_SLIM
 from hardedge.models.realtime.efficientvit import EFFICIENTVIT_B0, EFFICIENTVIT_B1
 from hardedge.models.realtime.fast_scnn import FAST_SCNN
@@ -79,6 +82,13 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+# as others have them, for their weights: found by name, and not listed
+UNLISTED: dict[str, Callable[[], Architecture]] = {
+    BISENETV2_COINCHEUNG.name: lambda: BISENETV2_COINCHEUNG,
+    **{name: partial(mmseg_architecture, name) for name in MMSEG_NAMES},
+}
+
+
 def architecture(name: str) -> Architecture | None:
     """The architecture of that name, listed or FAMILY_ENCODER; None for a user's own `package.module:function`.
 
@@ -88,13 +98,13 @@ def architecture(name: str) -> Architecture | None:
         return None
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
-    if name in MMSEG_NAMES:
-        return mmseg_architecture(name)
+    if name in UNLISTED:
+        return UNLISTED[name]()
     family, _, encoder = name.partition("_")
     if family in FAMILIES and encoder:
         require_encoder(encoder, name)
         return encoder_decoder_architecture(name, FAMILIES[family], encoder)
-    near = get_close_matches(name, (*ARCHITECTURES, *MMSEG_NAMES), n=1)
+    near = get_close_matches(name, (*ARCHITECTURES, *UNLISTED), n=1)
     guess = f" Did you mean {near[0]}?" if near else ""
     raise BadInput(
         f'unknown network "{name}".{guess} Known: {", ".join(ARCHITECTURES)}; {", ".join(FAMILIES)} with any encoder '

@@ -125,7 +125,7 @@ def write_labels(folder: Path) -> None:
 
 
 def write_code(folder: Path) -> None:
-    """The modules that the pages show, and the weights of a network with a branch in it."""
+    """The modules that the pages show, and weights of networks with training-only parts in them."""
     (network,) = re.findall(r"^    # my_nets.py\n((?:    .*\n|\n)+)", PAGES["own-network.md"], re.MULTILINE)
     code = "\n".join(line[4:] for line in network.splitlines()) + "\n"
     (folder / "my_package").mkdir()
@@ -137,7 +137,19 @@ def write_code(folder: Path) -> None:
         "import torch, mynet\n"
         "state = mynet.build(3).state_dict()\n"
         "extra = {f'{part}.0.weight': torch.zeros(1, 32, 1, 1) for part in ('weigh_head', 'auxiliary_head')}\n"
-        "torch.save(state | extra, 'hl.pth')"
+        "torch.save(state | extra, 'hl.pth')\n"
+        "from hardedge.contracts import NetworkSpec\n"
+        "from hardedge.data.opening import open_dataset\n"
+        "from hardedge.models import build_network\n"
+        "from pathlib import Path\n"
+        "count = open_dataset(Path('my_data')).task.num_classes\n"
+        "def trained(name, prefix, heads):\n"
+        "    state = build_network(NetworkSpec(name=name, num_classes=count)).state_dict()\n"
+        "    extra = {f'{head}.conv.weight': torch.zeros(1, 8, 1, 1) for head in heads}\n"
+        "    return {prefix + key: value for key, value in (state | extra).items()}\n"
+        "heads = ('auxiliary_head', 'weigh_head')\n"
+        "torch.save({'state_dict': trained('mmseg_psp_r50', 'module.', heads)}, 'iter_40000.pth')\n"
+        "torch.save(trained('pidnet_s', 'model.', ('seghead_p', 'seghead_d')), 'pidnet_s.pt')\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
 

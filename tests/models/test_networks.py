@@ -148,7 +148,19 @@ def lively(spec: NetworkSpec) -> nn.Module:
                 part.momentum = None
         for _ in range(2):
             network(images_BCHW)
-        logits_BCHW = network.eval()(images_BCHW)
-        biases = [value for value in network.parameters() if value.shape == (spec.num_classes,)]
-        biases[-1] -= logits_BCHW.mean((0, 2, 3))
+        balance(network.eval(), images_BCHW, spec.num_classes)
     return network
+
+
+def balance(network: nn.Module, images_BCHW: torch.Tensor, num_classes: int) -> None:
+    """Takes each class's mean logit off its bias; off its weights, along the mean of what they see, without one."""
+    layers = [part for part in network.modules() if isinstance(part, nn.Conv2d) and part.out_channels == num_classes]
+    seen: list[torch.Tensor] = []
+    hook = layers[-1].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    mean_C = network(images_BCHW).mean((0, 2, 3))
+    hook.remove()
+    if layers[-1].bias is not None:
+        layers[-1].bias -= mean_C
+        return
+    features_F = seen[0].mean((0, 2, 3))
+    layers[-1].weight -= torch.outer(mean_C, features_F / features_F.square().sum())[:, :, None, None]

@@ -44,6 +44,16 @@ def test_parameters_and_multiply_adds_are_those_of_the_released_code(name: str) 
         assert 4 * multiply_adds / 1e9 == pytest.approx(published_multiply_adds, rel=0.01)
 
 
+def test_the_released_bisenetv2_has_its_parameters_and_gives_logits_at_any_size() -> None:
+    network = build_network(NetworkSpec(name="bisenetv2_coincheung", num_classes=19)).eval()
+    assert sum(parameter.numel() for parameter in network.parameters()) == 3_358_627
+    with torch.no_grad():
+        logits_BCHW = network(torch.randn(2, 3, 33, 47))
+    assert logits_BCHW.shape == (2, 19, 33, 47)
+    # with the statistics of a fresh network every layer passes something on
+    assert logits_BCHW.std() > 0
+
+
 ORACLES = {"pidnet_s": ("pidnet", "s"), "pidnet_l": ("pidnet", "l"), "ppliteseg_t": ("ppliteseg", "t50")}
 
 

@@ -101,6 +101,11 @@ def mmsegmentation() -> tuple[Any, Weights]:
     return {"meta": meta, "state_dict": weights | heads, "optimizer": {"state": {}}}, weights
 
 
+def bisenetv2() -> tuple[Any, Weights]:
+    weights = own("bisenetv2_coincheung")
+    return weights | {f"aux{stage}.conv.conv.weight": torch.ones(1) for stage in ("2", "3", "4", "5_4")}, weights
+
+
 def torchvision() -> tuple[Any, Weights]:
     torch.manual_seed(0)
     network = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=True)
@@ -129,6 +134,12 @@ LAYOUTS: dict[str, tuple[str, Callable[[], tuple[Any, Weights]], str, set[str]]]
         mmsegmentation,
         "state_dict",
         {"auxiliary_head.*", "weigh_head.*"},
+    ),
+    "CoinCheung/BiSeNet": (
+        "bisenetv2_coincheung",
+        bisenetv2,
+        "the file",
+        {"aux2.*", "aux3.*", "aux4.*", "aux5_4.*"},
     ),
     "torchvision": ("deeplabv3_resnet50", torchvision, "the file", {"aux_classifier.*"}),
     "segmentation-models-pytorch": ("fpn_resnet18", smp, "model_state_dict", {"classification_head.*"}),
@@ -167,7 +178,7 @@ def test_a_network_of_another_size_is_named(
     make_tiny_dataset: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contents, "ARCHITECTURES", {name: ARCHITECTURES[name] for name in ("fast_scnn", "pidnet_s")})
-    monkeypatch.setattr(contents, "MMSEG_NAMES", ())
+    monkeypatch.setattr(contents, "UNLISTED", {})
     torch.save(pidnet()[0], tmp_path / "pidnet.pth")
     data = make_tiny_dataset(tmp_path / "data", train=1, val=1, test=1)
     with pytest.raises(BadInput) as caught:
@@ -220,7 +231,7 @@ def test_a_pickle_that_names_the_operating_system_is_refused(tmp_path: Path) -> 
 
 def test_the_contents_of_a_file_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "ARCHITECTURES", {name: ARCHITECTURES[name] for name in ("fast_scnn", "ppliteseg_t")})
-    monkeypatch.setattr(contents, "MMSEG_NAMES", ())
+    monkeypatch.setattr(contents, "UNLISTED", {})
     content = ppliteseg()[0] | {"meta": {"CLASSES": ["a", "b", "c"]}}
     torch.save(content, tmp_path / "averaged.pth")
     found = list_contents(tmp_path / "averaged.pth")

@@ -7,10 +7,9 @@ from pathlib import Path
 from torch import Tensor
 
 from hardedge.contracts import Contract
-from hardedge.models import ARCHITECTURES
+from hardedge.models import ARCHITECTURES, UNLISTED
 from hardedge.models.complexity import network_without_memory
 from hardedge.models.mmsegmentation import ALIGNED
-from hardedge.models.mmsegmentation import NAMES as MMSEG_NAMES
 from hardedge.train.stripping.layouts import COUNTER, layout_for
 from hardedge.train.stripping.recognition import Place, places_of, recognise
 from hardedge.train.stripping.weight_files import WeightFile, read_weight_file
@@ -96,7 +95,7 @@ def nearest_network(file: WeightFile) -> str:
 
 
 def _nearest(file: WeightFile) -> _Likeness | None:
-    names = (*ARCHITECTURES, *(name for name in MMSEG_NAMES if not name.endswith(ALIGNED)))
+    names = (*ARCHITECTURES, *(name for name in UNLISTED if not name.endswith(ALIGNED)))
     found = [likeness for name in names if (likeness := _likeness(file, name))]
     best = max(found, key=lambda likeness: likeness.alike / likeness.expected, default=None)
     return best if best and best.alike >= ALIKE * best.expected else None

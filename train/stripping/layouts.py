@@ -83,6 +83,11 @@ LAYOUTS = (
     Layout("Tramac/Fast-SCNN-pytorch", ("fast_scnn",), training_only=("auxlayer.*",)),
     Layout("open-mmlab/mmsegmentation", ("mmseg_",), training_only=("auxiliary_head.*", "weigh_head.*", "loss_*")),
     Layout(
+        "CoinCheung/BiSeNet",
+        ("bisenetv2_coincheung",),
+        training_only=("aux2.*", "aux3.*", "aux4.*", "aux5_4.*"),
+    ),
+    Layout(
         "torchvision",
         ("deeplabv3_resnet50", "deeplabv3_resnet101", "lraspp_mobilenet_v3_large"),
         training_only=("aux_classifier.*",),
