@@ -154,7 +154,7 @@ def finished(
 ) -> Path:
     """A folder with data/ and run/: what `hardedge run` left behind after a training of a few steps."""
     home = tmp_path_factory.mktemp("finished")
-    write_tiny_dataset(home / "data", test=9)
+    write_tiny_dataset(home / "data", test=29)  # fewer pass nothing
     settings = ["steps=8", "batch=4", "crop=64,96", "scale=1,1", "evaluate_every=4"]
     done = hardedge(
         *("run", "--data", home / "data", "--out", home / "run"),
