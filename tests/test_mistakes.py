@@ -100,7 +100,7 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     (f"{PREDICT} notes.txt", 2, "notes.txt: not an image in a known format", "leave them out"),
     (f"{PREDICT} text.png", 2, "text.png: not an image in a known format", "leave them out"),
     (f"{PREDICT} truncated.png", 2, "truncated.png cannot be read as an image", "Replace these, or leave them out"),
-    (f"{PREDICT} empty", 2, "empty: no .jpg or .png file in it", "Correct the paths"),
+    (f"{PREDICT} empty", 2, "empty: no image file in it", "Correct the paths"),
     (f"{PREDICT} small.png", 2, "small.png: 1x20x20", "Convert or resize them"),
     ("keep garbage.onnx --out o.onnx --keep logits", 2, "garbage.onnx is not a valid ONNX file", "Export it again"),
     ("keep run/bundle/model.onnx --out o.onnx --keep logits", 2, "has no output logits", "It has: mask"),

@@ -18,7 +18,7 @@ from hardedge.deploy.parity.hardness_deciles import LEVELS, hardness_counts, spl
 from hardedge.deploy.parity.stable_pixels import Mask, StableMaps, count_stable_pixels
 from hardedge.deploy.runner import Runner
 from hardedge.errors import BadInput, Unavailable
-from hardedge.metrics import Counts, confusion_counts, iou_per_class
+from hardedge.metrics import Counts, confusion_counts, hit_labelled_predicted, iou_of_parts
 from hardedge.precisions import precision_named
 from hardedge.statistics.non_inferiority import MiouDifference, miou_difference
 from hardedge.statistics.unseen import MAX_UNSEEN, unseen_share
@@ -184,7 +184,8 @@ def _worst_class(found: MiouDifference, names: Sequence[str]) -> ClassDrop | Non
 def _per_class(
     bundle: Bundle, reference_NCC: Counts, target_NCC: Counts, found: MiouDifference, shares: list[float | None]
 ) -> tuple[ClassParity, ...]:
-    reference_C, target_C = (100 * iou_per_class(counts.sum(0)) for counts in (reference_NCC, target_NCC))
+    parts = (hit_labelled_predicted(counts.sum(0)) for counts in (reference_NCC, target_NCC))
+    reference_C, target_C = (100 * iou_of_parts(each) for each in parts)
     return tuple(
         ClassParity(
             name=info.name,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import hardedge
 from hardedge.artefact import require_free, staged_directory
 from hardedge.console import spinner
-from hardedge.contracts import Certificate, Engine, EngineSummary, Report, seal, write_atomically
+from hardedge.contracts import Certificate, Engine, EngineSummary, Report, SegmentationScore, seal, write_atomically
 from hardedge.deploy.bundles.contents import golden_image
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.bundles.validity import reference_counts
@@ -24,7 +24,7 @@ from hardedge.deploy.verification.inputs import VerifyInputs, open_inputs
 from hardedge.deploy.verification.recertify import recertify
 from hardedge.deploy.verification.runs import Runs, run_all
 from hardedge.errors import Unavailable
-from hardedge.metrics import hit_labelled_predicted
+from hardedge.metrics import hit_labelled_predicted, score_of
 
 if TYPE_CHECKING:
     from hardedge.deploy.report.pictures import SamplePictures
@@ -65,13 +65,19 @@ def verify(
         except (Unavailable, MemoryError) as error:
             measured = replace(certificate.level2, status="not run here", detail=f"broken off: {error}")
             runs = replace(runs, broken_off=(*runs.broken_off, f"latency test: {error}"))
-    report = _report(inputs, replace(certificate, level2=measured), runs, gates)
-    reference_NC3 = hit_labelled_predicted(reference_counts(bundle, inputs.bundle))
+    counts_NCC = reference_counts(bundle, inputs.bundle)
+    score = score_of(
+        counts_NCC.sum(0), inputs.bundle.task
+    )  # not the stored one: older bundles left invented classes out
+    report = _report(inputs, replace(certificate, level2=measured), runs, gates, score)
+    reference_NC3 = hit_labelled_predicted(counts_NCC)
     counts = ImageCounts(inputs.bundle.reference.images, reference_NC3, runs.counts)
     return _write(report, runs.samples, counts, out, force)
 
 
-def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: Gates) -> Report:
+def _report(
+    inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: Gates, score: SegmentationScore
+) -> Report:
     bundle = inputs.bundle
     cost = overhead_of(certificate.level2)
     judged = (*judge_gates(gates, certificate, runs.parity, cost, runs.audits), *runs.replayed)
@@ -86,7 +92,7 @@ def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: G
         loss=bundle.loss,
         branches=bundle.branches,
         hardness=bundle.hardness,
-        metrics=bundle.reference.score,
+        metrics=score,
         certificate=certificate,
         parity=runs.parity,
         overhead=cost,

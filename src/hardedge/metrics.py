@@ -37,20 +37,27 @@ def hit_labelled_predicted(counts: Counts) -> Counts:
 
 
 def iou_of_parts(parts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """IoU of each class in 0..1, float64 [..., C], of hit_labelled_predicted; NaN where no pixel is labelled so."""
+    """IoU of each labelled class in 0..1, float64 [..., C], of hit_labelled_predicted; NaN where no pixel is labelled.
+
+    For differences of two arms on the same labels: the classes that count are then the same in both.
+    """
     hit, labelled, predicted = np.moveaxis(parts, -1, 0)
     return np.where(labelled > 0, hit / np.maximum(labelled + predicted - hit, 1), np.nan)
 
 
 def iou_per_class(counts: Counts) -> npt.NDArray[np.float64]:
-    """Intersection over union of each class in 0..1, float64 [..., C]; NaN where the class is not in the labels."""
-    return iou_of_parts(hit_labelled_predicted(counts))
+    """Intersection over union of each class in 0..1, float64 [..., C]; NaN for a class neither labelled nor predicted.
+
+    A class that is predicted and in no label has 0, as Cityscapes' scripts, mmsegmentation and torchmetrics count.
+    """
+    hit, labelled, predicted = np.moveaxis(hit_labelled_predicted(counts), -1, 0)
+    union = labelled + predicted - hit
+    return np.where(union > 0, hit / np.maximum(union, 1), np.nan)
 
 
 def mean_iou(counts: Counts) -> float:
-    """Mean IoU in 0..1 over the classes present in the labels; NaN when no pixel is labelled."""
-    iou = iou_per_class(counts)
-    return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+    """Mean IoU in 0..1 over the classes that are labelled or predicted; NaN when no pixel is labelled."""
+    return float(np.nanmean(iou_per_class(counts))) if counts.any() else float("nan")
 
 
 def score_of(counts: Counts, task: Task) -> SegmentationScore:

@@ -56,7 +56,7 @@ class NetworkSpec(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationScore(Contract):
-    """mIoU in percent over the classes present in the labels, and each class's IoU in percent (null: not present)."""
+    """mIoU in percent over the classes labelled or predicted, and each class's IoU in percent (null: neither)."""
 
     miou: float
     per_class: dict[str, float | None]

@@ -34,7 +34,8 @@ class MiouDifference:
     """Target minus reference in percent points: mIoU, its 90 % interval, the verdict, and a p-value a class.
 
     `differing` are the images whose counts are not equal; `worst` is the class whose interval reaches lowest, None
-    where no class differs.
+    where no class differs. All differences are over the labelled classes, the same for both; the two mIoUs are also
+    over the classes that are predicted and in no label.
     """
 
     miou_reference: float
@@ -64,11 +65,12 @@ def miou_difference(
     differing_NC = (parts_NC3 != other_NC3).any(-1)
     weights = draw_weights(images, seed)
     miou_reference, miou = (100 * mean_iou(counts.sum(0)) for counts in (reference_NCC, target_NCC))
+    labelled_reference, labelled = (_labelled_miou(parts) for parts in (parts_NC3, other_NC3))
     low = high = 0.0
     if differing_NC.any():
         mean_N1 = images * contributions_NC[:, present].mean(1, keepdims=True)
-        low = max(_end(mean_N1, weights), -miou_reference)
-        high = min(-_end(-mean_N1, weights), 100 - miou_reference)
+        low = max(_end(mean_N1, weights), -labelled_reference)
+        high = min(-_end(-mean_N1, weights), 100 - labelled_reference)
     differing = int(differing_NC.any(1).sum())
     status = non_inferiority_verdict(low, high, margin)
     missing = missing_images(images, differing > 0, max_unseen)
@@ -78,7 +80,7 @@ def miou_difference(
     return MiouDifference(
         miou_reference=miou_reference,
         miou=miou,
-        difference=miou - miou_reference,
+        difference=labelled - labelled_reference,
         interval=Interval(low=low, high=high, confidence=100 * (1 - 2 * ONE_SIDED)),
         status=status,
         p_worse=p_worse,
@@ -86,6 +88,11 @@ def miou_difference(
         differing=differing,
         worst=worst,
     )
+
+
+def _labelled_miou(parts_NC3: Counts) -> float:
+    iou_C = 100 * iou_of_parts(parts_NC3.sum(0))
+    return float(np.nanmean(iou_C)) if np.isfinite(iou_C).any() else float("nan")
 
 
 def image_contributions(reference_NC3: Counts, target_NC3: Counts) -> Floats:

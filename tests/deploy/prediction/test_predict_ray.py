@@ -157,7 +157,9 @@ def test_a_second_run_makes_what_is_missing_and_lists_what_is_unreadable(
     assert [fault.partition(" ")[0].rstrip(":") for fault in faults] == [
         str(images / name) for name in ("cut.png", "deep.png", "wide.png", "words.jpg")
     ]
-    for fault, words in zip(faults, ("cannot be read as an image", "bits per channel", "profiles hold", "not an image"), strict=True):
+    for fault, words in zip(
+        faults, ("cannot be read as an image", "bits per channel", "profiles hold", "not an image"), strict=True
+    ):
         assert words in fault
     assert (out / "masks/photo0000.png").stat().st_mtime_ns == kept
     assert len(contents(out / "masks")) == 20
