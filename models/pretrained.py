@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hardedge.errors import BadInput, Unavailable, faults_error
 from hardedge.models.architectures import architecture
+from hardedge.models.efficientnet_names import timm_names
 
 SHOWN = 8
 # what training programs call the network's state_dict in a file with more than that
@@ -105,9 +106,9 @@ def pretrained_weights(name: str) -> BackboneWeights:
 def load_backbone(network: nn.Module, name: str, weights: BackboneWeights) -> str:
     """Loads every tensor of the backbone, and says in words what matched and what was left over.
 
-    The source's names may have a prefix more than the backbone's (`module.`, `features.`), and dots where timm's
-    feature extraction has underscores. Raises BadInput with all tensors that are missing or of another shape, and for
-    a user's own network.
+    The source's names may have a prefix more than the backbone's (`module.`, `features.`), dots where timm's feature
+    extraction has underscores, and for an EfficientNet those of lukemelas' library. Raises BadInput with all tensors
+    that are missing or of another shape, and for a user's own network.
     """
     known = architecture(name)
     if known is None:
@@ -134,10 +135,11 @@ def load_backbone(network: nn.Module, name: str, weights: BackboneWeights) -> st
 
 def _match_names(expected: list[str], given: list[str]) -> dict[str, str]:
     """The given name for each expected one, under the prefix that matches most of them."""
+    source = timm_names(given, expected)
     tops = {key.split(".")[0] for key in expected}
     inner = f"{tops.pop()}." if len(tops) == 1 else ""
     bare = {key: _flat(key.removeprefix(inner)) for key in expected}
-    flat = {_flat(key): key for key in given}
+    flat = {_flat(key): name for key, name in source.items()}
     first = bare[expected[0]]
     prefixes = dict.fromkeys(("", *(key.removesuffix(first) for key in flat if key.endswith(first))))
     best = max(prefixes, key=lambda prefix: sum(prefix + key in flat for key in bare.values()))

@@ -81,6 +81,44 @@ def test_what_is_loaded_is_what_was_given(tmp_path: Path) -> None:
     assert sorted(left.split(", ")) == ["fc.bias", "fc.weight"]
 
 
+def lukemelas_names(names: list[str]) -> dict[str, str]:
+    """timm's names of an EfficientNet and what EfficientNet-PyTorch calls them: blocks are counted through."""
+    blocks = list(dict.fromkeys(name.rsplit(".", 2)[0] for name in names if ".conv_dw." in name))
+    separable = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    expanding = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"}
+    expanding |= {"conv_pwl": "_project_conv", "bn3": "_bn2"}
+    outside = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
+    found = {}
+    for name in names:
+        block, part, kind = name.rsplit(".", 2) if name.startswith("blocks") else ("", *name.split(".", 1))
+        inside = separable if f"{block}.conv_pwl.weight" not in names else expanding
+        found[name] = f"_blocks.{blocks.index(block)}.{inside[part]}.{kind}" if block else f"{outside[part]}.{kind}"
+    return found
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("lite", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
+def test_efficientnet_in_the_names_of_lukemelas_fits(lite: str, prefix: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    theirs = timm.create_model(lite).state_dict()
+    renamed = lukemelas_names(list(theirs))
+    assert {"_conv_stem.weight", "_blocks.0._bn1.bias", "_blocks.1._bn0.bias"} <= set(renamed.values())
+    path = written({prefix + renamed[name]: theirs[name] for name in theirs}, tmp_path / "weights.pth")
+    network, told = loaded(f"fpn_tu-{lite}", path)
+    mine = network.get_submodule("encoder.model").state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert told.startswith(f"{len(mine)} tensors of the backbone")
+    assert f"not used: {prefix}_conv_head.weight" in told
+
+
+def test_efficientnet_of_another_depth_is_refused_by_name(tmp_path: Path) -> None:
+    theirs = timm.create_model("efficientnet_lite2").state_dict()
+    renamed = lukemelas_names(list(theirs))
+    path = written({renamed[name]: theirs[name] for name in theirs}, tmp_path / "weights.pth")
+    with pytest.raises(BadInput, match=r"expected \(\d+"):
+        loaded("fpn_tu-efficientnet_lite0", path)
+
+
 @pytest.mark.parametrize(
     "wrap",
     [
