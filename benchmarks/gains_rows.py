@@ -1,4 +1,4 @@
-"""The rows of benchmarks/gains.py: what is trained, and beside which other row it stands."""
+"""The rows of benchmarks/gains.py: what is trained, beside which other row it stands, and the protocol's order."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,36 @@ ROWS: dict[str, Row] = {
         Row("dfr", "ce + 0.01*dfr", labels="scribbles", baseline="scribbles"),
         Row("recall-2", "recall", processes=2),
         Row("recall-2-sync", "recall(sync=true)", processes=2, baseline="recall-2"),
+        Row("ce-dice", "ce + dice"),
+        Row("hardness-official", "hardness(official=true)", branches="light"),
+        Row("hardness-alpha-0.001", "hardness(alpha=0.001)", branches="light"),
+        Row("hardness-alpha-0.1", "hardness(alpha=0.1)", branches="light"),
+        Row("hardness-floor-0.5", "hardness(floor=0.5)", branches="light"),
         Row("hardness-2", "hardness", branches="light", processes=2),
         Row("hardness-2-sync", "hardness(sync=true)", branches="light", processes=2, baseline="hardness-2"),
     )
 }
+
+# docs/results.md's protocol: the primary question, the six that are tested beside it, and what is asked without a test
+PRIMARY = "hardness-light"
+TESTED = ("recall", "cpg", "hardness-faithful", "pat", "lmp", "abl")
+FURTHER = (
+    *("recall-hardness", "ce-dice", "hardness-official", "lovasz", "focal", "ohem", "ce-weighted", "ce-lmp", "asl"),
+    *("asl-bf1", "ssl", "hardness-maps", "hardness-floor-0.5", "hardness-alpha-0.1", "hardness-alpha-0.001"),
+    *("semeda", "scribbles", "dfr"),
+)
+PILOT = 3  # seeds of cross-entropy alone, before anything is compared
+
+
+def wanted_seeds(row: str) -> int:
+    """How many seeds the protocol wants of a row."""
+    return 10 if row in ("ce", PRIMARY) else 5 if row in TESTED else 3
+
+
+def in_order() -> list[tuple[str, int]]:
+    """All trainings of the protocol, row and seed, the first to be run first."""
+    found = [("ce", seed) for seed in range(PILOT)]
+    found += [(row, seed) for seed in range(wanted_seeds(PRIMARY)) for row in ("ce", PRIMARY)]
+    found += [(row, seed) for seed in range(wanted_seeds(TESTED[0])) for row in TESTED]
+    found += [(row, seed) for seed in range(wanted_seeds(FURTHER[0])) for row in FURTHER]
+    return list(dict.fromkeys(found))

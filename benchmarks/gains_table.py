@@ -1,216 +1,177 @@
-"""What benchmarks/gains.py keeps of an experiment, and the document it makes of it."""
+"""The tables of docs/results.md: scores of the rows, differences to their baselines, what a step costs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
-from gains_rows import ROWS
-from gains_scores import added, rarest_third, scores_with_rare
-from measure import Timing
+from gains_experiment import FILE, Costs, Experiment, Result, results_of
+from gains_rows import PRIMARY, ROWS, TESTED, wanted_seeds
+from gains_scores import added, calibration_error, rarest_third, scores_with_rare
 
-from hardedge.contracts import Contract, read_json
-from hardedge.data.opening import open_dataset
-from hardedge.statistics.paired_by_seed import SeedDifference, paired_difference
-from hardedge.train.studies.scores import Counts, Ints
+from hardedge.contracts import read_json
+from hardedge.deploy.bootstrap import holm
+from hardedge.train.differences import Difference, paired_difference
+from hardedge.train.scores import Ints
 
-AGAIN = "ce again"
-NOTHING = "not run yet"
-METRICS = ("mIoU", "mean recall", "rare IoU", "boundary F")
-VERDICTS = {"higher": "yes", "lower": "no: lower", "not shown": "not shown"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment(Contract):
-    """What all rows of a directory share; `train_pixels` are the training split's, by class.
-
-    Test images whose names begin with `part` are told apart, where it is not empty.
-    """
-
-    title: str
-    data: str
-    data_digest: str
-    network: str
-    steps: int
-    batch: int
-    crop: tuple[int, int]
-    train_pixels: tuple[int, ...]
-    part: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result(Contract):
-    """One row trained with one seed: what it did on the part of the test split that is told apart, and on the rest."""
-
-    row: str
-    seed: int
-    loss: str
-    checkpoint: str
-    seconds: float
-    machine: dict[str, str]
-    part: Counts
-    rest: Counts
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost(Contract):
-    """A step's time over cross-entropy's, with a 95 % interval, and its peak memory over cross-entropy's."""
-
-    time: float
-    low: float
-    high: float
-    memory: float
-
-    @classmethod
-    def of(cls, timing: Timing, memory: float) -> Cost:
-        return cls(time=timing.ratio, low=timing.low, high=timing.high, memory=memory)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Costs(Contract):
-    """The costs by row, those of a second cross-entropy too, and what they hold for."""
-
-    rows: dict[str, Cost]
-    machine: dict[str, str]
-
+METRICS = ("mIoU", "mean recall", "rare IoU", "boundary F", "calibration error")
+LEVEL = 0.05
 
 Scores = dict[int, dict[str, float]]  # by seed, by metric
 
-INTRODUCTION = """# Do the methods help?
 
-    export OMP_NUM_THREADS=1
-    python benchmarks/gains.py train camvid --title CamVid --out DIR --size 180x240 --crop 128x192 --steps 400 \\
-        --part Seq05VD --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl,pat,focal,ce-weighted,asl
-    hardedge scenes --out scenes
-    python benchmarks/gains.py train scenes --title "Street scenes" --out DIR2 --crop 96x160 --steps 300 \\
-        --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl
-    unset OMP_NUM_THREADS
-    python benchmarks/gains.py costs DIR --seconds 75 \\
-        --rows ce,ohem,hardness-light,hardness-faithful,recall,cpg,lmp,abl,pat,focal,ce-weighted,asl
-    python benchmarks/gains.py table DIR DIR2 > docs/results.md
+@dataclass(frozen=True)
+class Table:
+    """An experiment with its results and, by row and seed, their scores in percent."""
 
-Each row trains the same network from the same random weights for the same steps on the same crops; its loss, and what
-that needs, is all that differs. No setting was chosen for a row, nothing was chosen on the test split, and the
-weights of the last step are judged, at the labels' resolution, over the classes that the labels have. *Rare IoU* is
-the mean IoU of the third of the classes with the fewest training pixels. *Boundary F* is the mean over classes of the
-F-score of border pixels at 3 pixels, counted over the whole split.
+    experiment: Experiment
+    results: Mapping[str, Mapping[int, Result]]
+    scores: Mapping[str, Scores]
+    rare: Ints
 
-A difference is paired by seed, with Student's 95 % interval. *Could show* is the true mIoU difference that so many
-pairs with this spread would show four times in five: below it, "not shown" says nothing about a method. Nothing is
-corrected for the number of intervals: of each twenty of methods that do nothing, one excludes 0 by chance. AdamW
-divides out the scale of a loss, so that a row does not gain by a larger step. Few steps from random weights are where
-a network is told most by its learning rate and least by what its loss knows of hard pixels: what a method does at the
-end of a long training is another question.
+    @classmethod
+    def load(cls, folder: Path) -> Table:
+        experiment, results = read_json(Experiment, folder / FILE), results_of(folder)
+        rare = rarest_third(np.array(experiment.train_pixels))
+        scores = {
+            name: {seed: scored(result, rare, experiment.part) for seed, result in seeds.items()}
+            for name, seeds in results.items()
+        }
+        return cls(experiment, results, scores, rare)
 
-CamVid's validation split is one short clip beside training frames, and is used for nothing. Of the test split, 62
-frames are of a video that the training split has too, and 171 of Seq05VD, which it has not.
+    def metrics(self) -> tuple[str, ...]:
+        return (*METRICS, *([self.experiment.part] if self.experiment.part else []))
 
-**All figures below were made before labels moved with images:** until 2026-11-30 the augmentation by `scale` put labels
-0.25 to 0.7 pixels right of and below their images, which the boundary methods (ABL, CPG, ASL, SSL) and the boundary F
-feel most. They will be replaced by trainings made since.
-"""
+    def difference(self, row: str, metric: str = "mIoU") -> Difference | None:
+        """The row's paired difference to its baseline; None with fewer than two pairs."""
+        over = ROWS[row].baseline
+        if row == over:
+            return None
+        ours, theirs = self.scores.get(row, {}), self.scores.get(over, {})
+        common = [seed for seed in ours if seed in theirs]
+        return paired_difference([ours[seed][metric] for seed in common], [theirs[seed][metric] for seed in common])
 
-
-def page(experiments: Sequence[Path]) -> str:
-    """The document: for each experiment the scores of its rows, their differences to their baselines, their costs."""
-    return "\n".join([INTRODUCTION, *(section(out) for out in experiments)])
-
-
-def section(out: Path) -> str:
-    experiment = read_json(Experiment, out / "experiment.json")
-    found = results_of(out)
-    rare = rarest_third(np.array(experiment.train_pixels))
-    every = {
-        name: {seed: judged(result, rare, experiment) for seed, result in each.items()} for name, each in found.items()
-    }
-    lines = [f"## {experiment.title}", "", facts(experiment, found, rare), ""]
-    lines += [*score_table(every, experiment), "", *difference_table(every), ""]
-    lines += cost_table(out / "costs.json")
-    lacking = [f"{row.name} (`{row.loss}`)" for row in ROWS.values() if row.name not in found]
-    return "\n".join([*lines, *([f"Not run yet: {', '.join(lacking)}.", ""] if lacking else [])])
+    def p_values(self) -> dict[str, float]:
+        """Of the primary question its own, of the six the Holm-corrected ones, as far as all their seeds are there."""
+        every = {row: self.difference(row) for row in (PRIMARY, *TESTED)}
+        done = {row: each.p for row, each in every.items() if each and each.pairs >= wanted_seeds(row)}
+        six = holm([done.get(row) for row in TESTED])
+        found = {row: p for row, p in zip(TESTED, six, strict=True) if p is not None}
+        return found | ({PRIMARY: done[PRIMARY]} if PRIMARY in done else {})
 
 
-def results_of(out: Path) -> dict[str, dict[int, Result]]:
-    """What is finished in the directory, by row and seed, in the rows' order."""
-    results = [read_json(Result, path) for path in sorted((out / "results").glob("*.json"))]
-    by_row = {name: {each.seed: each for each in results if each.row == name} for name in ROWS}
-    return {name: dict(sorted(seeds.items())) for name, seeds in by_row.items() if seeds}
-
-
-def judged(result: Result, rare: Ints, experiment: Experiment) -> dict[str, float]:
+def scored(result: Result, rare: Ints, part: str) -> dict[str, float]:
     found = scores_with_rare(added(result.part, result.rest), rare)
-    return found | ({experiment.part: scores_with_rare(result.part, rare)["mIoU"]} if experiment.part else {})
+    found["calibration error"] = calibration_error(result.confidence)
+    return found | ({part: scores_with_rare(result.part, rare)["mIoU"]} if part else {})
 
 
-def facts(experiment: Experiment, found: dict[str, dict[int, Result]], rare: Ints) -> str:
+def facts(table: Table) -> str:
     """One paragraph: what was trained, on what, where."""
-    task = open_dataset(Path(experiment.data)).task
+    experiment, results = table.experiment, [each for seeds in table.results.values() for each in seeds.values()]
     height, width = experiment.crop
-    names = ", ".join(task.classes[index].name for index in rare)
-    machines = {machine_in_words(result.machine) for each in found.values() for result in each.values()}
-    dates = sorted({result.machine["date"] for each in found.values() for result in each.values()})
-    hours = sum(result.seconds for each in found.values() for result in each.values()) / 3600
-    trained = f"{experiment.steps} steps of {experiment.batch} crops of {height}x{width}"
-    return (
-        f"{experiment.network} from random weights, {trained}; rare classes: {names}.\n"
-        f"Trained in {hours:.1f} h on {'; '.join(sorted(machines))}, {' to '.join(sorted({dates[0], dates[-1]}))}."
-    )
+    names = ", ".join(experiment.classes[index] for index in table.rare)
+    start = f"ImageNet weights (sha256 {experiment.backbone[:12]})" if experiment.backbone else "random weights"
+    crops = f"{experiment.batch} crops of {height}x{width}"
+    lines = [
+        f"{experiment.network} from {start}, {experiment.steps:,} steps of {crops}, rate {experiment.learning_rate:g}; "
+        f"rare classes: {names}."
+    ]
+    if results:
+        dates = sorted({each.machine["date"] for each in results})
+        machines = "; ".join(sorted({machine_in_words(each.machine) for each in results}))
+        hours = sum(each.seconds for each in results) / 3600
+        lines.append(
+            f"{len(results)} trainings in {hours:.1f} h on {machines}, {' to '.join(sorted({dates[0], dates[-1]}))}."
+        )
+    return "\n".join(lines)
 
 
-def machine_in_words(machine: dict[str, str]) -> str:
+def machine_in_words(machine: Mapping[str, str]) -> str:
     return f"{machine['device']} ({machine['threads']} of {machine['cores']} cores), torch {machine['torch']}"
 
 
-def score_table(every: dict[str, Scores], experiment: Experiment) -> list[str]:
+def score_table(table: Table) -> list[str]:
     """Mean and standard deviation over seeds of each metric, in percent."""
-    metrics = (*METRICS, *([experiment.part] if experiment.part else []))
-    heads = [f"mIoU of {name}" if name == experiment.part else name for name in metrics]
+    heads = [f"mIoU of {name}" if name == table.experiment.part else name for name in table.metrics()]
     lines = [f"| row | loss | seeds | {' | '.join(heads)} |", f"|---|---|---:|{'---:|' * len(heads)}"]
-    for name, seeds in every.items():
-        cells = [spread([each[metric] for each in seeds.values()]) for metric in metrics]
-        lines.append(f"| {name} | `{ROWS[name].loss}` | {len(seeds)} | {' | '.join(cells)} |")
+    for name, seeds in table.scores.items():
+        cells = [spread([each[metric] for each in seeds.values()]) for metric in table.metrics()]
+        lines.append(f"| {name} | `{ROWS[name].loss}` | {so_far(name, len(seeds))} | {' | '.join(cells)} |")
     return lines
+
+
+def so_far(name: str, seeds: int) -> str:
+    wanted = wanted_seeds(name)
+    return str(seeds) if seeds >= wanted else f"{seeds} of {wanted} so far"
 
 
 def spread(values: list[float]) -> str:
     return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
 
 
-def difference_table(every: dict[str, Scores]) -> list[str]:
+def difference_table(table: Table) -> list[str]:
     """Each row's paired difference to its baseline, in points, with what so few seeds could have shown."""
-    lines = [
-        f"| row | over | pairs | {' | '.join(METRICS)} | could show | helps mIoU |",
-        f"|---|---|---:|{'---:|' * (len(METRICS) + 1)}---|",
-    ]
-    for name, seeds in every.items():
-        over = ROWS[name].baseline
-        common = [seed for seed in seeds if seed in every.get(over, {})]
-        pairs = {
-            metric: paired_difference([seeds[s][metric] for s in common], [every[over][s][metric] for s in common])
-            for metric in METRICS
-        }
-        if name == over or pairs["mIoU"] is None:
+    heads = " | ".join(f"{name} mIoU" if name == table.experiment.part else name for name in table.metrics())
+    lines = [f"| row | over | pairs | {heads} | could show | verdict on mIoU |"]
+    lines += [f"|---|---|---:|{'---:|' * (len(table.metrics()) + 1)}---|"]
+    p_values = table.p_values()
+    for name in table.scores:
+        pairs = {metric: table.difference(name, metric) for metric in table.metrics()}
+        miou = pairs["mIoU"]
+        if miou is None:
             continue
-        cells = [in_words(pairs[metric]) for metric in METRICS]
-        verdict = f"{pairs['mIoU'].detectable:.1f} | {VERDICTS[pairs['mIoU'].verdict]}"
-        lines.append(f"| {name} | {over} | {len(common)} | {' | '.join(cells)} | {verdict} |")
+        cells = " | ".join(in_words(pairs[metric]) for metric in table.metrics())
+        words = verdict(name, miou, p_values.get(name))
+        lines.append(f"| {name} | {ROWS[name].baseline} | {miou.pairs} | {cells} | {miou.detectable:.1f} | {words} |")
     return lines
 
 
-def in_words(difference: SeedDifference | None) -> str:
+def verdict(row: str, difference: Difference, p: float | None) -> str:
+    """What may be said of a row: of a tested one nothing before its last seed, of a further one no test's word."""
+    if row not in (PRIMARY, *TESTED):
+        return "not tested"
+    if p is None:
+        return f"open: {difference.pairs} of {wanted_seeds(row)} pairs so far"
+    if p >= LEVEL:
+        return f"not shown (p {p:.2g})"
+    return f"{'higher' if difference.mean > 0 else 'lower'} (p {p:.2g})"
+
+
+def in_words(difference: Difference | None) -> str:
     assert difference is not None  # all metrics have the same seeds
     return f"{difference.mean:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"
+
+
+def curve_table(table: Table) -> list[str]:
+    """The mIoU on the validation split over a training, as differences to cross-entropy's at the same step."""
+    base = table.results.get("ce", {})
+    steps = sorted({step for seeds in table.results.values() for each in seeds.values() for step, _ in each.curve})
+    lines = [f"| row | {' | '.join(f'step {step:,}' for step in steps)} |", f"|---|{'---:|' * len(steps)}"]
+    for name, seeds in table.results.items():
+        curves = {seed: dict(each.curve) for seed, each in seeds.items()}
+        if name != "ce":
+            curves = {seed: _minus(curve, dict(base[seed].curve)) for seed, curve in curves.items() if seed in base}
+        if curves:
+            means = [mean(curve[step] for curve in curves.values()) for step in steps]
+            cells = [f"{value:.1f}" if name == "ce" else f"{value:+.1f}" for value in means]
+            lines.append(f"| {name}{'' if name == 'ce' else ' minus ce'} | {' | '.join(cells)} |")
+    return lines
+
+
+def _minus(curve: Mapping[int, float], other: Mapping[int, float]) -> dict[int, float]:
+    return {step: value - other[step] for step, value in curve.items()}
 
 
 def cost_table(path: Path) -> list[str]:
     """A step's time and memory over cross-entropy's."""
     if not path.is_file():
-        return [f"Time and memory of a step: {NOTHING}.", ""]
+        return ["Time and memory of a step: not run yet."]
     costs = read_json(Costs, path)
     lines = ["| a step over cross-entropy's | time | 95 % interval | peak memory |", "|---|---:|---:|---:|"]
     for name, cost in costs.rows.items():
         lines.append(f"| {name} | {cost.time:.2f} | {cost.low:.2f} to {cost.high:.2f} | {cost.memory:.2f} |")
-    return [*lines, "", f"Steps in turns on {machine_in_words(costs.machine)}, {costs.machine['date']}.", ""]
+    return [*lines, "", f"Steps in turns on {machine_in_words(costs.machine)}, {costs.machine['date']}."]

