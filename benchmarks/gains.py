@@ -28,11 +28,11 @@ from gains_training import RECIPE, Work, judged
 from measure import names_among
 
 from hardedge.contracts import read_json, to_json, write_atomically
-from hardedge.data.folder import Dataset, open_dataset
+from hardedge.data import Dataset, open_dataset
 from hardedge.errors import BadInput
-from hardedge.train.locks import Locks
-from hardedge.train.recipes import recipe_named
-from hardedge.train.scores import Ints
+from hardedge.train.recipes import find_recipe
+from hardedge.train.studies.locks import Locks
+from hardedge.train.studies.scores import Ints
 
 
 def started(args: argparse.Namespace) -> Work:
@@ -75,7 +75,7 @@ def described(args: argparse.Namespace, dataset: Dataset) -> Experiment:
         steps=args.steps,
         learning_rate=args.learning_rate,
         batch=args.batch,
-        crop=args.crop or args.size or recipe_named(RECIPE, {}).crop,
+        crop=args.crop or args.size or find_recipe(RECIPE, {}).crop,
         channels_last=args.channels_last,
     )
 

@@ -10,11 +10,11 @@ from gains_training import RECIPE, Work, settings_of
 from measure import allocated_at_most, machine, timings
 
 from hardedge.contracts import to_json, write_atomically
-from hardedge.data.folder import Dataset, open_dataset
+from hardedge.data import Dataset, open_dataset
+from hardedge.train.batches.samples import TrainingSamples, training_batches
 from hardedge.train.evaluation import device_of
 from hardedge.train.loop import new_state, training_step
-from hardedge.train.recipes import recipe_named
-from hardedge.train.samples import TrainingSamples, training_batches
+from hardedge.train.recipes import find_recipe
 from hardedge.train.state import TrainingState
 
 AGAIN = "ce again"
@@ -40,7 +40,7 @@ def cost_all(work: Work, names: list[str], seconds: float) -> None:
 def stepper(settings: Mapping[str, str], dataset: Dataset) -> tuple[TrainingState, Callable[[], object]]:
     """A training, and its step on always the same batch."""
     # a rate of almost 0: none may drift to where another is slow
-    recipe = recipe_named(RECIPE, {**settings, "learning_rate": "1e-9"})
+    recipe = find_recipe(RECIPE, {**settings, "learning_rate": "1e-9"})
     state = new_state(recipe, dataset.task)
     batches = training_batches(TrainingSamples(dataset, recipe), recipe, device_of(state.training), first=0, last=1)
     batch = next(batches)

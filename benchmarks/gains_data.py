@@ -4,9 +4,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from hardedge.artefact import staged
+from hardedge.artefact import staged_directory
 from hardedge.contracts import to_json
-from hardedge.data.folder import Dataset, open_dataset
+from hardedge.data import Dataset, open_dataset
 from hardedge.data.palette import save_mask
 from hardedge.data.sampling import nearest
 from hardedge.errors import BadInput
@@ -38,7 +38,7 @@ def splits(dataset: Dataset, hold_out: str) -> dict[str, tuple[str, ...]]:
 
 
 def _write(dataset: Dataset, members: dict[str, tuple[str, ...]], size: tuple[int, int] | None, out: Path) -> None:
-    with staged(out, force=None) as fresh:
+    with staged_directory(out, force=None) as fresh:
         for folder in ("images", "masks", "splits"):
             (fresh / folder).mkdir()
         (fresh / "classes.json").write_text(to_json(dataset.task))

@@ -9,7 +9,7 @@ from gains_rows import ROWS
 from measure import Timing
 
 from hardedge.contracts import Contract, read_json
-from hardedge.train.scores import Counts
+from hardedge.train.studies.scores import Counts
 
 FILE = "experiment.json"
 

@@ -21,7 +21,7 @@ from gains_table import (
     verdict,
 )
 
-from hardedge.train.differences import detectable_effect
+from hardedge.statistics.paired_by_seed import detectable_effect
 
 HERE = Path(__file__).parent
 COMMANDS = """    export OMP_NUM_THREADS=1

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
-from hardedge.train.differences import Difference
+from hardedge.statistics.paired_by_seed import SeedDifference
 
 WIDTH, LEFT, RIGHT, ROW, HEAD, FOOT = 760, 230, 200, 26, 34, 40
 STYLE = (
@@ -13,7 +13,7 @@ STYLE = (
 )
 
 
-def forest(differences: Mapping[str, Difference], wanted: Mapping[str, int]) -> str:
+def forest(differences: Mapping[str, SeedDifference], wanted: Mapping[str, int]) -> str:
     """The plot, in points of mIoU over cross-entropy; grey where pairs are still missing."""
     limit = _limit(differences)
     bottom = HEAD + ROW * max(1, len(differences))
@@ -36,7 +36,7 @@ def forest(differences: Mapping[str, Difference], wanted: Mapping[str, int]) -> 
     )
 
 
-def _limit(differences: Mapping[str, Difference]) -> int:
+def _limit(differences: Mapping[str, SeedDifference]) -> int:
     """Where the axis ends on both sides, in whole points; wider intervals are cut off there."""
     ends = sorted(abs(end) for each in differences.values() for end in (each.low, each.high))
     return max(2, min(10, round(ends[-1] + 1))) if ends else 2
@@ -47,7 +47,7 @@ def _x(value: float, limit: int) -> float:
     return LEFT + (WIDTH - LEFT - RIGHT) * (inside + limit) / (2 * limit)
 
 
-def _row(index: int, row: str, difference: Difference, wanted: int, limit: int) -> str:
+def _row(index: int, row: str, difference: SeedDifference, wanted: int, limit: int) -> str:
     middle = HEAD + ROW * index + ROW // 2
     low, high, dot = (_x(value, limit) for value in (difference.low, difference.high, difference.mean))
     kind = "open" if difference.pairs < wanted else "done"
@@ -72,7 +72,7 @@ def _axis(limit: int, bottom: int) -> list[str]:
     return lines
 
 
-def _words(difference: Difference) -> str:
+def _words(difference: SeedDifference) -> str:
     return f"{difference.mean:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"
 
 

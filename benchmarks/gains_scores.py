@@ -7,10 +7,10 @@ import numpy as np
 from gains_experiment import Bin
 from torch import nn
 
-from hardedge.data.folder import Dataset
+from hardedge.data import Dataset
 from hardedge.metrics import iou_per_class
 from hardedge.train.evaluation import device_of, evaluating, network_input
-from hardedge.train.scores import Counts, Ints, nested, scores
+from hardedge.train.studies.scores import Counts, Ints, as_tuples, scores_of
 
 BINS = 15
 
@@ -21,7 +21,7 @@ def added(first: Counts, second: Counts) -> Counts:
         np.array(ours) + np.array(theirs)
         for ours, theirs in ((first.pixels, second.pixels), (first.borders, second.borders))
     )
-    return Counts(pixels=nested(pixels), borders=nested(borders))  # type: ignore[arg-type]  # [C, 4]
+    return Counts(pixels=as_tuples(pixels), borders=as_tuples(borders))  # type: ignore[arg-type]  # [C, 4]
 
 
 def rarest_third(pixels_C: Ints) -> Ints:
@@ -32,7 +32,7 @@ def rarest_third(pixels_C: Ints) -> Ints:
 
 def scores_with_rare(counts: Counts, rare: Ints) -> dict[str, float]:
     """The scores of the counts, and the mean IoU of the rare classes, in percent."""
-    return scores(counts) | {"rare IoU": 100 * float(np.nanmean(iou_per_class(np.array(counts.pixels))[rare]))}
+    return scores_of(counts) | {"rare IoU": 100 * float(np.nanmean(iou_per_class(np.array(counts.pixels))[rare]))}
 
 
 def confidence_bins(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> tuple[Bin, ...]:

@@ -13,9 +13,9 @@ from gains_rows import PRIMARY, ROWS, TESTED, wanted_seeds
 from gains_scores import added, calibration_error, rarest_third, scores_with_rare
 
 from hardedge.contracts import read_json
-from hardedge.deploy.bootstrap import holm
-from hardedge.train.differences import Difference, paired_difference
-from hardedge.train.scores import Ints
+from hardedge.statistics.corrections import holm
+from hardedge.statistics.paired_by_seed import SeedDifference, paired_difference
+from hardedge.train.studies.scores import Ints
 
 METRICS = ("mIoU", "mean recall", "rare IoU", "boundary F", "calibration error")
 LEVEL = 0.05
@@ -45,7 +45,7 @@ class Table:
     def metrics(self) -> tuple[str, ...]:
         return (*METRICS, *([self.experiment.part] if self.experiment.part else []))
 
-    def difference(self, row: str, metric: str = "mIoU") -> Difference | None:
+    def difference(self, row: str, metric: str = "mIoU") -> SeedDifference | None:
         """The row's paired difference to its baseline; None with fewer than two pairs."""
         over = ROWS[row].baseline
         if row == over:
@@ -130,7 +130,7 @@ def difference_table(table: Table) -> list[str]:
     return lines
 
 
-def verdict(row: str, difference: Difference, p: float | None) -> str:
+def verdict(row: str, difference: SeedDifference, p: float | None) -> str:
     """What may be said of a row: of a tested one nothing before its last seed, of a further one no test's word."""
     if row not in (PRIMARY, *TESTED):
         return "not tested"
@@ -141,7 +141,7 @@ def verdict(row: str, difference: Difference, p: float | None) -> str:
     return f"{'higher' if difference.mean > 0 else 'lower'} (p {p:.2g})"
 
 
-def in_words(difference: Difference | None) -> str:
+def in_words(difference: SeedDifference | None) -> str:
     assert difference is not None  # all metrics have the same seeds
     return f"{difference.mean:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"
 

@@ -17,12 +17,12 @@ from gains_scores import confidence_bins
 from measure import machine
 
 from hardedge.contracts import Checkpoint, load, read_json, to_json, write_atomically
-from hardedge.data.folder import Dataset
-from hardedge.export.network import network_from_checkpoint
-from hardedge.train.locks import Locks
+from hardedge.data import Dataset
+from hardedge.export.graph.network import network_from_checkpoint
 from hardedge.train.progress import METRICS
-from hardedge.train.scores import counted
 from hardedge.train.state import TRAINING
+from hardedge.train.studies.locks import Locks
+from hardedge.train.studies.scores import count_scores
 
 RECIPE = "camvid"  # what all rows share but for the settings below
 ENET = 1.02  # its class weights are 1 / ln(1.02 + the class's share of the pixels)
@@ -129,8 +129,8 @@ def judged(row: Row, seed: int, work: Work) -> Result:
         machine=machine(next(network.parameters()).device),
         curve=curve_of(checkpoint),
         confidence=confidence_bins(network, work.dataset, ids),
-        part=counted(network, work.dataset, apart),
-        rest=counted(network, work.dataset, tuple(id for id in ids if id not in apart)),
+        part=count_scores(network, work.dataset, apart),
+        rest=count_scores(network, work.dataset, tuple(id for id in ids if id not in apart)),
     )
     write_atomically(path, to_json(result).encode())
     return result

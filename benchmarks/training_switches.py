@@ -1,6 +1,6 @@
 """What each switch of a recipe makes of the time of a training step.
 
-    python benchmarks/training_switches.py [--seconds 120] [--network NAME] [--json]
+    python benchmarks/training_switches.py [--seconds 120] [--network NAME] [--arms channels_last] [--json]
 
 A step is `hardedge.train.loop.training_step`: forward, loss, backward, optimiser. Each arm has its own network and one
 switch changed; all take turns within a block, there and back (ABCDDCBA), and a second plain arm shows the noise: its
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import Timing, machine, timings
+from measure import Timing, machine, names_among, timings
 
 from hardedge.console import spinner
 from hardedge.contracts import ClassInfo, Task
@@ -77,10 +77,13 @@ def stepper(recipe: Recipe, batch: TrainingSample) -> Callable[[], object]:
     return lambda: training_step(state, recipe, on_device)
 
 
-def measure(network: str, batch: TrainingSample, seconds: float, device: torch.device) -> list[Result]:
+def measure(
+    network: str, names: list[str], batch: TrainingSample, seconds: float, device: torch.device
+) -> list[Result]:
     crop = (batch.image.shape[2], batch.image.shape[3])
     plain = recipe(network, crop, len(batch.image))
-    arms = {name: stepper(dataclasses.replace(plain, **switch), batch) for name, switch in ARMS.items()}
+    wanted = {BASELINE, "plain again", *names}
+    arms = {name: stepper(dataclasses.replace(plain, **ARMS[name]), batch) for name in ARMS if name in wanted}
     firsts = {}
     for name, step in arms.items():
         started = time.perf_counter()
@@ -113,6 +116,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4, help="images in a step")
     parser.add_argument("--crop", type=int, nargs=2, default=(96, 160), help="height and width of an image")
     parser.add_argument("--network", default="deeplabv3plus_resnet18", help="any that hardedge trains")
+    parser.add_argument("--arms", type=names_among(tuple(ARMS)), default=list(ARMS), help="those beside plain")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
 
@@ -122,7 +126,7 @@ def main() -> None:
     images_BCHW = torch.randn(args.batch, 3, *args.crop)
     target_BHW = torch.randint(0, NUM_CLASSES, (args.batch, *args.crop))
     with spinner(f"{args.network}, about {args.seconds:.0f} s and the compiler's time"):
-        results = measure(args.network, TrainingSample(images_BCHW, target_BHW, {}), args.seconds, device)
+        results = measure(args.network, args.arms, TrainingSample(images_BCHW, target_BHW, {}), args.seconds, device)
     facts = machine(device)
     if args.json:
         print(json.dumps({"machine": facts, "results": [dataclasses.asdict(result) for result in results]}, indent=1))

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from hardedge.data.folder import open_dataset
+from hardedge.data import open_dataset
 from hardedge.errors import BadInput
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

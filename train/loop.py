@@ -65,7 +65,7 @@ def new_state(recipe: Recipe, task: Task, start: InitialWeights | None = None) -
     training = attach_branches(network, spec, recipe.parts()).to(device)
     if start and start.checkpoint:
         _tell(load_trained(training, start.checkpoint))
-    if recipe.channels_last:
+    if recipe.channels_last is True:
         training.to(memory_format=torch.channels_last)
     if recipe.sync_batchnorm and device.type == "cuda" and processes.process_count() > 1:
         synchronise_batchnorm(training)

@@ -42,7 +42,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: TrainingSample, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         image_BCHW = batch.image
-        if self.recipe.channels_last:
+        if self.recipe.channels_last is True:
             image_BCHW = image_BCHW.contiguous(memory_format=torch.channels_last)
         with mixed_precision(self.recipe, image_BCHW.device):
             outputs = self.network(image_BCHW)

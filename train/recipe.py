@@ -53,8 +53,9 @@ class Recipe(Contract):
     `batch` is that of a step: over all processes that train together, and over the `accumulate` parts in which each of
     them takes its share. `ema` is the decay of an average of the weights that ships in their place (0: none). `amp` is
     mixed precision in float16 where there is a GPU; with `bfloat16` it is in that, on a CPU too. `skip_unreadable`
-    takes the next image of the epoch for one that cannot be read, instead of stopping. With `qat` the network imitates
-    that precision while it learns.
+    takes the next image of the epoch for one that cannot be read, instead of stopping. `channels_last` is the order of
+    tensors in memory; "auto" measures at the start which one is faster, and the checkpoint says which. With `qat` the
+    network imitates that precision while it learns.
     """
 
     name: str
@@ -92,7 +93,7 @@ class Recipe(Contract):
     ema: float = 0.0
     amp: bool = True
     bfloat16: bool = False
-    channels_last: bool = False
+    channels_last: bool | Literal["auto"] = False
     compile: bool = False
     fused: bool = True
     skip_unreadable: bool = False
@@ -245,6 +246,7 @@ def _number_faults(recipe: Recipe) -> list[str]:
         "seed": ("0 or more", recipe.seed >= 0),
         "ema": ("0 to below 1", 0 <= recipe.ema < 1),
         "bfloat16": ("false, or true with amp: it is mixed precision", recipe.amp or not recipe.bfloat16),
+        "channels_last": ("true, false or auto", recipe.channels_last in (True, False, "auto")),
         "workers": ("0 or more", recipe.workers >= 0),
         "qat": ("int8 or nothing, without ema and compile", recipe.qat in ("", "int8") and not _clashes(recipe)),
     }

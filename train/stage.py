@@ -24,6 +24,7 @@ from hardedge.train.budget import steps_within
 from hardedge.train.hardness_maps import TRAINING_MAPS, hardness_source, write_hardness_maps, write_training_maps
 from hardedge.train.initial_weights import InitialWeights, load_initial_weights
 from hardedge.train.loop import new_state, quantise_state, run_steps, ships_reestimated
+from hardedge.train.memory_format import with_memory_format
 from hardedge.train.objective import share_gradients
 from hardedge.train.recipe import Recipe, require_usable
 from hardedge.train.state import (
@@ -77,14 +78,16 @@ def train(
         lambda: load_initial_weights(recipe, dataset.task, backbone_weights=backbone_weights, start_from=start_from)
     )
     inputs |= weights.digests
+    given = recipe
     with disk_errors():
+        recipe = with_memory_format(given, dataset, out, resume=resume)
         state = processes.raise_together(lambda: _build_state(recipe, dataset, weights))
 
         def begin() -> tuple[Started, bytes | None]:
             if resume:
-                return load_resumable(recipe, dataset, inputs, out), stored_state(out)
+                return load_resumable(given, dataset, inputs, out), stored_state(out)
             return start_training(
-                recipe, dataset, inputs, out, hardness_maps=hardness_maps, budget=budget, force=force
+                recipe, dataset, inputs, out, given=given, hardness_maps=hardness_maps, budget=budget, force=force
             ), None
 
         started, stored = processes.on_rank_zero(begin)
@@ -135,6 +138,7 @@ def start_training(
     inputs: dict[str, str],
     out: Path,
     *,
+    given: Recipe,
     hardness_maps: Path | None,
     budget: float | None,
     force: bool,
@@ -148,7 +152,12 @@ def start_training(
         if budget is not None:
             note(f"{budget:.0f} s hold {steps} steps")
         started = Started(
-            recipe=recipe.to_json(), budget=budget, steps=steps, data_digest=dataset.digest(), inputs=inputs
+            recipe=given.to_json(),
+            budget=budget,
+            steps=steps,
+            channels_last=bool(recipe.channels_last),
+            data_digest=dataset.digest(),
+            inputs=inputs,
         )
         write_started(fresh, started)
     return started

@@ -26,12 +26,14 @@ Tensors = dict[str, Tensor]
 class Started(Contract):
     """What a run was started with. `steps` is the recipe's, or what `budget` seconds were found to hold.
 
-    `inputs` are the digests of the artefacts it reads, by name.
+    `channels_last` is the recipe's, or what was found to be faster. `inputs` are the digests of the artefacts it reads,
+    by name.
     """
 
     recipe: dict[str, Json]
     budget: float | None
     steps: int
+    channels_last: bool
     data_digest: str
     inputs: dict[str, str]
 

@@ -14,7 +14,7 @@ from torch import nn
 from hardedge.contracts import ClassInfo, Task
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, Unavailable
-from hardedge.train import loop, objective
+from hardedge.train import loop, memory_format, objective
 from hardedge.train.batches import shared_memory
 from hardedge.train.batches.samples import TrainingSample, TrainingSamples
 from hardedge.train.batches.shared_memory import require_shared_memory
@@ -116,6 +116,47 @@ def test_another_memory_order_or_kernel_is_the_same_training(tiny_recipe: Tiny, 
         assert terms[step] == pytest.approx(told[step], rel=1e-3)
     channels_last = state.training.model[4].weight.is_contiguous(memory_format=torch.channels_last)
     assert channels_last == ("channels_last" in switch)
+
+
+@pytest.mark.parametrize("faster", [False, True])
+def test_the_faster_memory_order_is_found_and_kept(
+    tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faster: bool
+) -> None:
+    """The training is the one that names it, bit for bit, whoever goes on with it, and its recipe names it too."""
+    named, auto = (tiny_recipe(steps=2, evaluate_every=1, channels_last=value, **HARD) for value in (faster, "auto"))
+    train(named, tiny_dataset, tmp_path / "named")
+
+    def seconds(state: TrainingState, recipe: Recipe, batch: TrainingSample) -> float:
+        last = state.training.model[4].weight.is_contiguous(memory_format=torch.channels_last)
+        return 1.0 if last == faster else 2.0
+
+    monkeypatch.setattr(memory_format, "seconds_of_a_step", seconds)
+    found = train(auto, tiny_dataset, tmp_path / "auto")
+    expected, shipped = (load_file(tmp_path / name / "weights.safetensors") for name in ("named", "auto"))
+    assert all(torch.equal(shipped[key], expected[key]) for key in expected)
+    assert found is not None
+    assert found.recipe["channels_last"] is faster
+
+    (tmp_path / "auto/checkpoint.json").unlink()  # killed at its end
+    monkeypatch.setattr(memory_format, "seconds_of_a_step", lambda *_: pytest.fail("nothing is measured again"))
+    again = train(auto, tiny_dataset, tmp_path / "auto", resume=True)
+    assert again is not None
+    assert again.recipe["channels_last"] is faster
+
+
+def test_steps_are_measured_in_both_memory_orders(
+    tiny_dataset: Path, tiny_recipe: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def seconds(state: TrainingState, recipe: Recipe, batch: TrainingSample) -> float:
+        weight = state.training.model[4].weight
+        seen.append(weight.is_contiguous(memory_format=torch.channels_last))
+        return 10.0 if len(seen) in (4, 6) else float(len(seen))  # a busy moment
+
+    monkeypatch.setattr(memory_format, "seconds_of_a_step", seconds)
+    assert not memory_format.faster_with_channels_last(tiny_recipe(), open_dataset(tiny_dataset))
+    assert seen == [False, True] * 4
 
 
 def test_bfloat16_rounds_the_outputs_and_keeps_the_weights(tiny_recipe: Tiny) -> None:
