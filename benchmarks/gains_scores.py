@@ -9,7 +9,7 @@ from torch import nn
 
 from hardedge.data import Dataset
 from hardedge.metrics import iou_per_class
-from hardedge.train.evaluation import device_of, evaluating, network_input
+from hardedge.train.evaluation import device_of, evaluation_mode, network_input
 from hardedge.train.studies.scores import Counts, Ints, as_tuples, scores_of
 
 BINS = 15
@@ -38,7 +38,7 @@ def scores_with_rare(counts: Counts, rare: Ints) -> dict[str, float]:
 def confidence_bins(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> tuple[Bin, ...]:
     """The labelled pixels of the images in 15 bins of equal width by their top probability."""
     counts = np.zeros((3, BINS))
-    with evaluating(model):
+    with evaluation_mode(model):
         for id in ids:
             image_HWC, label_HW = dataset.pair(id)
             probabilities_CHW = model(network_input(image_HWC, device_of(model))).softmax(1)[0]
