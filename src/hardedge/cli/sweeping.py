@@ -15,6 +15,9 @@ from hardedge.console import note
 
 # fields of which a search has its own
 SEARCHED = ("loss", "branches")
+# docs/results.md's, the first what the others are compared to, on anybody's data
+PROTOCOL = ("ce", "hardness", "recall", "ce + cpg", "pat", "lmp", "ce + lovasz + abl")
+PROTOCOL_SEEDS = 10
 OF_A_PROXY = ("steps", "evaluate_every", "keep")
 
 study_option = click.option(
@@ -44,6 +47,11 @@ metric_option = click.option(
     "--loss", "losses", multiple=True, help="A loss; the first is what the others are compared to. Repeatable."
 )
 @click.option(
+    "--protocol",
+    is_flag=True,
+    help="The losses of docs/results.md, 10 seeds unless --seeds says otherwise, judged at the last step (keep=last).",
+)
+@click.option(
     "--vary",
     type=Setting(),
     multiple=True,
@@ -71,6 +79,7 @@ def sweep(
     data: Path,
     out: Path,
     losses: tuple[str, ...],
+    protocol: bool,
     vary: tuple[tuple[str, str], ...],
     settings: tuple[tuple[str, str], ...],
     seeds: int,
@@ -95,6 +104,11 @@ def sweep(
     twice = sorted({field for field, _ in vary if [name for name, _ in vary].count(field) > 1})
     if twice:
         raise click.UsageError(f"--vary {', '.join(twice)} is there twice. Write its values in one: FIELD='A|B'.")
+    if protocol:
+        if losses or "keep" in dict(settings):
+            raise click.UsageError("--protocol has losses and keep=last of its own. Leave --loss and --set keep out.")
+        losses, settings = PROTOCOL, (*settings, ("keep", "last"))
+        seeds = seeds if _is_given("seeds") else PROTOCOL_SEEDS
     _require_one_place({field for field, _ in settings}, losses, vary)
     with guard_imports("sweep", "torch", "optuna"):
         from hardedge.train.studies.comparison_text import study_text
@@ -113,6 +127,12 @@ def sweep(
         track=track,
     )
     print_result(found, study_text(found, f"{out}: {found.metric} of the validation split in percent"), as_json)
+
+
+def _is_given(option: str) -> bool:
+    """Whether the command line has the option."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is not None and source is not click.core.ParameterSource.DEFAULT
 
 
 def _require_one_place(fields: set[str], losses: tuple[str, ...], vary: tuple[tuple[str, str], ...]) -> None:

@@ -159,6 +159,39 @@ def test_torchrun_is_refused(tiny: Recipe, tiny_dataset: Path, tmp_path: Path, m
         sweep(tiny, tiny_dataset, tmp_path / "out")
 
 
+@pytest.mark.parametrize(("words", "seeds"), [([], range(10)), (["--seeds", "2", "--first-seed", "5"], range(5, 7))])
+def test_the_protocol_is_losses_and_seeds_at_the_last_step(
+    words: list[str], seeds: range, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: dict[str, object] = {}
+
+    def sweep(recipe: Recipe, *_: object, **given: object) -> StudyComparison:
+        seen.update(given, recipe=recipe)
+        return StudyComparison(study="s", metric="mIoU", rows=(), failed=())
+
+    monkeypatch.setattr("hardedge.train.studies.sweep.sweep", sweep)
+    command = ["hardedge", "sweep", "camvid", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--protocol"]
+    monkeypatch.setattr(sys, "argv", [*command, *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert seen["losses"] == ("ce", "hardness", "recall", "ce + cpg", "pat", "lmp", "ce + lovasz + abl")
+    assert seen["seeds"] == seeds
+    assert isinstance(seen["recipe"], Recipe)
+    assert seen["recipe"].keep == "last"
+
+
+def test_the_protocol_has_losses_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["hardedge", "sweep", "camvid", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--protocol"]
+    monkeypatch.setattr(sys, "argv", [*command, "--loss", "ce"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "--protocol has losses and keep=last of its own" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", ["sweep", "search-loss"])
 def test_without_its_extra_it_says_how_to_add_it(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
