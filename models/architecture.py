@@ -22,10 +22,13 @@ class Auxiliary:
 class Architecture:
     """A network, and the heads that a training may place on its features.
 
-    `build(num_classes)` gives the network. `tap` names the sub-module whose output feeds the decode head, which is also
-    the one that pretrained weights are for. `head(channels)` gives a fresh decode head, from the tap's output to logits
-    at low resolution. `auxiliary`, `boundary` and `detail` are the heads that the published training has beside it: of
-    further segmentations, of boundaries, and of fine detail. `pretrained()` downloads the tap's ImageNet weights.
+    `build(num_classes)` gives the network. `tap` names the sub-module whose output feeds the decode head.
+    `head(channels)` gives a fresh decode head, from the tap's output to logits at low resolution. `auxiliary`,
+    `boundary` and `detail` are the heads that the published training has beside it: of further segmentations, of
+    boundaries, and of fine detail.
+
+    Pretrained weights are for the sub-module `backbone` ("": the whole network), or for the tap where that is None,
+    without what starts with the names in `fresh`. `pretrained()` downloads ImageNet's.
     """
 
     name: str
@@ -35,4 +38,6 @@ class Architecture:
     auxiliary: Auxiliary | None = None
     boundary: Auxiliary | None = None
     detail: Auxiliary | None = None
+    backbone: str | None = None
+    fresh: tuple[str, ...] = ()
     pretrained: Callable[[], dict[str, Tensor]] | None = None

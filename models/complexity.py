@@ -13,7 +13,7 @@ from hardedge.console import progress_bar
 from hardedge.contracts import Contract, NetworkSpec
 from hardedge.models.architecture import Architecture
 from hardedge.models.architectures import ARCHITECTURES, build_network
-from hardedge.models.published import PUBLISHED
+from hardedge.models.listing.published import PUBLISHED
 
 # Cityscapes: what published figures are for
 NUM_CLASSES = 19

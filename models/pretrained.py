@@ -113,8 +113,10 @@ def load_backbone(network: nn.Module, name: str, weights: BackboneWeights) -> st
     known = architecture(name)
     if known is None:
         raise BadInput(f"which part of {name} is its backbone is not known. Load the weights in your own function.")
-    backbone = network.get_submodule(known.tap)
-    expected = backbone.state_dict()
+    place = known.tap if known.backbone is None else known.backbone
+    backbone = network.get_submodule(place)
+    whole = backbone.state_dict()
+    expected = {key: tensor for key, tensor in whole.items() if not key.startswith(known.fresh)}
     names = _match_names(list(expected), list(weights.tensors))
     faults = [f"{key}: missing" for key in expected if key not in names and not key.endswith(COUNTER)]
     faults += [
@@ -125,11 +127,11 @@ def load_backbone(network: nn.Module, name: str, weights: BackboneWeights) -> st
     if faults:
         more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
         raise faults_error(
-            f"{weights.source} does not fit the {known.tap} of {name}",
+            f"{weights.source} does not fit the {place or 'backbone'} of {name}",
             faults[:SHOWN] + more,
             "Give the weights of that backbone, under its library's names.",
         )
-    backbone.load_state_dict(expected | {key: weights.tensors[found] for key, found in names.items()})
+    backbone.load_state_dict(whole | {key: weights.tensors[found] for key, found in names.items()})
     return _mismatch_text(weights, len(names), [key for key in weights.tensors if key not in names.values()])
 
 

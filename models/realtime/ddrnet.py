@@ -87,6 +87,8 @@ def _ddrnet(name: str, width: int, head_width: int) -> Architecture:
         tap="sum5",
         head=partial(head, width, head_width),
         auxiliary=Auxiliary("sum3", partial(AuxiliaryHead, 2 * width, head_width)),
+        backbone="",
+        fresh=("spp", "final_layer"),
     )
 
 

@@ -42,6 +42,9 @@ class Size:
     light: bool
 
 
+# what the release's training does not need of ImageNet's weights
+FRESH = ("spp", "dfm", "pag", "diff", "compression", "layer3_d", "layer4_d", "layer5_d", "final_layer")
+
 S = Size(2, 3, 32, 96, 128, light=True)
 M = Size(2, 3, 64, 96, 128, light=True)
 L = Size(3, 4, 64, 112, 256, light=False)
@@ -154,6 +157,8 @@ def _pidnet(name: str, size: Size) -> Architecture:
         head=partial(head, size),
         auxiliary=Auxiliary("pag3", partial(AuxiliaryHead, 2 * size.width, size.head)),
         boundary=Auxiliary("sum4", partial(PreActivatedHead, 2 * size.width, size.width)),
+        backbone="",
+        fresh=FRESH,
     )
 
 

@@ -219,6 +219,7 @@ def _ppliteseg(name: str, size: Size) -> Architecture:
         tap="decoder",
         head=partial(head, size),
         auxiliary=Auxiliary("encoder", partial(AuxiliaryHeads, size)),
+        backbone="encoder.backbone",
     )
 
 

@@ -212,6 +212,7 @@ def _stdc(name: str, blocks: tuple[int, ...]) -> Architecture:
         head=head,
         auxiliary=Auxiliary("cp", AuxiliaryHeads),
         detail=Auxiliary("cp", DetailHead),
+        backbone="cp.backbone",
     )
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from hardedge.contracts import NetworkSpec
 from hardedge.models import ARCHITECTURES, build_network
 from hardedge.models.complexity import NetworkTable, network_facts, network_multiply_adds, network_table_text
-from hardedge.models.published import PUBLISHED
+from hardedge.models.listing.published import PUBLISHED
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -17,6 +17,7 @@ from hardedge.contracts import NetworkSpec
 from hardedge.errors import BadInput
 from hardedge.models import architecture, build_network
 from hardedge.models.pretrained import load_backbone, pretrained_weights, weights_from_file
+from hardedge.models.realtime.pidnet import FRESH as PIDNET_FRESH
 
 
 def loaded(name: str, path: Path) -> tuple[nn.Module, str]:
@@ -139,6 +140,37 @@ def test_files_of_old_libraries_have_no_batch_counters(tmp_path: Path) -> None:
     weights = {key: value for key, value in resnet18().state_dict().items() if "num_batches" not in key}
     network, _ = loaded("fpn_resnet18", written(weights, tmp_path / "weights.pth"))
     assert torch.equal(network.encoder.bn1.running_var, weights["bn1.running_var"])
+
+
+@pytest.mark.parametrize(
+    ("name", "under", "fresh"),
+    [
+        ("stdc1", "cp.backbone.", ("conv_out", "ffm", "cp.arm", "cp.conv")),
+        ("ddrnet23_slim", "", ("spp", "final_layer")),
+        ("pidnet_s", "", PIDNET_FRESH),
+    ],
+)
+def test_the_backbone_of_a_real_time_network_is_loaded_and_the_rest_starts_fresh(
+    name: str, under: str, fresh: tuple[str, ...], tmp_path: Path
+) -> None:
+    spec = NetworkSpec(name=name, num_classes=4)
+    torch.manual_seed(1)
+    theirs = build_network(spec).state_dict()
+    weights = {
+        key.removeprefix(under): value
+        for key, value in theirs.items()
+        if key.startswith(under) and not key.startswith(fresh)
+    }
+    torch.manual_seed(0)
+    network = build_network(spec)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    path = written({f"module.{key}": value for key, value in weights.items()}, tmp_path / "imagenet.pth")
+    load_backbone(network, name, weights_from_file(path))
+    after = network.state_dict()
+    assert all(torch.equal(after[under + key], value) for key, value in weights.items())
+    rest = [key for key in after if key.startswith(fresh)]
+    assert rest
+    assert all(torch.equal(after[key], before[key]) for key in rest)
 
 
 def test_all_faults_are_named_and_nothing_is_loaded(tmp_path: Path) -> None:
