@@ -30,6 +30,7 @@ QUICK = [
     ("verify run/bundle run/engines/onnxruntime-cpu --data data --out o --latency 0s", {"verdict", "parity"}),
 ]
 SLOW = [
+    ("backbones", {"backbones"}),
     ("bench run/bundle --time 2s", {"runs"}),
     ("certify run/bundle run/checkpoint", {"level0", "level1"}),
     ("edges data --out o --steps 4", {"digest", "validation"}),

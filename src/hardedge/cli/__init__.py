@@ -23,7 +23,7 @@ from hardedge.cli.reporting import report
 from hardedge.cli.serving import triton
 from hardedge.cli.stripping import strip
 from hardedge.cli.sweeping import search_loss, sweep
-from hardedge.cli.training import edges, hard, models, recipes, train
+from hardedge.cli.training import backbones, edges, hard, models, recipes, train
 from hardedge.errors import HardedgeError, ReportedElsewhere
 
 __all__ = ["cli", "main"]
@@ -47,6 +47,7 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
+    backbones,
     bench,
     certify,
     check,

