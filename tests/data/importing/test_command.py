@@ -176,7 +176,7 @@ def test_run_works_on_an_imported_set(bench: Any, hardedge: Callable[..., Any]) 
         bench.text(f"{number}.json", labels)
     done = hardedge("import", "labelme", bench.source, "--out", bench.out, "--unlabelled", "background")
     assert done.returncode == 0, done.stderr
-    settings = ("steps=4", "batch=2", "crop=64,96", "scale=1,1", "evaluate_every=4")
+    settings = ("steps=2", "batch=2", "crop=64,96", "scale=1,1", "evaluate_every=2", "pretrained=false")
     run = bench.out.with_name("run")
     done = hardedge(
         *("run", "--data", bench.out, "--out", run, "--latency", "0s", "--target", "onnxruntime:cpu"),

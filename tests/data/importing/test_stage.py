@@ -44,6 +44,7 @@ def test_ids_are_safe_names() -> None:
     assert ids_of(["a/1.jpg", "b/2.jpg"]) == ["1", "2"]
     assert ids_of(["a/1.jpg", "b/1.jpg", "c/3.png"]) == ["a__1", "b__1", "3"]
     assert ids_of(["a\\x y.jpg", "A/X\ty.jpg".replace("\t", " ")]) == ["a__x_y", "A__X_y-2"]
+    assert ids_of(["A.jpg", "a.jpg", "a-2.jpg"]) == ["A", "a-2", "a-2-2"]
     assert ids_of(["e\u0301.jpg"]) == ["\u00e9"]  # an accent apart, as macOS writes it
     assert ids_of(["../up/1.jpg", "./1.jpg"]) == ["up__1", "1"]
     assert ids_of([".hidden.jpg"]) == ["hidden"]
@@ -192,6 +193,19 @@ def test_a_second_import_is_refused_or_adds(bench: Any, masks: np.ndarray, noted
     with pytest.raises(BadInput, match="label sky is not one of --classes"):
         second.imported("indices", add=True, table=table_of("0=sky,1=tree"))
     assert len(read_json(Imports, bench.out / "import.json").imports) == 2
+
+
+def test_options_that_do_nothing_are_refused(bench: Any, masks: np.ndarray) -> None:
+    with pytest.raises(BadInput, match="--order, --boxes, --threshold: of no use for indices"):
+        bench.imported("indices", classes=CLASSES, boxes="fill", threshold=3, order="area")
+    with pytest.raises(BadInput, match="--interpolated: of no use for coco"):
+        bench.imported("coco", interpolated="drop", boxes="fill", order="area")
+
+
+def test_two_files_of_one_name_are_a_fault(bench: Any, masks: np.ndarray) -> None:
+    path = bench.photo("images/a.png")
+    with pytest.raises(BadInput, match=rf"{path}: same name as a\.jpg"):
+        bench.imported("indices", classes=CLASSES)
 
 
 def test_a_fault_of_one_image_leaves_nothing(bench: Any, masks: np.ndarray) -> None:

@@ -59,6 +59,18 @@ def test_mask_images_and_lists(bench: Any) -> None:
     assert bench.split("test") == ["c"]
 
 
+def test_an_image_listed_by_two_splits_is_in_the_first(bench: Any, noted: Any) -> None:
+    """`test: images/val` is usual, and would score on what was validated with."""
+    bench.text("data.yaml", "train: images/train\nval: images/val\ntest: images/val\nnames: [road, car]")
+    for name in ("train/a", "train/b", "train/c", "val/d"):
+        bench.photo(f"images/{name}.jpg")
+    record = bench.imported("ultralytics", unlabelled="background")
+    assert bench.split("val") == ["d"]
+    assert len(bench.split("test")) == 1
+    assert noted(record)["merged", "image of test"] == 1
+    assert noted(record)["changed", "image to test"] == 1
+
+
 def test_faults_have_their_lines(bench: Any) -> None:
     bench.text("data.yaml", "train: images\nval: nowhere\nnames: [road, car]")
     bench.photo("images/a.jpg")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hardedge.data.importing.names import split_named
+from hardedge.data.importing.source import Found
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 ENDINGS = (
@@ -91,6 +92,11 @@ def paired(images: Iterable[str], masks: Iterable[str]) -> tuple[dict[str, str],
     return pairs, sorted(left)
 
 
-def by_stem(folder: Path, suffixes: tuple[str, ...]) -> Mapping[str, Path]:
-    """The files below a folder by their path in it, without suffix."""
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files_in(folder, suffixes)}
+def by_stem(folder: Path, suffixes: tuple[str, ...], found: Found | None = None) -> dict[str, Path]:
+    """The files below a folder by their path in it, without suffix; a fault for two of one name."""
+    files: dict[str, Path] = {}
+    for path in files_in(folder, suffixes):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if files.setdefault(name, path) != path and found:
+            found.fault(path, f"same name as {files[name].name}. Rename one of them, or take it away")
+    return files

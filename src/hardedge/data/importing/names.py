@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 LONGEST = 200  # bytes of an id: a file name has at most 255, and a suffix is added
@@ -99,13 +100,16 @@ def ids_of(names: Sequence[str]) -> list[str]:
     stems = [_safe(plain_path(name).stem) for name in names]
     uses = Counter(stem.casefold() for stem in stems)
     chosen = [stem if uses[stem.casefold()] == 1 else path for stem, path in zip(stems, whole, strict=True)]
-    taken: Counter[str] = Counter()
-    ids = []
-    for id in chosen:
-        taken[id.casefold()] += 1
-        number = taken[id.casefold()]
-        ids.append(_required(id if number == 1 else f"{id}-{number}"))
-    return ids
+    taken: set[str] = set()
+    return [_required(_numbered(id, taken)) for id in chosen]
+
+
+def _numbered(id: str, taken: set[str]) -> str:
+    """The id, or where it is taken the first number after it that is not."""
+    candidates = (id if number == 1 else f"{id}-{number}" for number in count(1))
+    found = next(candidate for candidate in candidates if candidate.casefold() not in taken)
+    taken.add(found.casefold())
+    return found
 
 
 def _safe(name: str) -> str:

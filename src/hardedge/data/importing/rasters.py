@@ -33,9 +33,9 @@ def folders(source: Path, options: Options) -> tuple[Path, Path]:
 
 def pairs_of(images: Path, masks: Path, options: Options, found: Found) -> list[tuple[str, Path, Path]]:
     """The name, image and mask of each pair; a fault for what has no partner."""
-    by_image, by_mask = by_stem(images, PICTURES), by_stem(masks, PICTURES)
+    by_image, by_mask = by_stem(images, PICTURES, found), by_stem(masks, PICTURES, found)
     if images == masks:
-        by_mask = {name: path for name, path in by_mask.items() if name.endswith(ENDINGS)}
+        by_mask = {name: path for name, path in by_mask.items() if name.endswith(ENDINGS) and path.suffix == ".png"}
         by_image = {name: path for name, path in by_image.items() if name not in by_mask}
     pairs, left = paired(by_image, by_mask)
     for name in sorted(by_image.keys() - pairs.keys()):

@@ -18,7 +18,7 @@ from hardedge.data.importing.formats import Format
 from hardedge.data.importing.names import BadName, ids_of
 from hardedge.data.importing.pairs import Written, write_pair
 from hardedge.data.importing.record import record_of
-from hardedge.data.importing.source import Found, Options, Source
+from hardedge.data.importing.source import Found, Options, Sample, Source
 from hardedge.data.importing.splits import Division, Member, Splitting, divided
 from hardedge.errors import BadInput
 
@@ -39,7 +39,8 @@ def import_data(
     else:
         options = replace(options, classes=options.classes or tuple(entry.name for entry in before.task.classes))
     found = Found()
-    read = format.read(source, options, found)
+    format.require_useful(options)
+    read = _distinct(format.read(source, options, found), found)
     ids = _ids(read, found)
     found.require_none(source)
     if not read.samples:
@@ -59,6 +60,18 @@ def import_data(
         record = Imports(schema_id=Imports.SCHEMA, imports=(*(before.record.imports if before else ()), made))
         write_atomically(folder / Imports.FILE, to_json(record).encode())
     return made
+
+
+def _distinct(read: Source, found: Found) -> Source:
+    """Without images that are listed again, such as by val and test."""
+    samples: dict[object, Sample] = {}
+    for sample in read.samples:
+        if samples.setdefault(sample.image, sample) is not sample:
+            first = samples[sample.image]
+            found.note(
+                "merged", f"image of {sample.split or 'no split'}", f"listed before ({first.split or 'no split'})"
+            )
+    return replace(read, samples=tuple(samples.values()))
 
 
 def _ids(read: Source, found: Found) -> list[str]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hardedge.console import progress_bar
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -48,7 +50,7 @@ def near_duplicates(prints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
     words = np.stack([each.bits for each in prints]).view(np.uint16)
     greys = np.stack([each.greys for each in prints])
     counts = _bit_counts()
-    for start in range(0, len(prints), BLOCK):
+    for start in progress_bar(range(0, len(prints), BLOCK), "near duplicates"):
         block = words[start : start + BLOCK]
         differing = np.zeros((len(block), len(prints) - start), np.uint16)
         for column in range(words.shape[1]):

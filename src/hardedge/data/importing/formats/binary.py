@@ -52,4 +52,4 @@ def known(source: Path) -> bool:
     return bool(values) and all(set(each) <= {0, 255, 0xFFFFFF} for each in values) and any(max(v) > 1 for v in values)
 
 
-BINARY = Format(name="binary", title="binary masks", known=known, read=read)
+BINARY = Format(name="binary", title="binary masks", known=known, read=read, takes=("images", "masks", "threshold"))

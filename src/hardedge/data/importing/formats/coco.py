@@ -199,4 +199,6 @@ def known(source: Path) -> bool:
     )
 
 
-COCO = Format(name="coco", title="COCO instances", known=known, read=read, regions=True)
+COCO = Format(
+    name="coco", title="COCO instances", known=known, read=read, regions=True, takes=("images", "boxes", "crowds")
+)

@@ -114,4 +114,6 @@ def known(source: Path) -> bool:
     return any_document(source, ".json", '"segments_info"')
 
 
-COCO_PANOPTIC = Format(name="coco-panoptic", title="COCO panoptic", known=known, read=read, regions=True)
+COCO_PANOPTIC = Format(
+    name="coco-panoptic", title="COCO panoptic", known=known, read=read, regions=True, takes=("images", "crowds")
+)

@@ -43,4 +43,11 @@ def known(source: Path) -> bool:
     return any(mode == "colors" for mode, _ in values)
 
 
-COLORS = Format(name="colors", title="RGB colour masks", known=known, read=read, needs="--table COLOURS.txt")
+COLORS = Format(
+    name="colors",
+    title="RGB colour masks",
+    known=known,
+    read=read,
+    needs="--table COLOURS.txt",
+    takes=("images", "masks", "table"),
+)

@@ -221,4 +221,6 @@ def known(source: Path) -> bool:
     )
 
 
-CVAT = Format(name="cvat", title="CVAT XML", known=known, read=read, regions=True)
+CVAT = Format(
+    name="cvat", title="CVAT XML", known=known, read=read, regions=True, takes=("images", "boxes", "interpolated")
+)

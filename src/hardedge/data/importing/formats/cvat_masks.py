@@ -28,7 +28,7 @@ def read(source: Path, options: Options, found: Found) -> Source:
     table = read_table(path)
     require_kind(table, colors=True)
     numbers = {number_of(key): name for key, name in table}
-    by_image, by_mask = by_stem(images, PICTURES), by_stem(masks, PICTURES)
+    by_image, by_mask = by_stem(images, PICTURES, found), by_stem(masks, PICTURES, found)
     samples = []
     for id, split, where in _listed(source, by_mask, found):
         if id not in by_mask or id not in by_image:
@@ -61,4 +61,4 @@ def known(source: Path) -> bool:
     return (source / "labelmap.txt").is_file() and (source / "SegmentationClass").is_dir()
 
 
-CVAT_MASKS = Format(name="cvat-masks", title="CVAT segmentation masks", known=known, read=read)
+CVAT_MASKS = Format(name="cvat-masks", title="CVAT segmentation masks", known=known, read=read, takes=("images",))

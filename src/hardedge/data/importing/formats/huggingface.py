@@ -128,4 +128,4 @@ def known(source: Path) -> bool:
     return source.is_dir() and (described or any(files_in(source, (".parquet",), 2)))
 
 
-HUGGINGFACE = Format(name="huggingface", title="Hugging Face datasets", known=known, read=read)
+HUGGINGFACE = Format(name="huggingface", title="Hugging Face datasets", known=known, read=read, takes=("table",))

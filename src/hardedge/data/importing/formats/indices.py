@@ -27,5 +27,10 @@ def known(source: Path) -> bool:
 
 
 INDICES = Format(
-    name="indices", title="masks of class indices", known=known, read=read, needs="--table 0=void,1=road,2=car"
+    name="indices",
+    title="masks of class indices",
+    known=known,
+    read=read,
+    needs="--table 0=void,1=road,2=car",
+    takes=("images", "masks", "table"),
 )

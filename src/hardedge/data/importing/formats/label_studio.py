@@ -182,4 +182,6 @@ def known(source: Path) -> bool:
     return any_document(source, ".json", '"annotations"', '"data"', '"result"')
 
 
-LABEL_STUDIO = Format(name="label-studio", title="Label Studio", known=known, read=read, regions=True)
+LABEL_STUDIO = Format(
+    name="label-studio", title="Label Studio", known=known, read=read, regions=True, takes=("images", "boxes")
+)

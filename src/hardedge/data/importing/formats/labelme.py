@@ -160,4 +160,4 @@ def known(source: Path) -> bool:
     return any_document(source, ".json", '"shapes"', '"image')
 
 
-LABELME = Format(name="labelme", title="LabelMe", known=known, read=read, regions=True)
+LABELME = Format(name="labelme", title="LabelMe", known=known, read=read, regions=True, takes=("images", "boxes"))

@@ -25,4 +25,11 @@ def known(source: Path) -> bool:
     return (source / "img_dir").is_dir() and (source / "ann_dir").is_dir()
 
 
-MMSEG = Format(name="mmseg", title="mmsegmentation", known=known, read=read, needs="--classes road,car,...")
+MMSEG = Format(
+    name="mmseg",
+    title="mmsegmentation",
+    known=known,
+    read=read,
+    needs="--classes road,car,...",
+    takes=("images", "masks", "table"),
+)

@@ -83,4 +83,4 @@ def known(source: Path) -> bool:
     return False
 
 
-PADDLESEG = Format(name="paddleseg", title="PaddleSeg", known=known, read=read)
+PADDLESEG = Format(name="paddleseg", title="PaddleSeg", known=known, read=read, takes=("images", "masks", "table"))

@@ -84,7 +84,7 @@ def _sample(image: Path, document: Json, root: Path, options: Options, found: Fo
             regions += _regions(entry, where, options, found)
         except ValueError as error:
             found.fault(where, error)
-    tags = [str(tag.get("name")) for tag in value.get("tags") or () if isinstance(tag, dict)]
+    tags = [str(tag.get("name")) for tag in _list(value.get("tags")) if isinstance(tag, dict)]
     height, width = size.get("height"), size.get("width")
     return Sample(
         name=image.relative_to(root).as_posix(),
@@ -124,7 +124,11 @@ def _area(kind: str, entry: dict[str, Any]) -> Area:
     if kind == "rectangle":
         (left, top), (right, bottom) = outline.min(0), outline.max(0)
         return box(left, top, right - left, bottom - top)
-    return Polygons((outline,), tuple(_outline(hole, 3) for hole in points.get("interior") or ()))
+    return Polygons((outline,), tuple(_outline(hole, 3) for hole in _list(points.get("interior"))))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _outline(points: Any, least: int) -> Points:
@@ -151,4 +155,4 @@ def known(source: Path) -> bool:
     return any((folder / "ann").is_dir() and (folder / "img").is_dir() for folder in inner)
 
 
-SUPERVISELY = Format(name="supervisely", title="Supervisely", known=known, read=read, regions=True)
+SUPERVISELY = Format(name="supervisely", title="Supervisely", known=known, read=read, regions=True, takes=("boxes",))

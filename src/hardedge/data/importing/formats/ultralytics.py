@@ -175,4 +175,6 @@ def known(source: Path) -> bool:
     return _yaml(source) is not None
 
 
-ULTRALYTICS = Format(name="ultralytics", title="Ultralytics", known=known, read=read, regions=True)
+ULTRALYTICS = Format(
+    name="ultralytics", title="Ultralytics", known=known, read=read, regions=True, takes=("images", "boxes")
+)
