@@ -34,7 +34,7 @@ from hardedge.contracts import (
 )
 from hardedge.data.decoding import read_mask
 from hardedge.data.opening import open_dataset
-from hardedge.deploy.parity.stable_pixels import count_stable_pixels, margins_of
+from hardedge.deploy.parity.stable_pixels import count_stable, margins_of, sum_stable
 from hardedge.deploy.precisions import cannot_hold
 from hardedge.deploy.targets import RTX_TARGETS, parse_target
 from hardedge.deploy.tensorrt.plans import compile_plans
@@ -147,7 +147,7 @@ def stable_pixels(model: onnx.ModelProto, precision: str, error: float, referenc
         mask_HW = session.run(["mask"], {"image": image_HWC[None]})[0][0]
         equal_HW = mask_HW == read_mask(reference.masks / f"{id}.png")
         parts.append((margins_of(exact, image_HWC) > 2 * error, equal_HW))
-    return count_stable_pixels(parts, error)
+    return sum_stable([count_stable(*part) for part in parts], error)
 
 
 def finished(path: Path, bundle: Bundle, images: int) -> Result | None:

@@ -9,10 +9,9 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.contracts import Bundle, Engine, Profile, Task, find_profile, load, profiles_in_words
-from hardedge.deploy.bundles.loading import load_bundle
+from hardedge.contracts import Engine, Profile, Task, find_profile, load, profiles_in_words
+from hardedge.deploy.bundles.loading import OpenBundle, load_bundle
 from hardedge.deploy.bundles.signing import Trust, read_trust
-from hardedge.deploy.bundles.validity import model_path
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.deploy.runner import Runner
@@ -46,8 +45,7 @@ class Segmenter:
         trusted = read_trust(Path(trust)) if isinstance(trust, Path | str) else trust
         if (directory / Engine.FILE).is_file():
             return of_engine(directory, target, trusted)
-        bundle, _ = load_bundle(directory, trusted)
-        return of_bundle(directory, bundle, target)
+        return of_bundle(load_bundle(directory, trusted), target)
 
     def __call__(self, images_BHWC: Pixels) -> Pixels:
         """The masks of a batch; raises BadInput for another type or shape, or a size that no profile holds."""
@@ -88,7 +86,7 @@ class Segmenter:
         return images_BHWC
 
 
-def of_bundle(directory: Path, bundle: Bundle, target: str | None, threads: int = 0) -> Segmenter:
+def of_bundle(bundle: OpenBundle, target: str | None, threads: int = 0) -> Segmenter:
     """A bundle's network in onnxruntime, on the CPU with so many threads (0: as many as cores).
 
     Raises BadInput for a target whose engines are not in a bundle.
@@ -99,8 +97,8 @@ def of_bundle(directory: Path, bundle: Bundle, target: str | None, threads: int 
         raise BadInput(
             f"a bundle is run by onnxruntime, not by {name}. Build an engine with: hardedge deploy, and give that."
         )
-    runner = OnnxRuntimeRunner(model_path(directory, bundle, "fp32"), parsed.device, bundle.profiles, threads)
-    return Segmenter(runner, name, bundle.profiles, bundle.task)
+    runner = OnnxRuntimeRunner(bundle.model_path("fp32"), parsed.device, bundle.manifest.profiles, threads)
+    return Segmenter(runner, name, bundle.manifest.profiles, bundle.manifest.task)
 
 
 def of_engine(directory: Path, target: str | None, trust: Trust | None) -> Segmenter:

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hardedge.console import note
 from hardedge.contracts import (
     Bundle,
     Checkpoint,
@@ -219,6 +220,8 @@ def _time_of(text: str, path: Path) -> datetime:
 
 def _read_private(path: Path) -> Ed25519PrivateKey:
     _require_cryptography()
+    if path.is_file() and path.stat().st_mode & 0o077:
+        note(f"{path} can be read by others: whoever has it can sign in your name. chmod 600 {path}")
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

@@ -35,6 +35,14 @@ def check_bundle(directory: Path, bundle: Bundle) -> None:
     ]
     if not bundle.golden:
         faults.append("golden: no golden image")
+    for name, value in (("logit_difference", bundle.logit_difference), ("margin_tolerance", bundle.margin_tolerance)):
+        if not 0 <= value < math.inf:
+            faults.append(f"{name}: {value}, expected a finite number, 0 or more")
+    ids = [image.id for image in bundle.reference.images]
+    twice = sorted({id for id in ids if ids.count(id) > 1}) if len(set(ids)) < len(ids) else []
+    faults += [f"reference.images: {id} is there more than once" for id in twice]
+    if not ids:
+        faults.append("reference.images: none")
     if not 1 <= bundle.task.num_classes <= 255:
         faults.append(f"task.classes: {bundle.task.num_classes}, expected 1 to 255")
     if faults:
@@ -42,15 +50,6 @@ def check_bundle(directory: Path, bundle: Bundle) -> None:
     for name in (*(model.path for model in bundle.models), *([bundle.control] if bundle.control else [])):
         check_model(directory / name)
     reference_counts(directory, bundle)
-
-
-def model_path(directory: Path, bundle: Bundle, precision: str) -> Path:
-    """A precision's ONNX file; raises BadInput when the manifest vouches for no such file, or it cannot be run."""
-    name = bundle.model(precision).path
-    if name not in bundle.files:
-        raise BadInput(f"{directory / Bundle.FILE}, models: {name} is not among its files. Export the bundle again.")
-    check_model(directory / name)
-    return directory / name
 
 
 def files_named_in(bundle: Bundle) -> Iterator[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import hardedge
 from hardedge.artefact import require_free, staged_directory
 from hardedge.console import note, spinner
-from hardedge.contracts import BuildOptions, Bundle, Engine, FallbackNode, Profile, load, seal, sha256_of
-from hardedge.deploy.bundles.validity import model_path
+from hardedge.contracts import BuildOptions, Bundle, Engine, FallbackNode, Profile, seal, sha256_of
+from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.engines.fp32_fallback_infinite import write_finite_file
 from hardedge.deploy.engines.fp32_fallback_refused import compile_with_fp32_fallback
 from hardedge.deploy.onnxruntime.session import onnxruntime_version
@@ -86,10 +86,10 @@ class _Network:
 
 @contextmanager
 def _network(directory: Path, precision: str, request: BuildRequest) -> Iterator[_Network]:
-    bundle = load(Bundle, directory)
-    shipped = model_path(directory, bundle, precision)
+    opened = load_bundle(directory)
+    bundle, shipped = opened.manifest, opened.model_path(precision)
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
-        onnx, healed = write_finite_file(directory, bundle, shipped, Path(folder), request)
+        onnx, healed = write_finite_file(opened, shipped, Path(folder), request)
         yield _Network(bundle, precision, onnx, healed)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hardedge.console import note, spinner
-from hardedge.contracts import Bundle, FallbackNode
-from hardedge.deploy.bundles.contents import golden_image
+from hardedge.contracts import FallbackNode
+from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.bundles.validity import read_model
 from hardedge.deploy.engines.fp32_fallback import fallback_text
 from hardedge.deploy.engines.infinities import NotRun, choose_images_to_try, find_nodes_to_keep_finite
@@ -16,16 +16,16 @@ from hardedge.graphs.pinning import pin_to_fp32
 
 
 def write_finite_file(
-    directory: Path, bundle: Bundle, onnx: Path, folder: Path, request: BuildRequest
+    bundle: OpenBundle, onnx: Path, folder: Path, request: BuildRequest
 ) -> tuple[Path, tuple[FallbackNode, ...]]:
     """The file itself where its logits are finite on golden images, else one in `folder` with the nodes pinned.
 
     Raises BadInput with the node where pinning does not help, and where the request forbids it.
     """
     model = read_model(onnx)
-    images = {id: golden_image(directory, id) for id in bundle.golden}
+    images = {id: bundle.golden_image(id) for id in bundle.manifest.golden}
     with spinner(f"infinite values in {onnx.name}"):
-        few = choose_images_to_try(images, bundle.model("fp32").census.multiply_adds)
+        few = choose_images_to_try(images, bundle.manifest.model("fp32").census.multiply_adds)
         try:
             healed = find_nodes_to_keep_finite(model, few, str(onnx))
         except NotRun as reason:

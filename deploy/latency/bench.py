@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.console import note, spinner
-from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, find_profile, load, profiles_in_words
+from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, find_profile, profiles_in_words
 from hardedge.data.decoding import Pixels
-from hardedge.deploy.bundles.contents import golden_image
-from hardedge.deploy.bundles.validity import check_bundle
+from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.engines.build import repeat_build
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.memory_process import memory_of
@@ -65,9 +64,10 @@ def bench(
     interleaved. Engines that cannot run here are told and left out. Raises MissingHere when none can, BadInput for a
     batch that no profile of the bundle holds.
     """
-    source = load(Bundle, bundle)
-    check_bundle(bundle, source)
-    images_BHWC = np.repeat(golden_image(bundle, source.golden[0])[None], batch, axis=0)
+    opened = load_bundle(bundle)
+    opened.check()
+    source = opened.manifest
+    images_BHWC = np.repeat(opened.golden_image(source.golden[0])[None], batch, axis=0)
     _, height, width, _ = images_BHWC.shape
     if find_profile(source.profiles, (batch, height, width)) is None:
         known = profiles_in_words(source.profiles)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hardedge.contracts import Bundle, Latency, LatencyComparison, Level0, Level2, Overhead, Status
 from hardedge.data.decoding import Pixels
+from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.latency.machine_load import busy_reason
 from hardedge.deploy.latency.paired_runs import WARM_UP_RUNS, TooSlow, compare_models, compare_runners, seconds_of
 from hardedge.deploy.latency.repeated_builds import RepeatedBuilds
@@ -23,8 +24,7 @@ TOO_NOISY = "this machine is too noisy to see a branch"
 
 
 def certify_latency(
-    directory: Path,
-    bundle: Bundle,
+    opened: OpenBundle,
     level0: Level0,
     image_HWC: Pixels,
     seconds: float,
@@ -35,10 +35,10 @@ def certify_latency(
     Identical digests imply it: both arms are one file, whose run against itself shows the noise floor only. Where they
     differ, the plain network's builds in `arms` are measured against the shipped one's; without them nothing is.
     """
-    identical = level0.status == "identical"
+    identical, bundle = level0.status == "identical", opened.manifest
     told = [_why(level0, arms)]
     floor = control = shipped = None
-    model = directory / bundle.model("fp32").path
+    model, without = opened.directory / bundle.model("fp32").path, _no_control(bundle)
     share = seconds / (2 + (arms is not None and arms.plain is not None))
     try:
         if seconds > 0:
@@ -47,10 +47,10 @@ def certify_latency(
             shipped = _over_plain(arms, arms.plain, image_HWC, share)
             busy = busy_reason(shipped.load)
             told.append(f"the shipped network over the plain one: {shipped.status}{f' ({busy})' if busy else ''}")
-        if seconds > 0 and bundle.control:
+        if seconds > 0 and bundle.control and not without:
             arm = "the network with the faithful branch as an extra output"
-            control = compare_models(model, directory / bundle.control, image_HWC, share, arm=arm)
-        told.append(_control_detail(bundle, control, seconds))
+            control = compare_models(model, opened.directory / bundle.control, image_HWC, share, arm=arm)
+        told.append(_control_detail(without, floor, control))
     except TooSlow as error:
         told.append(f"{error}: give a longer --latency")
     status: Status = "implied" if identical else shipped.status if shipped else "not run here"
@@ -126,11 +126,25 @@ def sample_times(times: npt.NDArray[np.float64]) -> list[float]:
     return [float(value) for value in times[chosen]]
 
 
-def _control_detail(bundle: Bundle, control: LatencyComparison | None, seconds: float) -> str:
-    if seconds <= 0:
-        return "noise floor and positive control not measured: no time was given"
-    if control is None:
+def _no_control(bundle: Bundle) -> str | None:
+    """Why the bundle has no positive control; None where it has one, a file other than the one that ships."""
+    if bundle.control is None:
         return f"no positive control: hardedge has no faithful branch for {bundle.network.name}"
-    if control.status == "different":
+    if bundle.files.get(bundle.control) == bundle.files.get(bundle.model("fp32").path):
+        return "no positive control: the bundle's is the file that ships"
+    return None
+
+
+def _control_detail(without: str | None, floor: LatencyComparison | None, control: LatencyComparison | None) -> str:
+    """What the control shows: it is seen only where it is slower, and the file against itself did not differ."""
+    if without:
+        return without
+    if floor is None or control is None:
+        return "noise floor and positive control not measured: no time was given"
+    if floor.status == "different":
+        return f"the file against itself came out different: {TOO_NOISY}"
+    if control.status == "different" and control.interval.low > 1:
         return f"the positive control is seen: a branch that stays in costs {100 * (control.ratio - 1):+.1f} %"
+    if control.status == "different":
+        return "the positive control came out faster than the network without it: it shows nothing here"
     return f"the positive control came out {control.status}: {busy_reason(control.load) or TOO_NOISY}"

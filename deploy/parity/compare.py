@@ -1,8 +1,8 @@
 """Parity: a target's masks against the reference run's, on the same test images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,10 @@ from hardedge.console import progress_bar
 from hardedge.contracts import Bundle, ClassDrop, ClassParity, Parity, Task
 from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
-from hardedge.deploy.bundles.contents import golden_image, stored_hardness, stored_mask
-from hardedge.deploy.bundles.validity import reference_counts
+from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.parity.detail import parity_detail
 from hardedge.deploy.parity.hardness_deciles import LEVELS, hardness_counts, split_into_deciles
-from hardedge.deploy.parity.stable_pixels import Mask, StableMaps, count_stable_pixels
+from hardedge.deploy.parity.stable_pixels import Mask, StableProbe, count_stable, sum_stable
 from hardedge.deploy.runner import Runner
 from hardedge.errors import BadInput, Unavailable
 from hardedge.metrics import Counts, confusion_counts, hit_labelled_predicted, iou_of_parts
@@ -27,47 +26,144 @@ BAND = 3  # px on each side of a label edge
 GOLDEN_AGREEMENT = 0.999
 
 
-def compare_with_reference(
-    directory: Path,
-    bundle: Bundle,
-    data: Dataset,
-    runner: Runner,
-    target: str,
-    precision: str,
-    stable: StableMaps | None = None,
-    max_unseen: float = MAX_UNSEEN,
-) -> tuple[Parity, Counts]:
-    """Runs the test split and judges its masks; returns the target's confusion counts int64 [N, C, C] with it.
+@dataclass(frozen=True)
+class OpenEngine:
+    """An engine that runs here."""
 
-    The data set must have passed require_same_data. Raises BadInput when a mask has another size than its label, or
-    values that are no class. Nothing passes where more than `max_unseen` percent of such images can be of a kind that
-    none of these is. A device that is lost, or memory that runs out, ends it with the images before;
-    MissingHere where there is none.
+    target: str
+    precision: str
+    runner: Runner
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.precision}"
+
+
+def compare_with_reference(
+    bundle: OpenBundle,
+    data: Dataset,
+    engines: Sequence[OpenEngine],
+    probe: StableProbe | None,
+    max_unseen: float = MAX_UNSEEN,
+) -> list[tuple[Parity, Counts] | str]:
+    """Runs the test split through all engines, image by image, and judges each one's masks against the reference's.
+
+    Returns with each the engine's confusion counts int64 [N, C, C]; for one that failed on the first image, the reason.
+    The data set must have passed require_same_data. Nothing passes where more than `max_unseen` percent of such images
+    can be of a kind that none of these is. A device that is lost, or memory that runs out, ends an engine with the
+    images before. Raises BadInput when a mask has another size than its label, or values that are no class, and when
+    the reference's stored counts are not those of its masks and the labels.
     """
-    tally, lost = _Tally(task=bundle.task), None
-    for image in progress_bar(bundle.reference.images, f"parity of {target}"):
-        try:
-            tally.add(directory, data, runner, image.id, stable.of(image.id) if stable else None)
-        except (Unavailable, MemoryError) as error:
-            if not tally.counts:
-                raise
-            lost = f"broken off after {len(tally.counts)} of {len(bundle.reference.images)} images: {error}"
+    tallies = [_Tally(engine, bundle.manifest.task) for engine in engines]
+    reference: list[Counts] = []
+    for image in progress_bar(bundle.manifest.reference.images, f"parity of {', '.join(map(str, engines))}"):
+        if tallies and all(tally.lost for tally in tallies):
             break
-    golden = None
-    if lost is None:
+        item = _TestImage.of(bundle, data, probe, image.id)
+        _require_golden(bundle, item)
+        reference.append(item.counts(item.reference_HW, bundle.manifest.task))
+        for tally in tallies:
+            tally.add(item)
+    _require_stored_counts(bundle, reference)
+    errors = probe.errors if probe else {}
+    judge = partial(_judged, bundle, reference_NCC=np.stack(reference), errors=errors, max_unseen=max_unseen)
+    return [judge(tally) if tally.counts else tally.lost or "no test images" for tally in tallies]
+
+
+def _require_stored_counts(bundle: OpenBundle, reference: Sequence[Counts]) -> None:
+    for image, found, stored in zip(bundle.manifest.reference.images, reference, bundle.counts, strict=False):
+        if not np.array_equal(found, stored):
+            raise BadInput(
+                f"{bundle.directory}: the stored counts of {image.id} are not those of its reference mask and its "
+                "label. The bundle was altered: export it again."
+            )
+
+
+def _require_golden(bundle: OpenBundle, item: "_TestImage") -> None:
+    if item.id not in bundle.manifest.golden:
+        return
+    mask_HW = bundle.golden_mask(item.id, item.reference_HW)
+    if not np.array_equal(bundle.golden_image(item.id), item.image_HWC) or not np.array_equal(
+        mask_HW, item.reference_HW
+    ):
+        raise BadInput(
+            f"{bundle.directory}: golden {item.id} is not the test image of that name, or its mask is not the "
+            "reference's. The bundle was altered: export it again."
+        )
+
+
+@dataclass(frozen=True)
+class _TestImage:
+    """A test image, decoded once for all engines."""
+
+    id: str
+    image_HWC: Pixels
+    label_HW: Pixels
+    reference_HW: Pixels
+    hardness_HW: Pixels | None
+    stable: Mapping[str, Mask]
+
+    @classmethod
+    def of(cls, bundle: OpenBundle, data: Dataset, probe: StableProbe | None, id: str) -> "_TestImage":
+        image_HWC, label_HW = data.pair(id)
+        reference_HW = bundle.reference_mask(id, label_HW)
+        stable = probe.of(id, image_HWC) if probe else {}
+        return cls(id, image_HWC, label_HW, reference_HW, bundle.hardness(id, label_HW), stable)
+
+    def counts(self, mask_HW: Pixels, task: Task) -> Counts:
+        return confusion_counts(mask_HW, self.label_HW, task.num_classes, task.ignore_index)
+
+
+@dataclass
+class _Tally:
+    """What is counted of an engine on every image; `lost` says why it ended early."""
+
+    engine: OpenEngine
+    task: Task
+    counts: list[Counts] = field(default_factory=list)
+    agreements: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    by_hardness: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((4, LEVELS), np.int64))
+    stable: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    lost: str | None = None
+
+    def add(self, item: _TestImage) -> None:
+        if self.lost:
+            return
+        classes, ignored = self.task.num_classes, self.task.ignore_index
         try:
-            golden = golden_agreement(directory, bundle, runner)
+            mask_HW = run_mask(self.engine.runner, item.image_HWC, item.id, classes)
+        except (Unavailable, MemoryError) as error:
+            self.lost = str(error or "out of memory")
+            return
+        self.counts.append(item.counts(mask_HW, self.task))
+        self.agreements.append(agreement(mask_HW, item.reference_HW, item.label_HW, classes, ignored))
+        if item.hardness_HW is not None:
+            job = (item.hardness_HW, mask_HW, item.reference_HW, item.label_HW)
+            self.by_hardness += hardness_counts(*job, ignored)
+        stable_HW = item.stable.get(self.engine.precision)
+        if stable_HW is not None:
+            self.stable.append(count_stable(stable_HW, mask_HW == item.reference_HW))
+
+
+def _judged(
+    bundle: OpenBundle, tally: _Tally, reference_NCC: Counts, errors: Mapping[str, float], max_unseen: float
+) -> tuple[Parity, Counts]:
+    target_NCC, manifest, engine = np.stack(tally.counts), bundle.manifest, tally.engine
+    golden, lost = None, None
+    if tally.lost:
+        lost = f"broken off after {len(target_NCC)} of {len(manifest.reference.images)} images: {tally.lost}"
+    else:
+        try:
+            golden = golden_agreement(bundle, engine.runner)
         except (Unavailable, MemoryError) as error:
             lost = f"broken off at the golden images: {error}"
-    target_NCC = np.stack(tally.counts)
-    reference_NCC = reference_counts(directory, bundle)[: len(target_NCC)]
-    margin = precision_named(precision).margin
+    reference_NCC = reference_NCC[: len(target_NCC)]
+    margin = precision_named(engine.precision).margin
     found = miou_difference(reference_NCC, target_NCC, margin, max_unseen=max_unseen)
-    unequal, names = _unequal(tally.agreements), [info.name for info in bundle.task.classes]
+    unequal, names = _unequal(tally.agreements), [info.name for info in manifest.task.classes]
     shares = _shares(np.sum(tally.agreements, axis=0))
     parity = Parity(
-        target=target,
-        precision=precision,
+        target=engine.target,
+        precision=engine.precision,
         images=len(target_NCC),
         miou_reference=found.miou_reference,
         miou=found.miou,
@@ -79,38 +175,14 @@ def compare_with_reference(
         pixel_agreement=shares[-2] or 0.0,
         boundary_agreement=1.0 if shares[-1] is None else shares[-1],
         golden_agreement=golden,
-        per_class=_per_class(bundle, reference_NCC, target_NCC, found, shares),
+        per_class=_per_class(manifest, reference_NCC, target_NCC, found, shares),
         deciles=split_into_deciles(tally.by_hardness),
-        stable=count_stable_pixels(tally.stable, stable.logit_error) if stable and tally.stable else None,
+        stable=sum_stable(tally.stable, errors[engine.precision]) if tally.stable else None,
         differing=unequal,
         unseen=unseen_share(len(target_NCC)),
         worst=_worst_class(found, names),
     )
     return parity, target_NCC
-
-
-@dataclass
-class _Tally:
-    """What is counted of every image: confusion, agreement, hardness, and (stable, equal) masks."""
-
-    task: Task
-    counts: list[Counts] = field(default_factory=list)
-    agreements: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    by_hardness: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((4, LEVELS), np.int64))
-    stable: list[tuple[Mask, Mask]] = field(default_factory=list)
-
-    def add(self, directory: Path, data: Dataset, runner: Runner, id: str, stable_HW: Mask | None) -> None:
-        classes, ignored = self.task.num_classes, self.task.ignore_index
-        image_HWC, label_HW = data.pair(id)
-        mask_HW = run_mask(runner, image_HWC, id, classes)
-        reference_HW = stored_mask(directory / "reference" / "masks" / f"{id}.png", mask_HW, classes)
-        self.counts.append(confusion_counts(mask_HW, label_HW, classes, ignored))
-        self.agreements.append(agreement(mask_HW, reference_HW, label_HW, classes, ignored))
-        hardness_HW = stored_hardness(directory, id, label_HW)
-        if hardness_HW is not None:
-            self.by_hardness += hardness_counts(hardness_HW, mask_HW, reference_HW, label_HW, ignored)
-        if stable_HW is not None:
-            self.stable.append((stable_HW, mask_HW == reference_HW))
 
 
 def run_mask(runner: Runner, image_HWC: Pixels, id: str, num_classes: int) -> Pixels:
@@ -157,12 +229,12 @@ def _spread(values_HW: Pixels, extreme: np.ufunc, axis: int, reach: int) -> Pixe
     return np.moveaxis(result, 0, axis)
 
 
-def golden_agreement(directory: Path, bundle: Bundle, runner: Runner) -> float:
+def golden_agreement(bundle: OpenBundle, runner: Runner) -> float:
     """The share of pixels that the golden images' masks have in common with the stored ones, 0..1."""
     equal = pixels = 0
-    for id in progress_bar(bundle.golden, "golden images"):
-        mask_HW = run_mask(runner, golden_image(directory, id), id, bundle.task.num_classes)
-        stored_HW = stored_mask(directory / "golden" / "masks" / f"{id}.png", mask_HW, bundle.task.num_classes)
+    for id in progress_bar(bundle.manifest.golden, "golden images"):
+        mask_HW = run_mask(runner, bundle.golden_image(id), id, bundle.manifest.task.num_classes)
+        stored_HW = bundle.golden_mask(id, mask_HW)
         equal += int(np.count_nonzero(mask_HW == stored_HW))
         pixels += stored_HW.size
     return equal / pixels

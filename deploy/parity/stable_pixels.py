@@ -6,26 +6,21 @@ so the stable pixels that changed their class all the same are counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.console import progress_bar
 from hardedge.contracts import Bundle, StablePixels
-from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
+from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.bundles.validity import read_model
 from hardedge.errors import BadInput
 from hardedge.graphs.files import open_session
 from hardedge.graphs.probes import PROBE, with_logits_output
-
-if TYPE_CHECKING:
-    pass
-
 
 Mask = npt.NDArray[np.bool_]
 
@@ -34,36 +29,29 @@ MOST_IMAGES, LEAST_IMAGES, MULTIPLY_ADDS = 64, 8, 3e12
 
 
 @dataclass(frozen=True)
-class StableMaps:
-    """For one precision: the logits' error, and by image id which pixels are stable."""
+class StableProbe:
+    """The FP32 network with its logits as an output, and for each precision the logits' error."""
 
-    logit_error: float
-    maps: Mapping[str, tuple[tuple[int, ...], npt.NDArray[np.uint8]]]
+    session: Any
+    errors: Mapping[str, float]
+    ids: frozenset[str]
 
-    def of(self, id: str) -> Mask | None:
-        """The stable pixels of an image, bool [H, W]; None where margins were not computed."""
-        if id not in self.maps:
-            return None
-        shape, bits = self.maps[id]
-        return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
+    def of(self, id: str, image_HWC: Pixels) -> dict[str, Mask]:
+        """The stable pixels of a test image for each precision, bool [H, W]; empty where margins are not computed."""
+        if id not in self.ids:
+            return {}
+        margin_HW = margins_of(self.session, image_HWC)
+        return {name: margin_HW > 2 * error for name, error in self.errors.items()}
 
 
-def stable_maps(directory: Path, bundle: Bundle, data: Dataset, precisions: set[str]) -> dict[str, StableMaps]:
-    """The stable pixels of up to 64 test images, for each precision whose logit error is known.
+def open_stable_probe(bundle: OpenBundle, precisions: Collection[str]) -> StableProbe | None:
+    """The probe for up to 64 test images and each precision whose logit error is known; None without any.
 
     Margins are those of model.onnx in onnxruntime on the CPU. Raises BadInput when it does not run.
     """
-    errors = {name: error for name in precisions if (error := logit_error(bundle, name)) is not None}
-    session = _logits_session(directory / bundle.model("fp32").path) if errors else None
-    if session is None:
-        return {}
-    maps: dict[str, dict[str, tuple[tuple[int, ...], npt.NDArray[np.uint8]]]] = {name: {} for name in errors}
-    for id in progress_bar(compared_ids(bundle), "margins of the reference"):
-        margin_HW = margins_of(session, data.image(id))
-        for name, error in errors.items():
-            stable_HW = margin_HW > 2 * error
-            maps[name][id] = stable_HW.shape, np.packbits(stable_HW)
-    return {name: StableMaps(errors[name], maps[name]) for name in errors}
+    errors = {name: error for name in precisions if (error := logit_error(bundle.manifest, name)) is not None}
+    session = _logits_session(bundle.model_path("fp32")) if errors else None
+    return StableProbe(session, errors, frozenset(compared_ids(bundle.manifest))) if session else None
 
 
 def logit_error(bundle: Bundle, precision: str) -> float | None:
@@ -82,15 +70,18 @@ def compared_ids(bundle: Bundle) -> tuple[str, ...]:
     return tuple(ids[place * len(ids) // count] for place in range(count))
 
 
-def count_stable_pixels(parts: list[tuple[Mask, Mask]], logit_error: float) -> StablePixels:
-    """The share of stable pixels, and how many changed; parts are (stable, masks equal), bool [H, W], an image each."""
-    pixels = sum(stable_HW.size for stable_HW, _ in parts)
-    stable = sum(int(np.count_nonzero(stable_HW)) for stable_HW, _ in parts)
-    flips = sum(int(np.count_nonzero(stable_HW & ~equal_HW)) for stable_HW, equal_HW in parts)
-    changed = sum(int(np.count_nonzero(~equal_HW)) for _, equal_HW in parts)
+def count_stable(stable_HW: Mask, equal_HW: Mask) -> npt.NDArray[np.int64]:
+    """One image's pixels, stable pixels, changed pixels, and changed ones that are stable: int64 [4]."""
+    parts = (stable_HW.size, stable_HW.sum(), (~equal_HW).sum(), (stable_HW & ~equal_HW).sum())
+    return np.array(parts, np.int64)
+
+
+def sum_stable(counts: Sequence[npt.NDArray[np.int64]], logit_error: float) -> StablePixels:
+    """The share of stable pixels, and how many changed, over the images that count_stable counted."""
+    pixels, stable, changed, flips = (int(total) for total in np.sum(counts, axis=0))
     return StablePixels(
         logit_error=logit_error,
-        images=len(parts),
+        images=len(counts),
         pixels=pixels,
         share=stable / pixels,
         flips=flips,

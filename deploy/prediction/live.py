@@ -58,15 +58,15 @@ def predict_camera(
     whose size no profile of the bundle holds. Whatever ends the work, what was finished until then is in `out`.
     """
     require_free(out, force, [bundle, *([engine] if engine else [])])
-    source, trust = load_bundle(bundle, trust)
+    source = load_bundle(bundle, trust)
     with (
         closing(Live(camera)) as live,
-        closing(open_segmenter(bundle, source, engine, target, trust)) as segmenter,
+        closing(open_segmenter(source, engine, target)) as segmenter,
     ):
-        _require_size(live, source.profiles)
+        _require_size(live, source.manifest.profiles)
         began, done = time.perf_counter(), 0
         with staged_and_kept(out, force) as partial, until_interrupted() as stop:
-            with closing(VideoWriter(NAME, live.rate, source.task, partial, video)) as writer:
+            with closing(VideoWriter(NAME, live.rate, source.manifest.task, partial, video)) as writer:
                 results = with_masks(segmenter, islice(live.frames(stop), frames))
                 for _ in progress_bar(
                     write_behind(results, lambda result: writer.write(*result), 1), "segmenting", frames

@@ -72,14 +72,14 @@ def predict_on_ray(
     `force`); MissingHere without Ray, a cluster there, or a GPU in it that the target needs.
     """
     require_ray()
-    source, trust = load_bundle(bundle, trust)
-    built = engine_of(bundle, source, engine, trust) if engine else None
+    source = load_bundle(bundle, trust)
+    built = engine_of(source, engine) if engine else None
     record = Predicted(
-        bundle=source.digest,
+        bundle=source.manifest.digest,
         engine=built.digest if built else None,
         target=built.target if built else str(parse_target(target or "onnxruntime:cpu")),
     )
-    work = Work(bundle.resolve(), engine.resolve() if engine else None, target, trust, (out / "masks").resolve())
+    work = Work(bundle.resolve(), engine.resolve() if engine else None, target, source.trust, (out / "masks").resolve())
     paths = list_images(inputs)
     goes_on = _goes_on(out, record, force, [bundle, *inputs, *([engine] if engine else [])])
     todo = [path for path in paths if not (goes_on and mask_path(work.masks, path).exists())]

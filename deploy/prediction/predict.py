@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from hardedge.artefact import require_free, staged_directory, write_whole
 from hardedge.console import note, progress_bar
-from hardedge.contracts import Bundle, Task
+from hardedge.contracts import Task
 from hardedge.data.decoding import read_image
 from hardedge.data.palette import overlay
-from hardedge.deploy.bundles.loading import engine_of, load_bundle
+from hardedge.deploy.bundles.loading import OpenBundle, engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.machine import usable_cores
 from hardedge.deploy.media.images import ImageInputs, first_faults, usable_inputs
@@ -85,14 +85,14 @@ def predict(
     BadInput. Whatever ends the work, what was finished until then is in `out`.
     """
     require_free(out, force, [bundle, *inputs, *([engine] if engine else [])])
-    source, trust = load_bundle(bundle, trust)
-    found = usable_inputs(inputs, source.profiles)
+    source = load_bundle(bundle, trust)
+    found = usable_inputs(inputs, source.manifest.profiles)
     done = 0
     with (
-        closing(open_segmenter(bundle, source, engine, target, trust)) as segmenter,
+        closing(open_segmenter(source, engine, target)) as segmenter,
         staged_and_kept(out, force) as partial,
     ):
-        job = PredictJob(segmenter, source.task, partial, video)
+        job = PredictJob(segmenter, source.manifest.task, partial, video)
         began = time.perf_counter()
         for _ in progress_bar(segment_all(job, found), "segmenting", found.expected or None):
             done += 1
@@ -105,14 +105,12 @@ def predict(
     return _results(found, out, video)
 
 
-def open_segmenter(
-    bundle: Path, source: Bundle, engine: Path | None, target: str | None, trust: Trust | None, *, threads: int = 0
-) -> Segmenter:
+def open_segmenter(bundle: OpenBundle, engine: Path | None, target: str | None, *, threads: int = 0) -> Segmenter:
     """The bundle's network in onnxruntime (so many threads, 0: as many as cores), or in an engine made from it."""
     if engine is None:
-        return of_bundle(bundle, source, target, threads)
-    engine_of(bundle, source, engine, trust)
-    return of_engine(engine, target, trust)
+        return of_bundle(bundle, target, threads)
+    engine_of(bundle, engine)
+    return of_engine(engine, target, bundle.trust)
 
 
 @contextmanager

@@ -42,9 +42,9 @@ class Labeller:
     """One worker: a loaded network, which is given the paths of some images at a time."""
 
     def __init__(self, work: Work) -> None:
-        source, trust = load_bundle(work.bundle, work.trust)
-        self.work, self.task, self.profiles = work, source.task, source.profiles
-        self.segmenter = open_segmenter(work.bundle, source, work.engine, work.target, trust, threads=1)
+        bundle = load_bundle(work.bundle, work.trust)
+        self.work, self.task, self.profiles = work, bundle.manifest.task, bundle.manifest.profiles
+        self.segmenter = open_segmenter(bundle, work.engine, work.target, threads=1)
 
     def __call__(self, batch: Mapping[str, npt.NDArray[Any]]) -> dict[str, list[str]]:
         """A column of one JSON text: masks made or found, images whose rotation is not applied, what is unreadable."""

@@ -83,6 +83,8 @@ def compile_plans(
     faults = unsupported_options(builder, request.options)
     if faults:
         raise faults_error(f"{builder} cannot build with these options", faults, "Leave them out for this target.")
+    if request.cache:
+        request.cache.require_private()
     if request.cache is None:
         return _build_in_process(builder, onnx, targets, profiles, folder, request, None)
     keys = {target: _build_key(builder, onnx, target, profiles, request) for target in targets}

@@ -23,9 +23,8 @@ from hardedge.contracts import (
     seal,
     write_atomically,
 )
-from hardedge.deploy.bundles.loading import engine_of, load_bundle
+from hardedge.deploy.bundles.loading import OpenBundle, engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
-from hardedge.deploy.bundles.validity import model_path
 from hardedge.deploy.precisions import cannot_hold
 from hardedge.deploy.targets import parse_target
 from hardedge.deploy.triton.config import (
@@ -115,32 +114,34 @@ def _require_names(name: str, version: int) -> None:
 
 
 def _source(directory: Path, precision: str, engine: Path | None, trust: Trust | None) -> TritonSource:
-    bundle, trust = load_bundle(directory, trust)
+    bundle = load_bundle(directory, trust)
     if engine is not None:
-        return _engine_source(directory, bundle, engine, trust)
+        return _engine_source(bundle, engine)
     if precision == TENSOR:
-        return _tensor_source(directory, bundle)
+        return _tensor_source(bundle)
     reason = cannot_hold("onnxruntime:cpu", precision)
     if reason:
         raise BadInput(f"--precision {precision}: {reason}. Build an engine of it and give that: --engine DIRECTORY.")
-    path = model_path(directory, bundle, precision)
-    return TritonSource(bundle, path, path, "onnxruntime_onnx", precision, BuildOptions())
+    path = bundle.model_path(precision)
+    return TritonSource(bundle.manifest, path, path, "onnxruntime_onnx", precision, BuildOptions())
 
 
-def _tensor_source(directory: Path, bundle: Bundle) -> TritonSource:
-    if bundle.tensor is None or bundle.tensor.path not in bundle.files:
-        raise BadInput(f"{directory} has no model.tensor.onnx. hardedge export --frontend tensor writes it.")
-    path = directory / bundle.tensor.path
-    return TritonSource(bundle, path, path, "onnxruntime_onnx", TENSOR, BuildOptions())
+def _tensor_source(bundle: OpenBundle) -> TritonSource:
+    tensor = bundle.manifest.tensor
+    if tensor is None or tensor.path not in bundle.manifest.files:
+        raise BadInput(f"{bundle.directory} has no model.tensor.onnx. hardedge export --frontend tensor writes it.")
+    path = bundle.directory / tensor.path
+    return TritonSource(bundle.manifest, path, path, "onnxruntime_onnx", TENSOR, BuildOptions())
 
 
-def _engine_source(directory: Path, bundle: Bundle, path: Path, trust: Trust | None) -> TritonSource:
-    engine = engine_of(directory, bundle, path, trust)
+def _engine_source(bundle: OpenBundle, path: Path) -> TritonSource:
+    engine = engine_of(bundle, path)
     backend = parse_target(engine.target).backend
     if backend == "tensorrt-rtx":
         raise BadInput(
-            f"{path} is for {engine.target}, and Triton's TensorRT backend loads plans of TensorRT alone. Build one "
-            f"with: hardedge deploy {directory} --target tensorrt, in the container of the Triton that will serve it."
+            f"{path} is for {engine.target}, and Triton's TensorRT backend loads plans of TensorRT alone. Build "
+            f"one with: hardedge deploy {bundle.directory} --target tensorrt, in the container of the "
+            "Triton that will serve it."
         )
     if engine.weights:
         raise BadInput(
@@ -150,9 +151,9 @@ def _engine_source(directory: Path, bundle: Bundle, path: Path, trust: Trust | N
         raise BadInput(f"{path / Engine.FILE}, plan: {engine.plan} is not among its files. Build the engine again.")
     if engine.options.version_compatible:
         note("A version-compatible plan: start Triton with --backend-config=tensorrt,version-compatible=true")
-    onnx = model_path(directory, bundle, engine.precision)
+    onnx = bundle.model_path(engine.precision)
     platform: Platform = "tensorrt_plan" if backend == "tensorrt" else "onnxruntime_onnx"
-    return TritonSource(bundle, path / engine.plan, onnx, platform, engine.precision, engine.options)
+    return TritonSource(bundle.manifest, path / engine.plan, onnx, platform, engine.precision, engine.options)
 
 
 def _require_place(

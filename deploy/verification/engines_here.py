@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,23 +19,33 @@ from hardedge.deploy.precisions import cannot_hold
 from hardedge.errors import Unavailable
 
 
+@dataclass(frozen=True)
+class EnginesHere:
+    """The engines to verify, whom to trust for them, and the digests of the manifests that were written here."""
+
+    paths: Sequence[Path]
+    trust: Trust | None
+    built: frozenset[str] = frozenset()
+
+
 @contextmanager
 def engines_or_own(
     bundle: Path, engines: Sequence[Path], out: Path, trust: Trust | None, force: bool
-) -> Iterator[tuple[Sequence[Path], Trust | None]]:
-    """The engines to verify, and whom to trust for them; without any, engines built from the bundle for the block.
+) -> Iterator[EnginesHere]:
+    """The engines that were given; without any, engines built from the bundle for the block.
 
     Those are of every target that runs here and every precision of the bundle. A trusted bundle's are trusted: nobody
     else has touched them. Raises BadInput for an altered or untrusted bundle.
     """
     if engines:
-        yield engines, trust
+        yield EnginesHere(engines, trust)
         return
     require_free(out, force, [bundle])
-    source, trust = load_bundle(bundle, trust)
+    source = load_bundle(bundle, trust)
+    trust, built = source.trust, set()
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         paths = []
-        pairs = [(target, model.precision) for target in targets_here() for model in source.models]
+        pairs = [(target, model.precision) for target in targets_here() for model in source.manifest.models]
         for target, precision in (pair for pair in pairs if cannot_hold(*pair) is None):
             path = Path(folder) / f"{target.replace(':', '-')}-{precision}"
             try:
@@ -43,8 +54,9 @@ def engines_or_own(
                 note(f"Not built here: {target} {precision}. {error}")
                 continue
             paths.append(path)
+            built.add(engine.digest)
             trust = trust.vouching(engine.files.values()) if trust else None
-        yield paths, trust
+        yield EnginesHere(paths, trust, frozenset(built))
 
 
 def targets_here() -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from hardedge.contracts import Certificate, Gate, Overhead, Parity, PrecisionAudit, Verdict
+from hardedge.contracts import Certificate, EngineSummary, Gate, Overhead, Parity, PrecisionAudit, Verdict
 from hardedge.deploy.parity.detail import too_few, unseen_text
 from hardedge.errors import BadInput, faults_error
 from hardedge.precisions import EXPORTED, precision_named
@@ -22,11 +22,13 @@ Require = Literal["level0", "level0-engines"]
 class Gates:
     """Limits: mIoU drop in points, latency overhead in percent, the certificate's level that must be identical.
 
-    `max_unseen` is the most percent of such images that may be of a kind that no test image is (10 without it).
-    `require_precision` is a precision with its least share of the multiply-adds, `int8>=0.9`; BadInput for other text.
+    `built_only` leaves engines that did not run here out of the gates that need a run. `max_unseen` is the most percent
+    of such images that may be of a kind that no test image is (10 without it). `require_precision` is a precision
+    with its least share of the multiply-adds, `int8>=0.9`. Raises BadInput for other text and for no finite number.
     """
 
     max_miou_drop: float | None = None
+    built_only: bool | None = None
     max_unseen: float | None = None
     max_overhead: float | None = None
     require: Require | None = None
@@ -35,6 +37,10 @@ class Gates:
     def __post_init__(self) -> None:
         if self.require_precision is not None:
             parse_required_share(self.require_precision)
+        limits = {"max-miou-drop": self.max_miou_drop, "max-overhead": self.max_overhead, "max-unseen": self.max_unseen}
+        faults = [fault for name, value in limits.items() if value is not None and (fault := _fault(name, value))]
+        if faults:
+            raise faults_error("these gates cannot be used", faults, "Give finite numbers.")
 
     @property
     def unseen(self) -> float:
@@ -76,6 +82,7 @@ _KNOWN = {
     "max-overhead": "a number of percent, 0 or more",
     "require": '"level0" or "level0-engines"',
     "require-precision": 'text such as "int8>=0.9"',
+    "built-only": "true or false",
 }
 
 
@@ -91,7 +98,9 @@ def _fault(name: str, value: object) -> str | None:
     if name not in _KNOWN:
         nearest = difflib.get_close_matches(name, _KNOWN, n=1)
         return f"{name}: no such gate" + (f". Did you mean {nearest[0]}?" if nearest else "")
-    if name == "require":
+    if name == "built-only":
+        fits = isinstance(value, bool)
+    elif name == "require":
         fits = value in get_args(Require)
     elif name == "require-precision":
         fits = isinstance(value, str) and _reads(value)
@@ -107,18 +116,52 @@ def judge_gates(
     parity: Sequence[Parity],
     overhead: Overhead,
     audits: Sequence[PrecisionAudit] = (),
+    engines: Sequence[EngineSummary] = (),
 ) -> tuple[Gate, ...]:
-    """Every gate that was asked for, judged by the bounds of what was measured."""
+    """Every gate that was asked for, judged for every engine by the bounds of what was measured."""
     judged: list[Gate] = []
     if gates.max_miou_drop is not None:
         judged += miou_gates(gates.max_miou_drop, parity, gates.unseen)
+        if not gates.built_only:
+            judged += not_run_gates("--max-miou-drop", f"at most {gates.max_miou_drop:g} points", engines)
     if gates.max_overhead is not None:
         judged.append(overhead_gate(gates.max_overhead, certificate, overhead))
+        judged += origin_gates("--max-overhead", f"at most {gates.max_overhead:g} %", engines)
     if gates.require is not None:
         judged.append(identity_gate(gates.require, certificate))
+        judged += origin_gates("--require", gates.require, engines)
     if gates.require_precision is not None:
         judged += precision_gates(gates.require_precision, audits)
     return tuple(judged)
+
+
+def not_run_gates(name: str, limit: str, engines: Sequence[EngineSummary]) -> list[Gate]:
+    """An undecided gate for each engine that did not run here: a limit that nobody measured is not one that holds."""
+    return [
+        Gate(
+            name=name,
+            limit=limit,
+            found=f"{engine.target} {engine.precision}: not run here: {engine.not_run} (--built-only leaves it out)",
+            status="inconclusive",
+        )
+        for engine in engines
+        if engine.not_run
+    ]
+
+
+def origin_gates(name: str, limit: str, engines: Sequence[EngineSummary]) -> list[Gate]:
+    """A failed gate for each engine of unknown origin: the certificate is about the bundle's file, not about it."""
+    return [
+        Gate(
+            name=name,
+            limit=limit,
+            found=f"{engine.target} {engine.precision}: of unknown origin: a plan does not tell its network. "
+            "Build it in the same command (hardedge deploy), or sign bundle and engine and give --trust",
+            status="fail",
+        )
+        for engine in engines
+        if engine.origin == "unknown"
+    ]
 
 
 def parse_required_share(text: str) -> tuple[str, float]:

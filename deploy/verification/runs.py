@@ -1,8 +1,11 @@
-"""What the verify stage runs: each engine's parity, latency and precision on this machine."""
+"""What the verify stage runs: each engine's parity, batches, latency and precision on this machine."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -10,13 +13,14 @@ import numpy as np
 from hardedge.console import note, spinner
 from hardedge.contracts import Engine, Gate, Latency, Parity, PrecisionAudit
 from hardedge.data.dataset import Dataset
-from hardedge.data.decoding import read_mask
-from hardedge.deploy.bundles.contents import golden_image, stored_hardness
+from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.bundles.validity import read_model
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.overhead import measure_latency
 from hardedge.deploy.parity import compare as parities
-from hardedge.deploy.parity.stable_pixels import StableMaps, stable_maps
+from hardedge.deploy.parity.batch_slots import LEAST_AGREEMENT, check_batch_slots
+from hardedge.deploy.parity.compare import OpenEngine
+from hardedge.deploy.parity.stable_pixels import StableProbe, open_stable_probe
 from hardedge.deploy.runner import Runner
 from hardedge.deploy.tensorrt.runner import TensorRTRunner
 from hardedge.deploy.verification.inputs import VerifyInputs
@@ -29,26 +33,26 @@ from hardedge.statistics.unseen import MAX_UNSEEN
 if TYPE_CHECKING:
     from hardedge.deploy.report.pictures import SamplePictures
 
-    pass
-
 Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
 class Runs:
-    """What the engines that run here gave; `replayed` are golden images as gates, where there is no data set.
+    """What the engines that run here gave; `checked` are gates that every engine has to pass, asked for or not.
 
-    `counts` are those of each run of `parity`, int64 [n, C, 3]; `broken_off` are engines whose device was lost while
-    they ran, with the reason.
+    Those are the batches, and the golden images where there is no data set. `counts` are those of each run of `parity`,
+    int64 [n, C, 3]; `broken_off` are engines whose device was lost while they ran, with the reason; `not_run` says for
+    each engine's directory why it did not run on this machine.
     """
 
     parity: tuple[Parity, ...]
     latency: tuple[Latency, ...]
     audits: tuple[PrecisionAudit, ...]
-    replayed: tuple[Gate, ...]
-    samples: "tuple[SamplePictures, ...]"
-    broken_off: tuple[str, ...] = ()
-    counts: tuple[Counts, ...] = ()
+    checked: tuple[Gate, ...]
+    samples: tuple[SamplePictures, ...]
+    broken_off: tuple[str, ...]
+    counts: tuple[Counts, ...]
+    not_run: Mapping[Path, str]
 
 
 def run_all(inputs: VerifyInputs, seconds: float, max_unseen: float = MAX_UNSEEN) -> Runs:
@@ -57,21 +61,26 @@ def run_all(inputs: VerifyInputs, seconds: float, max_unseen: float = MAX_UNSEEN
     `max_unseen` is that of compare_with_reference.
     """
     with ExitStack() as stack:
-        runners = _runners(stack, inputs)
+        runners, not_run = _runners(stack, inputs)
         opened = {engine.digest: runner for engine, runner in runners}
         lost: list[str] = []
         share = seconds / max(len(runners), 1)
-        latencies = _each(runners, lost, lambda *run: _latency(inputs, run[0], run[1], share))
+        latencies = _each(runners, lost, lambda *run: _latency(inputs.bundle, run[0], run[1], share))
         audits = _audits(inputs, opened)
+        checked = _each(runners, lost, lambda *run: _batches(inputs.bundle, run[0], run[1]))
         if inputs.data is None:
-            replayed = _each(runners, lost, lambda *run: _replay(inputs, run[0], run[1]))
-            return Runs((), tuple(latencies), audits, tuple(replayed), (), tuple(lost))
-        stable = stable_maps(inputs.directory, inputs.bundle, inputs.data, {engine.precision for engine, _ in runners})
-        compared = _each(runners, lost, lambda *run: _compare(inputs, run[0], run[1], stable, max_unseen))
+            checked += _each(runners, lost, lambda *run: _replay(inputs.bundle, run[0], run[1]))
+            return Runs((), tuple(latencies), audits, tuple(checked), (), tuple(lost), (), not_run)
+        probe = open_stable_probe(inputs.bundle, {engine.precision for engine, _ in runners})
+        engines = [OpenEngine(engine.target, engine.precision, runner) for engine, runner in runners]
+        found = parities.compare_with_reference(inputs.bundle, inputs.data, engines, probe, max_unseen)
+        lost += [f"{engine}: {run}" for engine, run in zip(engines, found, strict=True) if isinstance(run, str)]
+        compared = [run for run in found if not isinstance(run, str)]
         lost += [f"{run.target} {run.precision}: {run.detail}" for run, _ in compared if run.golden_agreement is None]
-        samples = _first_samples(inputs, runners, compared, stable)
+        samples = _first_samples(inputs, engines, found, probe)
         counts = tuple(hit_labelled_predicted(counts_NCC) for _, counts_NCC in compared)
-        return Runs(tuple(run for run, _ in compared), tuple(latencies), audits, (), samples, tuple(lost), counts)
+        parity = tuple(run for run, _ in compared)
+        return Runs(parity, tuple(latencies), audits, tuple(checked), samples, tuple(lost), counts, not_run)
 
 
 def _each(
@@ -89,84 +98,85 @@ def _each(
     return found
 
 
-def _compare(
-    inputs: VerifyInputs, engine: Engine, runner: Runner, stable: Mapping[str, StableMaps], max_unseen: float
-) -> tuple[Parity, Counts]:
-    assert inputs.data is not None
-    maps = stable.get(engine.precision)
-    job = (inputs.directory, inputs.bundle, inputs.data, runner, engine.target, engine.precision)
-    return parities.compare_with_reference(*job, maps, max_unseen)
-
-
 def _first_samples(
     inputs: VerifyInputs,
-    runners: list[tuple[Engine, Runner]],
-    compared: list[tuple[Parity, Counts]],
-    stable: Mapping[str, StableMaps],
-) -> "tuple[SamplePictures, ...]":
+    engines: list[OpenEngine],
+    compared: list[tuple[Parity, Counts] | str],
+    probe: StableProbe | None,
+) -> tuple[SamplePictures, ...]:
     """Images under the first engine that ran to its end."""
-    for (engine, runner), (found, counts_NCC) in zip(runners, compared, strict=True):
-        if inputs.data and found.golden_agreement is not None:
-            return _samples(inputs, inputs.data, runner, counts_NCC, stable.get(engine.precision))
+    for engine, found in zip(engines, compared, strict=True):
+        if inputs.data and not isinstance(found, str) and found[0].golden_agreement is not None:
+            return _samples(inputs.bundle, inputs.data, engine, found[1], probe)
     return ()
 
 
-def _runners(stack: ExitStack, inputs: VerifyInputs) -> list[tuple[Engine, Runner]]:
-    runners, missing = [], []
+def _runners(stack: ExitStack, inputs: VerifyInputs) -> tuple[list[tuple[Engine, Runner]], dict[Path, str]]:
+    runners, missing = [], {}
     for directory, engine in inputs.engines.items():
         try:
-            runner = open_runner(directory, inputs.trust)
+            runner = open_runner(directory, inputs.bundle.trust)
         except Unavailable as error:
-            missing.append((engine.target, str(error)))
+            missing[directory] = str(error)
             continue
         stack.callback(runner.close)
         runners.append((engine, runner))
     if missing:
-        note(f"Not run on this machine: {', '.join(target for target, _ in missing)}. {missing[0][1]}")
-    return runners
+        names = ", ".join(inputs.engines[directory].target for directory in missing)
+        note(f"Not run on this machine: {names}. {next(iter(missing.values()))}")
+    return runners, missing
 
 
-def _latency(inputs: VerifyInputs, engine: Engine, runner: Runner, seconds: float) -> Latency:
-    image_HWC = golden_image(inputs.directory, inputs.bundle.golden[0])
+def _latency(bundle: OpenBundle, engine: Engine, runner: Runner, seconds: float) -> Latency:
+    image_HWC = bundle.golden_image(bundle.manifest.golden[0])
     with spinner(f"latency of {engine.target} {engine.precision}", seconds):
         return measure_latency(runner, engine.target, engine.precision, image_HWC, seconds)
 
 
 def _audits(inputs: VerifyInputs, runners: Mapping[str, Runner]) -> tuple[PrecisionAudit, ...]:
     """Each engine's precision: from its layers where it runs in TensorRT here, else from its ONNX file."""
-    audits, size = [], inputs.bundle.profile.opt
+    audits, bundle = [], inputs.bundle.manifest
     for engine in inputs.engines.values():
-        file = read_model(inputs.directory / inputs.bundle.model(engine.precision).path)
+        file = read_model(inputs.bundle.directory / bundle.model(engine.precision).path)
         model = pin_to_fp32(file, {healed.node for healed in engine.healed}) if engine.healed else file
-        runner = runners.get(engine.digest)
+        runner, size = runners.get(engine.digest), bundle.profile.opt
         layers = runner.layers() if isinstance(runner, TensorRTRunner) else []
         audits.append(audit_layers(layers, model, size, engine) if layers else audit_onnx(model, size, engine))
     return tuple(audits)
 
 
-def _replay(inputs: VerifyInputs, engine: Engine, runner: Runner) -> Gate:
-    share = parities.golden_agreement(inputs.directory, inputs.bundle, runner)
+def _batches(bundle: OpenBundle, engine: Engine, runner: Runner) -> Gate:
+    found = check_batch_slots(bundle, engine.profiles, runner)
+    return Gate(
+        name="batches",
+        limit=f"at least {LEAST_AGREEMENT:.1%} of the pixels equal in every slot of every batch",
+        found=f"{engine.target} {engine.precision}: {found}",
+        status="pass" if found.agreement >= LEAST_AGREEMENT else "fail",
+    )
+
+
+def _replay(bundle: OpenBundle, engine: Engine, runner: Runner) -> Gate:
+    share = parities.golden_agreement(bundle, runner)
     return Gate(
         name="golden images",
         limit=f"at least {parities.GOLDEN_AGREEMENT:.1%} of the pixels equal",
-        found=f"{engine.target} {engine.precision}: {share:.3%} on {len(inputs.bundle.golden)} images",
+        found=f"{engine.target} {engine.precision}: {share:.3%} on {len(bundle.manifest.golden)} images",
         status="pass" if share >= parities.GOLDEN_AGREEMENT else "fail",
     )
 
 
 def _samples(
-    inputs: VerifyInputs, data: Dataset, runner: Runner, counts_NCC: Counts, stable: StableMaps | None
-) -> "tuple[SamplePictures, ...]":
+    bundle: OpenBundle, data: Dataset, engine: OpenEngine, counts_NCC: Counts, probe: StableProbe | None
+) -> tuple[SamplePictures, ...]:
     from hardedge.deploy.report.pictures import SamplePictures
 
     samples = []
     for index in telling_images(counts_NCC):
-        id = inputs.bundle.reference.images[index].id
+        id = bundle.manifest.reference.images[index].id
         image_HWC, truth_HW = data.pair(id)
-        prediction_HW = parities.run_mask(runner, image_HWC, id, inputs.bundle.task.num_classes)
-        hardness_HW = stored_hardness(inputs.directory, id, truth_HW)
-        reference_HW = read_mask(inputs.directory / "reference" / "masks" / f"{id}.png")
-        stable_HW = stable.of(id) if stable else None
+        prediction_HW = parities.run_mask(engine.runner, image_HWC, id, bundle.manifest.task.num_classes)
+        hardness_HW, reference_HW = bundle.hardness(id, truth_HW), bundle.reference_mask(id, truth_HW)
+        stable_HW = probe.of(id, image_HWC).get(engine.precision) if probe else None
         samples.append(SamplePictures(id, image_HWC, truth_HW, prediction_HW, hardness_HW, reference_HW, stable_HW))
     return tuple(samples)
 

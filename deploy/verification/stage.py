@@ -1,6 +1,6 @@
 """The verify stage: every check on a bundle and its engines, and the report."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 import hardedge
 from hardedge.artefact import require_free, staged_directory
 from hardedge.console import spinner
-from hardedge.contracts import Certificate, Engine, EngineSummary, Report, SegmentationScore, seal, write_atomically
-from hardedge.deploy.bundles.contents import golden_image
+from hardedge.contracts import Certificate, EngineSummary, Report, seal, write_atomically
 from hardedge.deploy.bundles.signing import Trust
-from hardedge.deploy.bundles.validity import reference_counts
 from hardedge.deploy.latency.overhead import certify_latency, overhead_of
 from hardedge.deploy.latency.repeated_builds import RepeatedBuilds
 from hardedge.deploy.machine import machine
@@ -29,8 +27,6 @@ from hardedge.metrics import hit_labelled_predicted, score_of
 if TYPE_CHECKING:
     from hardedge.deploy.report.pictures import SamplePictures
 
-    pass
-
 LATENCY_SHARE = 0.2  # of the latency seconds for the engines, the rest for level 2
 
 
@@ -44,43 +40,40 @@ def verify(
     latency_seconds: float = 30.0,
     trust: Trust | None = None,
     arms: RepeatedBuilds | None = None,
+    built: Collection[str] = (),
     force: bool = False,
 ) -> Report:
     """Checks a bundle and its engines on this machine and writes the report to `out`.
 
     Without `data` only the golden images are replayed, each engine's as a gate, and no verdict is better than
-    inconclusive. Engines for other devices are listed, not run. `arms` are builds that level 2 compares. Raises
+    inconclusive. Engines for other devices are listed, not run. `arms` are builds that level 2 compares;
+    `built` are digests of the engine manifests that this command wrote itself, of whose origin it is sure. Raises
     BadInput for altered or unrelated inputs.
     """
     require_free(out, force, [bundle, *engines, *([data] if data else [])])
-    inputs = open_inputs(bundle, engines, data, trust)
+    inputs = open_inputs(bundle, engines, data, trust, built)
     with spinner("certificate"):
-        certificate = recertify(bundle, inputs.bundle)
+        certificate = recertify(inputs.bundle)
     runs = run_all(inputs, LATENCY_SHARE * latency_seconds, gates.unseen)
     seconds = (1 - LATENCY_SHARE) * latency_seconds
     with spinner("latency: noise floor and positive control", seconds):
-        image_HWC = golden_image(bundle, inputs.bundle.golden[0])
+        image_HWC = inputs.bundle.golden_image(inputs.bundle.manifest.golden[0])
         try:
-            measured = certify_latency(bundle, inputs.bundle, certificate.level0, image_HWC, seconds, arms)
+            measured = certify_latency(inputs.bundle, certificate.level0, image_HWC, seconds, arms)
         except (Unavailable, MemoryError) as error:
             measured = replace(certificate.level2, status="not run here", detail=f"broken off: {error}")
             runs = replace(runs, broken_off=(*runs.broken_off, f"latency test: {error}"))
-    counts_NCC = reference_counts(bundle, inputs.bundle)
-    score = score_of(
-        counts_NCC.sum(0), inputs.bundle.task
-    )  # not the stored one: older bundles left invented classes out
-    report = _report(inputs, replace(certificate, level2=measured), runs, gates, score)
-    reference_NC3 = hit_labelled_predicted(counts_NCC)
-    counts = ImageCounts(inputs.bundle.reference.images, reference_NC3, runs.counts)
+    report = _report(inputs, replace(certificate, level2=measured), runs, gates)
+    reference_NC3 = hit_labelled_predicted(inputs.bundle.counts)
+    counts = ImageCounts(inputs.bundle.manifest.reference.images, reference_NC3, runs.counts)
     return _write(report, runs.samples, counts, out, force)
 
 
-def _report(
-    inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: Gates, score: SegmentationScore
-) -> Report:
-    bundle = inputs.bundle
+def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: Gates) -> Report:
+    bundle = inputs.bundle.manifest
+    engines = tuple(_summary(inputs, directory, runs.not_run.get(directory)) for directory in inputs.engines)
     cost = overhead_of(certificate.level2)
-    judged = (*judge_gates(gates, certificate, runs.parity, cost, runs.audits), *runs.replayed)
+    judged = (*judge_gates(gates, certificate, runs.parity, cost, runs.audits, engines), *runs.checked)
     return Report(
         schema_id=Report.SCHEMA,
         hardedge=hardedge.__version__,
@@ -92,22 +85,24 @@ def _report(
         loss=bundle.loss,
         branches=bundle.branches,
         hardness=bundle.hardness,
-        metrics=score,
+        metrics=score_of(inputs.bundle.counts.sum(0), bundle.task),
         certificate=certificate,
         parity=runs.parity,
         overhead=cost,
         latency=runs.latency,
-        engines=tuple(_summary(directory, engine) for directory, engine in inputs.engines.items()),
+        engines=engines,
         audits=runs.audits,
         gates=judged,
         data=inputs.data.name if inputs.data else "test images not given",
         machine=machine(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         broken_off=runs.broken_off,
+        built_only=bool(gates.built_only),
     )
 
 
-def _summary(directory: Path, engine: Engine) -> EngineSummary:
+def _summary(inputs: VerifyInputs, directory: Path, not_run: str | None) -> EngineSummary:
+    engine = inputs.engines[directory]
     return EngineSummary(
         target=engine.target,
         precision=engine.precision,
@@ -117,6 +112,8 @@ def _summary(directory: Path, engine: Engine) -> EngineSummary:
         sha256=engine.files[engine.plan],
         seconds=engine.seconds,
         healed=engine.healed,
+        origin=inputs.origins[directory],
+        not_run=not_run,
     )
 
 

@@ -12,7 +12,7 @@ from shutil import copyfile, copytree
 import onnx
 
 from hardedge.contracts import Bundle, LatencyComparison, seal
-from hardedge.deploy.bundles.contents import golden_image
+from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.paired_runs import TooSlow, compare_runners
@@ -29,7 +29,7 @@ class Stopwatch:
 
     def __init__(self, directory: Path, bundle: Bundle, target: str, folder: Path) -> None:
         self.directory, self.bundle, self.target, self.folder = directory, bundle, target, folder
-        self.image_HWC = golden_image(directory, bundle.golden[0])
+        self.image_HWC = OpenBundle(directory, bundle).golden_image(bundle.golden[0])
         self.fp32 = folder / "fp32-engine"
         build(directory, target, self.fp32, precision="fp32")
         self.seconds = max(LEAST_SECONDS, PAIRS * self._seconds_of_a_pair())

@@ -17,7 +17,7 @@ from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import read_image
 from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
-from hardedge.deploy.bundles.contents import require_same_data
+from hardedge.deploy.bundles.same_data import require_same_data
 from hardedge.errors import BadInput, GateFailed
 from hardedge.export.components import require_extendable
 from hardedge.export.graph.agreement import with_torch_logits

@@ -15,12 +15,12 @@ from hardedge.artefact import require_free, staged_directory
 from hardedge.console import note
 from hardedge.contracts import Bundle, Checkpoint, Engine, Report, load
 from hardedge.data import open_dataset
+from hardedge.deploy.verification.gates import Gates
 from hardedge.errors import BadInput, missing_extra
 
 if TYPE_CHECKING:
     from hardedge.deploy.foreign.forms import OnnxInputSpec
     from hardedge.deploy.tensorrt.plans import BuildRequest
-    from hardedge.deploy.verification.gates import Gates
     from hardedge.train.recipe import Recipe
 
 
@@ -37,6 +37,9 @@ class PipelinePlan:
     latency: float
     resume: bool
     force: bool
+
+
+BUILT_ONLY = Gates(built_only=True)  # where no target was named: those for other devices are built, not run
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def _output_place(out: Path) -> Iterator[Path]:
 
 def _require_buildable(bundle: Path, data: Path, engines: Sequence[tuple[str, str]]) -> None:
     """What verify would find after the builds, which may take hours, is found before them."""
-    from hardedge.deploy.bundles.contents import require_same_data
+    from hardedge.deploy.bundles.same_data import require_same_data
 
     manifest = load(Bundle, bundle)
     for _, precision in engines:
@@ -215,12 +218,18 @@ def _build_and_verify(
     from hardedge.deploy.verification.stage import verify
 
     paths = {engine: out / "engines" / _directory_name(*engine) for engine in engines}
+    written: set[str] = set()
+    # an engine that an earlier command built shows nobody what it was built from
+    origin_matters = gates.require is not None or gates.max_overhead is not None
     for precision in dict.fromkeys(precision for _, precision in engines):
         of_this = {target: path for (target, its_own), path in paths.items() if its_own == precision}
         note(f"4/5 build {precision}: {', '.join(of_this)}")
-        missing = {target: path for target, path in of_this.items() if not (path / Engine.FILE).exists()}
+        missing = {
+            target: path for target, path in of_this.items() if origin_matters or not (path / Engine.FILE).exists()
+        }
         if missing:
-            build_all(bundle, missing, precision=precision, request=request)
+            made = build_all(bundle, missing, precision=precision, request=request, force=True)
+            written.update(engine.digest for engine in made)
     note("5/5 verify: parity, latency, gates")
     with TemporaryDirectory(prefix="hardedge-") as folder:
         arms = None
@@ -230,7 +239,9 @@ def _build_and_verify(
                 bundle, compared.plain, list(targets), builds, Path(folder), request or BuildRequest()
             )
         report, built = out / "report", list(paths.values())
-        return verify(bundle, built, data, report, gates=gates, latency_seconds=latency, arms=arms, force=True)
+        return verify(
+            bundle, built, data, report, gates=gates, latency_seconds=latency, arms=arms, built=written, force=True
+        )
 
 
 def _directory_name(target: str, precision: str) -> str:

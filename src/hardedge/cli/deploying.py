@@ -72,13 +72,14 @@ def run(
     """
     from hardedge import pipeline
 
+    limits = gates_from_options(gates)
     plan = pipeline.PipelinePlan(
         out=out,
         data=data,
         recipe=read_recipe(recipe or ("camvid" if data else "streets"), settings),
         budget=budget,
         targets=read_targets(targets) or pipeline.default_targets(),
-        gates=gates_from_options(gates),
+        gates=limits if targets else limits.over(pipeline.BUILT_ONLY),
         latency=latency,
         resume=resume,
         force=force,
@@ -130,9 +131,10 @@ def deploy(
     precisions = parse_precisions(precision, DEPLOYED)
     engines = engines_to_build(read_targets(targets) or pipeline.default_targets(), precisions)
     request, given = build_request(rest), onnx_input_spec(rest)
+    limits = gates_from_options(rest)
     report = pipeline.deploy(
         *(bundle, data, out, engines),
-        gates=gates_from_options(rest),
+        gates=limits if targets else limits.over(pipeline.BUILT_ONLY),
         latency=latency,
         request=request,
         given=given,
@@ -174,12 +176,13 @@ def verify(
     from hardedge.deploy.verification.stage import verify
 
     trusted = read_trust_options(trust, signed_since)
-    with engines_or_own(bundle, engines, out, trusted, force) as (paths, trusted):
+    with engines_or_own(bundle, engines, out, trusted, force) as here:
         report = verify(
-            *(bundle, paths, data, out),
+            *(bundle, here.paths, data, out),
             gates=gates_from_options(gates),
             latency_seconds=latency,
-            trust=trusted,
+            trust=here.trust,
+            built=here.built,
             force=force,
         )
     exit_with_verdict(report, out, as_json)

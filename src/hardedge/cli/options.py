@@ -102,6 +102,12 @@ def verify_options(command: Callable[..., None]) -> Callable[..., None]:
         type=click.FloatRange(0, 100, min_open=True, max_open=True),
         help="Most percent of such images that may be of a kind no test image is, for a pass (10: 29 images).",
     )(command)
+    command = click.option(
+        "--built-only",
+        is_flag=True,
+        default=None,
+        help="Leave engines that do not run on this machine out of the gates; the report names them first.",
+    )(command)
     return click.option(
         "--max-miou-drop", type=click.FloatRange(min=0), help="Fail unless mIoU drops by less than this many points."
     )(command)

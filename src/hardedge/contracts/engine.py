@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from hardedge.contracts.base import Contract, Manifest
 from hardedge.contracts.sizes import Profile, _require_profiles
+
+# where the file that runs comes from: the bundle's own file, a build of the same command, or whoever signed it
+Origin: TypeAlias = Literal["bundle file", "bundle file, nodes in FP32", "built here", "signed", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)

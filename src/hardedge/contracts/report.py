@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from hardedge.contracts.base import Contract, HardnessSource, Manifest, NetworkSpec, SegmentationScore, Task, Verdict
 from hardedge.contracts.certificate import Certificate
-from hardedge.contracts.engine import FallbackNode
+from hardedge.contracts.engine import FallbackNode, Origin
 from hardedge.contracts.measured import Latency, Overhead, Parity, PrecisionAudit
 
 
@@ -23,7 +23,11 @@ class Gate(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSummary(Contract):
-    """One engine of a report: its target, size in bytes and digest of the plan."""
+    """One engine of a report: its target, size in bytes and digest of the plan.
+
+    `origin` is where the file that runs comes from; of an engine of unknown origin the certificate says nothing, and
+    null stands in reports of earlier versions. `not_run` is why it did not run here, null where it did.
+    """
 
     target: str
     precision: str
@@ -33,6 +37,8 @@ class EngineSummary(Contract):
     sha256: str
     seconds: float
     healed: tuple[FallbackNode, ...] = ()
+    origin: Origin | None = None
+    not_run: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +48,8 @@ class Report(Manifest):
     counts.npz has the test images (`ids`, `image_sha256`, `label_sha256`) and the pixels hit, labelled and predicted of
     each class in each of them, int64 [N, C, 3]: `reference`, and `engine_I` for the I-th of `parity`.
     `broken_off` are the engines, with the reason, that failed while they ran: what was measured before is here, what
-    was to be measured of them after it is not, and the verdict is at best inconclusive.
+    was to be measured of them after it is not, and the verdict is at best inconclusive. With `built_only`, engines that
+    did not run here were left out of the gates, as was asked for; null in reports of earlier versions.
     """
 
     FILE: ClassVar[str] = "report.json"
@@ -67,3 +74,4 @@ class Report(Manifest):
     machine: dict[str, str]
     created: str
     broken_off: tuple[str, ...] = ()
+    built_only: bool | None = None

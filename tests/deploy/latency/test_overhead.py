@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Bundle, Certificate, load, read_json
+from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.latency import overhead as measured
 from hardedge.deploy.latency import paired_runs
 from hardedge.deploy.latency.overhead import certify_latency, measure_latency, overhead_of, sample_times
@@ -147,11 +148,13 @@ def test_a_real_branch_is_seen_and_a_real_file_is_itself(shared_bundle: Path) ->
 def test_level2_is_implied_by_equal_digests(shared_bundle: Path) -> None:
     bundle = load(Bundle, shared_bundle)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
-    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, seconds=0)
+    level = certify_latency(OpenBundle(shared_bundle, bundle), issued, IMAGE_HWC, seconds=0)
     assert (level.status, level.noise_floor, level.control) == ("implied", None, None)
     assert "not measured" in level.detail
     assert overhead_of(level).status == "implied"
-    differing = certify_latency(shared_bundle, bundle, replace(issued, status="different"), IMAGE_HWC, seconds=0)
+    differing = certify_latency(
+        OpenBundle(shared_bundle, bundle), replace(issued, status="different"), IMAGE_HWC, seconds=0
+    )
     assert differing.status == overhead_of(differing).status == "not run here"
 
 
@@ -172,10 +175,10 @@ def test_the_positive_control_is_put_in_words(
     monkeypatch.setattr(paired_runs, "paired_times", synthetic)
     bundle = load(Bundle, shared_bundle)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
-    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, seconds=1)
+    level = certify_latency(OpenBundle(shared_bundle, bundle), issued, IMAGE_HWC, seconds=1)
     assert level.status == "implied"
     assert said in level.detail
-    without = certify_latency(shared_bundle, replace(bundle, control=None), issued, IMAGE_HWC, seconds=1)
+    without = certify_latency(OpenBundle(shared_bundle, replace(bundle, control=None)), issued, IMAGE_HWC, seconds=1)
     assert without.control is None
     assert "no positive control" in without.detail
 
@@ -186,7 +189,7 @@ def test_what_is_too_slow_to_measure_is_said(shared_bundle: Path, monkeypatch: p
 
     monkeypatch.setattr(paired_runs, "paired_times", too_slow)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
-    level = certify_latency(shared_bundle, load(Bundle, shared_bundle), issued, IMAGE_HWC, seconds=1)
+    level = certify_latency(OpenBundle(shared_bundle, load(Bundle, shared_bundle)), issued, IMAGE_HWC, seconds=1)
     assert (level.status, level.noise_floor) == ("implied", None)
     assert level.detail.endswith("40 s needed, 15 s given: give a longer --latency")
 
@@ -231,7 +234,9 @@ def test_builds_of_both_arms_decide_where_level_0_does_not(
     issued = replace(read_json(Certificate, shared_bundle / Certificate.FILE).level0, status="different")
     log: list[str] = []
     shipped = [0.0100] * 5
-    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, 10, arms_of(clock, shipped, plain, log))
+    level = certify_latency(
+        OpenBundle(shared_bundle, bundle), issued, IMAGE_HWC, 10, arms_of(clock, shipped, plain, log)
+    )
     assert (level.status, overhead_of(level).status) == (status, status)
     assert level.shipped is not None
     assert level.shipped.arm == "the shipped network over the plain one, 5 builds an arm for tensorrt"
@@ -259,7 +264,7 @@ def test_a_busy_machine_gives_the_overhead_gate_nothing_to_judge(
 def test_builds_of_one_file_show_what_building_alone_does(shared_bundle: Path, clock: Clock) -> None:
     bundle = replace(load(Bundle, shared_bundle), control=None)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
-    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, 10, arms_of(clock, EQUAL, None, []))
+    level = certify_latency(OpenBundle(shared_bundle, bundle), issued, IMAGE_HWC, 10, arms_of(clock, EQUAL, None, []))
     assert level.status == "implied"
     assert level.noise_floor is not None
     assert level.noise_floor.arm == "the file against itself, 5 builds an arm for tensorrt"
@@ -277,7 +282,7 @@ def test_real_sessions_of_another_network_come_out_different(shared_bundle: Path
     assert len(list(folder.glob("*/onnxruntime-cpu/*/engine.json"))) == 15
     bundle = replace(load(Bundle, shared_bundle), control=None)
     issued = replace(read_json(Certificate, shared_bundle / Certificate.FILE).level0, status="different")
-    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, 4, arms)
+    level = certify_latency(OpenBundle(shared_bundle, bundle), issued, IMAGE_HWC, 4, arms)
     assert level.shipped is not None
     assert level.shipped.processes == level.shipped.sessions == 5
     assert "each in a process of its own" in level.shipped.detail

@@ -10,9 +10,10 @@ from PIL import Image
 
 from hardedge.contracts import Bundle, load
 from hardedge.data.opening import open_dataset
+from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.parity.hardness_deciles import hardness_counts, split_into_deciles
-from hardedge.deploy.parity.stable_pixels import StableMaps, compared_ids, count_stable_pixels, stable_maps
+from hardedge.deploy.parity.stable_pixels import compared_ids, count_stable, open_stable_probe, sum_stable
 from hardedge.deploy.report.pictures import WRONG, stable_map
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
@@ -57,16 +58,9 @@ def test_one_level_is_one_part_and_nothing_is_none() -> None:
 def test_stable_pixels_are_counted() -> None:
     stable_HW = np.array([[True, True, False], [True, False, False]])
     equal_HW = np.array([[True, False, False], [True, True, True]])
-    found = count_stable_pixels([(stable_HW, equal_HW), (stable_HW, np.ones((2, 3), bool))], 0.25)
+    found = sum_stable([count_stable(stable_HW, equal_HW), count_stable(stable_HW, np.ones((2, 3), bool))], 0.25)
     assert (found.images, found.pixels, found.share) == (2, 12, 0.5)
     assert (found.changed, found.flips, found.logit_error) == (2, 1, 0.25)
-
-
-def test_a_map_survives_its_packing() -> None:
-    stable_HW = np.random.default_rng(0).random((7, 13)) < 0.5
-    maps = StableMaps(0.1, {"a": (stable_HW.shape, np.packbits(stable_HW))})
-    assert np.array_equal(maps.of("a"), stable_HW)
-    assert maps.of("b") is None
 
 
 def test_the_map_marks_stable_pixels_that_changed() -> None:
@@ -78,13 +72,15 @@ def test_the_map_marks_stable_pixels_that_changed() -> None:
 def test_margins_are_those_of_the_formula(own_bundle: Path, shared_data: Path, resealed: Callable[..., Bundle]) -> None:
     """The made network's logits are 2 c.x - |c|^2: the margin is the difference of the two smallest distances."""
     bundle, data = resealed(own_bundle, logit_difference=2000.0), open_dataset(shared_data)
-    maps = stable_maps(own_bundle, bundle, data, {"fp32"})["fp32"]
+    probe = open_stable_probe(OpenBundle(own_bundle, bundle), {"fp32"})
+    assert probe is not None
     colors = np.array([entry.color for entry in bundle.task.classes], np.int64)
     for id in data.splits["test"]:
         pixels_HWC = data.image(id).astype(np.int64)
         distances = np.sort(((pixels_HWC[:, :, None] - colors) ** 2).sum(-1), axis=-1)
-        assert np.array_equal(maps.of(id), distances[..., 1] - distances[..., 0] > 4000), id
-    assert maps.logit_error == 2000.0
+        assert np.array_equal(probe.of(id, data.image(id))["fp32"], distances[..., 1] - distances[..., 0] > 4000), id
+    assert probe.errors == {"fp32": 2000.0}
+    assert probe.of("another", data.image(id)) == {}
 
 
 def test_few_images_are_taken_of_a_large_network(shared_bundle: Path) -> None:

@@ -194,6 +194,7 @@ def test_an_fp32_engine_under_another_name_fails(
     assert (audit.precision, audit.multiply_adds) == ("fp16", {"fp32": 1.0})
     assert [(gate.name, gate.status) for gate in report.gates] == [
         ("--require-precision", "fail"),
+        ("batches", "pass"),
         ("golden images", "pass"),
     ]
     assert report.verdict == "fail"

@@ -81,7 +81,7 @@ def test_builds_of_one_file_are_looked_at_once(
 ) -> None:
     looked: list[str] = []
     real = engines.write_finite_file
-    monkeypatch.setattr(engines, "write_finite_file", lambda *job: (looked.append(job[2].name), real(*job))[1])
+    monkeypatch.setattr(engines, "write_finite_file", lambda *job: (looked.append(job[1].name), real(*job))[1])
     paths = [tmp_path / str(number) for number in range(3)]
     numbers = [engine.target for engine in engines.repeat_build(shared_bundle, "onnxruntime:cpu", paths)]
     assert numbers == ["onnxruntime:cpu"] * 3

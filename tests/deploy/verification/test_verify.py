@@ -36,7 +36,12 @@ def test_a_faithful_bundle_passes_every_gate(
     out = tmp_path / "report"
     report = verify(shared_bundle, [shared_engine], shared_data, out, gates=ALL_GATES, latency_seconds=12)
     assert report.verdict == "pass"
-    assert [gate.status for gate in report.gates] == ["pass", "pass", "pass"]
+    assert [(gate.name, gate.status) for gate in report.gates] == [
+        ("--max-miou-drop", "pass"),
+        ("--max-overhead", "pass"),
+        ("--require", "pass"),
+        ("batches", "pass"),
+    ]
     assert report.certificate.level0.status == report.certificate.level1.status == "identical"
     assert report.certificate.level2.status == report.overhead.status == "implied"
     assert report.certificate.level2.noise_floor is not None
@@ -52,7 +57,7 @@ def test_a_faithful_bundle_passes_every_gate(
     assert json.loads((out / "report.json").read_text())["certificate"]["level0"]["status"] == "identical"
     assert "<!doctype html>" in (out / "report.html").read_text()
     suite = ElementTree.parse(out / "junit.xml").getroot()
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("8", "0", "1")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("9", "0", "1")
 
 
 def changed_weight(model: onnx.ModelProto) -> None:
@@ -95,6 +100,7 @@ def test_the_certificate_fails_on_a_changed_file_with_a_fresh_manifest(
         "--max-miou-drop": "pass",
         "--max-overhead": "inconclusive",
         "--require": "fail",
+        "batches": "pass",
     }
 
 
@@ -129,8 +135,8 @@ def test_without_test_images_the_golden_ones_are_replayed(shared_bundle: Path, t
     report = verified(shared_bundle, None, tmp_path, Gates())
     assert report.verdict == "inconclusive"
     assert report.parity == ()
-    assert [(gate.name, gate.status) for gate in report.gates] == [("golden images", "pass")]
-    assert "100.000%" in report.gates[0].found
+    assert [(gate.name, gate.status) for gate in report.gates] == [("batches", "pass"), ("golden images", "pass")]
+    assert "100.000%" in report.gates[1].found
 
 
 def test_a_wrong_golden_mask_fails(own_bundle: Path, tmp_path: Path, resealed: Callable[..., Bundle]) -> None:
@@ -138,7 +144,7 @@ def test_a_wrong_golden_mask_fails(own_bundle: Path, tmp_path: Path, resealed: C
     Image.fromarray(np.zeros((64, 96), np.uint8)).save(mask)
     resealed(own_bundle)
     report = verified(own_bundle, None, tmp_path, Gates())
-    assert (report.gates[0].status, report.verdict) == ("fail", "fail")
+    assert (report.gates[1].status, report.verdict) == ("fail", "fail")
 
 
 def test_another_label_is_refused(
