@@ -15,7 +15,10 @@ VERDICTS = {
 def summary_text(report: Report, out: Path) -> str:
     """The verdict first, then what it rests on, then where the report is."""
     certificate = report.certificate
-    engines = [f"{engine.target} {engine.precision}" for engine in report.engines]
+    ran = [f"{engine.target} {engine.precision}" for engine in report.engines if not engine.not_run]
+    built = [f"{engine.target} {engine.precision}" for engine in report.engines if engine.not_run]
+    unknown = [f"{engine.target} {engine.precision}" for engine in report.engines if engine.origin == "unknown"]
+    left_out = ", and left out of the gates" if report.built_only and report.gates else ""
     lines = [
         "",
         VERDICTS[report.verdict],
@@ -32,7 +35,13 @@ def summary_text(report: Report, out: Path) -> str:
             f"  latency      {run.target} {run.precision}: p50 {run.p50:.1f} ms at {run.size[1]}x{run.size[0]}"
             for run in report.latency
         ),
-        f"  engines      {', '.join(engines)}",
+        *([f"  engines      {', '.join(ran)}"] if ran else []),
+        *([f"  not run      {', '.join(built)}: built for other devices{left_out}"] if built else []),
+        *(
+            [f"  origin       unknown of {', '.join(unknown)}: identity and overhead say nothing of it"]
+            if unknown
+            else []
+        ),
         *(f"  healed       {each.target}: {fallback_text(each.healed)}" for each in report.engines if each.healed),
         *(f"  computes in  {_audit(audit)}" for audit in report.audits if audit.precision != "fp32"),
         *(f"  broken off   {lost}" for lost in report.broken_off),

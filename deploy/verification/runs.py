@@ -67,9 +67,9 @@ def run_all(inputs: VerifyInputs, seconds: float, max_unseen: float = MAX_UNSEEN
         share = seconds / max(len(runners), 1)
         latencies = _each(runners, lost, lambda *run: _latency(inputs.bundle, run[0], run[1], share))
         audits = _audits(inputs, opened)
-        checked = _each(runners, lost, lambda *run: _batches(inputs.bundle, run[0], run[1]))
         if inputs.data is None:
-            checked += _each(runners, lost, lambda *run: _replay(inputs.bundle, run[0], run[1]))
+            checked = _each(runners, lost, lambda *run: _replay(inputs.bundle, run[0], run[1]))
+            checked += _each(runners, lost, lambda *run: _batches(inputs.bundle, run[0], run[1]))
             return Runs((), tuple(latencies), audits, tuple(checked), (), tuple(lost), (), not_run)
         probe = open_stable_probe(inputs.bundle, {engine.precision for engine, _ in runners})
         engines = [OpenEngine(engine.target, engine.precision, runner) for engine, runner in runners]
@@ -77,10 +77,16 @@ def run_all(inputs: VerifyInputs, seconds: float, max_unseen: float = MAX_UNSEEN
         lost += [f"{engine}: {run}" for engine, run in zip(engines, found, strict=True) if isinstance(run, str)]
         compared = [run for run in found if not isinstance(run, str)]
         lost += [f"{run.target} {run.precision}: {run.detail}" for run, _ in compared if run.golden_agreement is None]
+        whole = [run for run, result in zip(runners, found, strict=True) if _ran_to_its_end(result)]
+        checked = _each(whole, lost, lambda *run: _batches(inputs.bundle, run[0], run[1]))
         samples = _first_samples(inputs, engines, found, probe)
         counts = tuple(hit_labelled_predicted(counts_NCC) for _, counts_NCC in compared)
         parity = tuple(run for run, _ in compared)
         return Runs(parity, tuple(latencies), audits, tuple(checked), samples, tuple(lost), counts, not_run)
+
+
+def _ran_to_its_end(result: tuple[Parity, Counts] | str) -> bool:
+    return not isinstance(result, str) and result[0].golden_agreement is not None
 
 
 def _each(
@@ -106,7 +112,7 @@ def _first_samples(
 ) -> tuple[SamplePictures, ...]:
     """Images under the first engine that ran to its end."""
     for engine, found in zip(engines, compared, strict=True):
-        if inputs.data and not isinstance(found, str) and found[0].golden_agreement is not None:
+        if inputs.data and not isinstance(found, str) and _ran_to_its_end(found):
             return _samples(inputs.bundle, inputs.data, engine, found[1], probe)
     return ()
 

@@ -19,6 +19,7 @@ from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
 from hardedge.graphs.probes import with_logits_output
+from hardedge.metrics import confusion_counts
 
 
 def test_deciles_against_a_loop() -> None:
@@ -103,6 +104,12 @@ def test_a_report_has_deciles_stable_pixels_and_their_flips(
     mask_HW = np.asarray(Image.open(path)).copy()
     mask_HW[10:14, 10:20] = (mask_HW[10:14, 10:20] + 1) % 3
     Image.fromarray(mask_HW).save(path)
+    Image.fromarray(mask_HW).save(own_bundle / "golden/masks" / path.name)
+    with np.load(own_bundle / "reference/confusion.npz") as stored:
+        counts_NCC = stored["counts"].copy()
+    label_HW = open_dataset(shared_data).mask(path.stem)
+    counts_NCC[0] = confusion_counts(mask_HW, label_HW, 3)
+    np.savez(own_bundle / "reference/confusion.npz", counts=counts_NCC)
     resealed(own_bundle, logit_difference=1.0)
     build(own_bundle, "onnxruntime:cpu", tmp_path / "engine")
     report = verify(own_bundle, [tmp_path / "engine"], shared_data, tmp_path / "out", gates=Gates(), latency_seconds=0)
