@@ -166,7 +166,7 @@ def test_the_same_source_gives_the_same_bytes(bench: Any, masks: np.ndarray) -> 
 def test_a_second_import_is_refused_or_adds(bench: Any, masks: np.ndarray, noted: Any) -> None:
     bench.imported("indices", classes=CLASSES)
     before = {path: path.read_bytes() for path in bench.out.rglob("*") if path.is_file()}
-    with pytest.raises(BadInput, match="exists"):
+    with pytest.raises(BadInput, match="ours exists, written by an import.*or --add"):
         bench.imported("indices", classes=CLASSES)
     assert {path: path.read_bytes() for path in bench.out.rglob("*") if path.is_file()} == before
     second = replace(bench, source=bench.source.with_name("more"))

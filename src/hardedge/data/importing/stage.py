@@ -34,6 +34,8 @@ def import_data(
     if not source.exists():
         raise BadInput(f"{source} does not exist.")
     before = before_of(out) if add else None
+    if not add and (out / Imports.FILE).is_file():
+        raise BadInput(f"{out} exists, written by an import. Give another --out, or --add to add to it.")
     if before is None:
         require_free(out, None, (source,))
     else:
