@@ -107,6 +107,11 @@ def test_a_bitmap_is_cut_off_at_the_image() -> None:
     assert Bitmap(9, 0, flags).draw((5, 6)).area == 0
 
 
+def test_an_outline_without_end_is_refused_before_it_is_drawn() -> None:
+    with pytest.raises(ValueError, match="outline is 9999999 pixels long"):
+        filled(points_of([-1e6, 0, 1e6, 0, 1e6, 1e6, -1e6, 1e6, -1e6, 0, 1e6, 0]), (10, 10))
+
+
 def test_runs_that_do_not_fill_the_image_are_refused() -> None:
     with pytest.raises(ValueError, match="add up to 5, but there are 6 pixels"):
         by_columns([2, 3], (2, 3))

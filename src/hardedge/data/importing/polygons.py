@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 FINE = 5  # positions a pixel
+MOST_STEPS = 1 << 24  # along one outline: some three million pixels
 
 Points = npt.NDArray[np.float64]  # [N, 2]: x, y
 Flags = npt.NDArray[np.bool_]
@@ -54,7 +55,7 @@ NOTHING = Patch(0, 0, np.zeros((0, 0), bool))
 
 
 def filled(points: Points, size: Size) -> Patch:
-    """The pixels of an image whose centres are inside the polygon."""
+    """The pixels of an image whose centres are inside the polygon; raises ValueError for an outline without end."""
     columns, rows = _crossings(points, size)
     if not len(columns):
         return NOTHING
@@ -85,6 +86,8 @@ def _traced(corners: Ints) -> tuple[Ints, Ints]:
     lengths = np.abs(end - start)
     flat = lengths[:, 0] >= lengths[:, 1]
     steps = lengths.max(1)
+    if steps.sum() > MOST_STEPS:
+        raise ValueError(f"a polygon's outline is {steps.sum() // FINE} pixels long; no image has such a one")
     edge = np.repeat(np.arange(len(corners)), steps + 1)
     first = np.cumsum(steps + 1) - (steps + 1)
     step = np.arange(len(edge)) - first[edge]
