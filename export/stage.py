@@ -25,6 +25,7 @@ from hardedge.contracts import (
     to_json,
     write_atomically,
 )
+from hardedge.data.content import require_usable_data
 from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
@@ -127,6 +128,7 @@ def open_source(checkpoint: Path, data: Path, form: Form, precisions: Precisions
     """Reads checkpoint and data set; raises BadInput when one cannot be used or they do not fit each other."""
     manifest = load(Checkpoint, checkpoint)
     dataset = open_dataset(data)
+    require_usable_data(dataset, ("test",))
     require_same_classes(manifest.task, dataset.task, checkpoint, data)
     form = replace(form, profiles=profiles_for(dataset, form.profiles))
     return Source(

@@ -13,6 +13,7 @@ from hardedge import __version__
 from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.console import note
 from hardedge.contracts import Checkpoint, EdgeNetworkManifest, NetworkSpec, load, seal, write_atomically
+from hardedge.data.content import require_usable_data, tell_notes
 from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
@@ -74,6 +75,7 @@ def train(
         read = [data, hardness_maps, backbone_weights, start_from]
         processes.on_rank_zero(lambda: require_free(out, force, [path for path in read if path is not None]))
     _tell(recipe)
+    processes.on_rank_zero(lambda: tell_notes(dataset))
     weights = processes.raise_together(
         lambda: load_initial_weights(recipe, dataset.task, backbone_weights=backbone_weights, start_from=start_from)
     )
@@ -119,7 +121,9 @@ def _usable(
     require_shared_memory(recipe)
     if budget is not None and count > 1:
         raise BadInput(f"--budget counts the steps of one process, and these are {count}. Set steps instead.")
-    return open_dataset(data, recipe.labels), input_digests(recipe, hardness_maps)
+    dataset = open_dataset(data, recipe.labels)
+    require_usable_data(dataset)
+    return dataset, input_digests(recipe, hardness_maps)
 
 
 def input_digests(recipe: Recipe, hardness_maps: Path | None) -> dict[str, str]:

@@ -31,6 +31,7 @@ from hardedge.contracts import (
     write_atomically,
 )
 from hardedge.contracts.certificate import NO_CHECKPOINT
+from hardedge.data.content import require_usable_data, tell_notes
 from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
@@ -59,6 +60,8 @@ def bundle_of_foreign(path: Path, data: Path, out: Path, given: OnnxInputSpec) -
     for a file, data, or options that do not fit each other; nothing is left behind then.
     """
     dataset = open_dataset(data)
+    require_usable_data(dataset, (SPLIT,))
+    tell_notes(dataset)
     model = read_foreign(path)
     form = foreign_form(model, given, dataset.task.num_classes, str(path))
     run = ReferenceSession(model, form, dataset.task.num_classes, str(path))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hardedge.contracts import Engine
 from hardedge.contracts.engine import Origin
+from hardedge.data.content import require_usable_data, tell_notes
 from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.bundles.loading import OpenBundle, engine_of, load_bundle
@@ -36,6 +37,8 @@ def open_inputs(
     dataset = open_dataset(data) if data else None
     if dataset:
         require_same_data(bundle.manifest, dataset)
+        require_usable_data(dataset, ())
+        tell_notes(dataset)
     found = {path: engine_of(bundle, path) for path in engines}
     origins = {path: origin_of(bundle, path, engine, built) for path, engine in found.items()}
     return VerifyInputs(bundle, found, origins, dataset)

@@ -173,7 +173,9 @@ def test_a_label_that_the_mapping_does_not_have_is_named(write: Write, tmp_path:
     with h5py.File(tmp_path / "nyu_depth_v2_labeled.mat", "r+") as content:
         content["labels"][2, 0, 0] = 895
     faults = check_dataset(tmp_path).faults
-    assert faults == ("nyu_depth_v2_labeled.mat/labels/0003: label 895, expected one of 0-894. Get the file anew.",)
+    assert faults == (
+        "nyu_depth_v2_labeled.mat/labels/0003: label 895, expected one of 0-894. Correct the file, or get it anew.",
+    )
 
 
 @pytest.mark.parametrize(

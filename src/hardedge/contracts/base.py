@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from annotated_types import Ge, Le
 
 Json: TypeAlias = object  # any JSON value
+Byte: TypeAlias = Annotated[int, Ge(0), Le(255)]
 Status = Literal["identical", "equivalent", "implied", "different", "inconclusive", "not run here"]
 Verdict = Literal["pass", "fail", "inconclusive"]
 HardnessSource = Literal["branch", "confidence", "none"]
@@ -23,7 +26,7 @@ class ClassInfo(Contract):
     """One class: its name and its colour in pictures, RGB 0-255."""
 
     name: str
-    color: tuple[int, int, int]
+    color: tuple[Byte, Byte, Byte]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class Task(Contract):
     """What is segmented: the classes by index, and the label value of pixels that do not count."""
 
     classes: tuple[ClassInfo, ...]
-    ignore_index: int
+    ignore_index: Byte
 
     @property
     def num_classes(self) -> int:

@@ -96,8 +96,11 @@ class Dataset(ABC):
 
     def training_pair(self, id: str) -> tuple[Pixels, Pixels]:
         """Image and label to train on, a mask or scribbles; raises BadInput when their sizes differ."""
-        label_HW = self.mask(id) if self.labels == "masks" else self.scribbles(id)
-        return self._pair(id, label_HW, self.training_path(id))
+        return self._pair(id, self.training_label(id), self.training_path(id))
+
+    def training_label(self, id: str) -> Pixels:
+        """The label to train on, a mask or scribbles."""
+        return self.mask(id) if self.labels == "masks" else self.scribbles(id)
 
     def _pair(self, id: str, mask_HW: Pixels, path: Path) -> tuple[Pixels, Pixels]:
         image_HWC = self.image(id)

@@ -45,6 +45,11 @@ def read_mask(path: Path, content: bytes | None = None) -> Pixels:
 
     Raises BadInput unless it is a lossless single-channel image of at most 8 bits.
     """
+    return read_mask_and_palette(path, content)[0]
+
+
+def read_mask_and_palette(path: Path, content: bytes | None = None) -> tuple[Pixels, Pixels | None]:
+    """As `read_mask`, with the file's own palette, uint8 [N, 3] RGB; None for greys."""
     with decoding(path, "a mask"), open_image(path, content) as image:
         if image.mode not in ("1", "L", "P"):
             depth = f" ({BIT_DEPTHS[image.mode]} bits)" if image.mode in BIT_DEPTHS else ""
@@ -53,7 +58,10 @@ def read_mask(path: Path, content: bytes | None = None) -> Pixels:
             raise BadInput(f"{path}: stored as {image.format}, which alters class indices. Write it as a PNG anew.")
         step = STEPS.get(_stored_form(image), 1)
         stored_HW = np.asarray(image)
-        return stored_HW.astype(np.uint8) // np.uint8(step) if step > 1 or image.mode == "1" else stored_HW
+        if step > 1 or image.mode == "1":
+            stored_HW = stored_HW.astype(np.uint8) // np.uint8(step)
+        colors = image.getpalette("RGB") if image.mode == "P" else None
+        return stored_HW, None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)
 
 
 def open_image(path: Path, content: bytes | None = None) -> Image:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import Task
-from hardedge.data.decoding import Pixels, read_mask
+from hardedge.data.decoding import Pixels, read_mask_and_palette
 from hardedge.errors import BadInput
 
 UNKNOWN: Final = 254  # in a table: a value that the data set does not have
@@ -28,9 +28,11 @@ def read_labels(task: Task, path: Path, content: bytes | None = None, table: Pix
 
     Raises BadInput for a value that is neither a class nor the ignore index, or that the table does not know.
     """
-    mask_HW = read_mask(path, content)
+    mask_HW, colors = read_mask_and_palette(path, content)
     if table is not None:
         return looked_up(mask_HW, table, path)
+    if colors is not None and (fault := palette_fault(mask_HW, colors, task)):
+        raise BadInput(f"{path}: {fault}. Write the masks in the order of classes.json, or reorder the classes.")
     fault = class_fault(mask_HW, task)
     if fault:
         raise ForeignValues(f"{path}: {fault}. Fix the mask, or add the class to classes.json.", mask_HW)
@@ -52,6 +54,23 @@ def class_fault(mask_HW: Pixels, task: Task) -> str | None:
     return f"{what} {', '.join(wrong)}, but classes.json has 0-{last} and ignore index {ignored}"
 
 
+def palette_fault(mask_HW: Pixels, colors: Pixels, task: Task) -> str | None:
+    """What is wrong where a mask's own palette has the classes' colours in another order; None otherwise."""
+    places = {info.color: index for index, info in enumerate(task.classes)}
+    if len(places) < task.num_classes:  # two classes of one colour
+        return None
+    used = np.flatnonzero(np.bincount(mask_HW.reshape(-1), minlength=256)[: task.num_classes])
+    meant = [places.get(tuple(colors[value].tolist())) if value < len(colors) else None for value in used]
+    moved = [(value, place) for value, place in zip(used.tolist(), meant, strict=True) if place != value]
+    if len(moved) < 2 or None in meant or len(set(meant)) < len(meant):
+        return None
+    value, place = moved[0]
+    return (
+        f"value {value} is class {task.classes[value].name} in classes.json, but the mask's own palette gives it the "
+        f"colour of {task.classes[place or 0].name}"
+    )
+
+
 def looked_up(raw_HW: npt.NDArray[np.unsignedinteger], table: Pixels, path: Path) -> Pixels:
     """The class indices uint8 [H, W] of raw label values; raises BadInput naming those that the table does not know."""
     mask_HW: Pixels = table[np.minimum(raw_HW, len(table) - 1)]
@@ -59,5 +78,6 @@ def looked_up(raw_HW: npt.NDArray[np.unsignedinteger], table: Pixels, path: Path
     if wrong_HW.any():
         wrong = ", ".join(str(value) for value in np.unique(raw_HW[wrong_HW])[:5])
         known = np.flatnonzero(table != UNKNOWN)
-        raise BadInput(f"{path}: label {wrong}, expected one of {known[0]}-{known[-1]}. Get the file anew.")
+        expected = f"expected one of {known[0]}-{known[-1]}"
+        raise BadInput(f"{path}: label {wrong}, {expected}. Correct the file, or get it anew.")
     return mask_HW

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hardedge.contracts import read_json
+from hardedge.data.classes import read_classes
 from hardedge.data.dataset import SPLITS, Dataset, SizeRange
 from hardedge.data.decoding import Pixels, read_image, stored_orientation
 from hardedge.data.labels import read_labels
-from hardedge.data.native import read_task
 from hardedge.data.shards import INDEX, MASK, SCRIBBLES, Members, Shard, ShardedIds, ShardIndex, Shards, read_table
 from hardedge.errors import BadInput
 
@@ -23,6 +23,7 @@ class ShardedDataset(Dataset):
     shards: Shards
     images: Mapping[str, Path]
     masks: Mapping[str, Path]
+    table: Pixels | None  # of mask values that are not class indices
 
     def has(self, id: str) -> bool:
         return id in self.images and id in self.masks
@@ -41,10 +42,12 @@ class ShardedDataset(Dataset):
         return read_image(path, self.shards.content(path))
 
     def mask(self, id: str) -> Pixels:
-        return self._labels(self.mask_path(id))
+        path = self.mask_path(id)
+        return read_labels(self.task, path, self.shards.content(path), self.table)
 
     def scribbles(self, id: str) -> Pixels:
-        return self._labels(self._scribbles_path(id))
+        path = self._scribbles_path(id)
+        return read_labels(self.task, path, self.shards.content(path))
 
     def orientation(self, id: str) -> int:
         path = self.image_path(id)
@@ -72,9 +75,6 @@ class ShardedDataset(Dataset):
         without = "train: the shards have no scribbles (draw them with hardedge scribbles before prepare)"
         return [] if self.shards.index.scribbles else [without]
 
-    def _labels(self, path: Path) -> Pixels:
-        return read_labels(self.task, path, self.shards.content(path))
-
     def _scribbles_path(self, id: str) -> Path:
         mask = self.mask_path(id)
         return mask.with_name(f"{mask.name.partition('.')[0]}.{SCRIBBLES}")
@@ -82,14 +82,15 @@ class ShardedDataset(Dataset):
 
 def read_shards(root: Path) -> tuple[ShardedDataset, list[str]]:
     """The data set and every fault that shows without reading a shard; raises BadInput for a faulty index."""
-    task, index = read_task(root), read_json(ShardIndex, root / INDEX)
+    classes, index = read_classes(root), read_json(ShardIndex, root / INDEX)
     if set(index.splits) != set(SPLITS) or not all(index.splits.values()):
         raise BadInput(f"{root / INDEX}: expected shards of train, val and test. Prepare the data set again.")
     shards = Shards(root, index)
     dataset = ShardedDataset(
         root=root,
         name=index.name,
-        task=task,
+        task=classes.task,
+        table=classes.table,
         splits={split: ShardedIds(shards, split, range(shards.starts[split][-1])) for split in SPLITS},
         images=Members(shards),
         masks=Members(shards, MASK),

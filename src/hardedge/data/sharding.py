@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Final
 from hardedge.artefact import staged_directory
 from hardedge.console import progress_bar
 from hardedge.contracts import sha256_of, to_json
+from hardedge.data.classes import FILE, read_classes, table_as_values
+from hardedge.data.content import require_usable_data
 from hardedge.data.dataset import SPLITS, Dataset
 from hardedge.data.decoding import IMAGE_SUFFIXES, Pixels
 from hardedge.data.opening import open_dataset
@@ -45,17 +48,27 @@ def write_shards(data: Path, out: Path, *, shards: int | None = None, shard_size
     except ImportError:
         raise missing_extra("webdataset", "shards") from None
     dataset = open_dataset(data)
+    require_usable_data(dataset)
     if isinstance(dataset, ShardedDataset):
         raise BadInput(f"{data} is in shards already. Give the folder that they were made of.")
     size = shard_size or _size_for(shards or 1, len(set(dataset.splits["train"])))
     with staged_directory(out, force=None) as fresh:
         (fresh / "shards").mkdir()
-        (fresh / "classes.json").write_text(to_json(dataset.task), encoding="utf-8")
+        (fresh / FILE).write_text(_classes_json(dataset), encoding="utf-8")
         writer = _Writer(dataset, fresh, (data / "scribbles").is_dir())
         parts = {split: shards if split == "train" else None for split in SPLITS}
         index = writer.index({split: tuple(writer.split(split, size, parts[split])) for split in SPLITS})
         (fresh / INDEX).write_text(to_json(index), encoding="utf-8")
     return index
+
+
+def _classes_json(dataset: Dataset) -> str:
+    """The classes, and what mask values mean where a folder says so: its masks are copied as they are."""
+    described = dataset.root / FILE
+    table = read_classes(dataset.root).table if described.is_file() else None
+    if table is None:
+        return to_json(dataset.task)
+    return json.dumps({**json.loads(to_json(dataset.task)), "values": table_as_values(table)}, indent=1)
 
 
 def _size_for(shards: int, images: int) -> int:

@@ -8,11 +8,20 @@ from functools import partial
 from pathlib import Path
 
 from hardedge.console import progress_bar
-from hardedge.data.checking.counts import DataCheck, Pair, absent_class_notes, count_classes, decode_pair
+from hardedge.data.checking.advice import advice_notes
+from hardedge.data.checking.counts import (
+    DataCheck,
+    Pair,
+    absent_class_notes,
+    count_classes,
+    decode_pair,
+    label_faults,
+)
 from hardedge.data.folder_dataset import FolderDataset
 from hardedge.data.importing.history import import_notes
 from hardedge.data.importing.recognition import require_native
 from hardedge.data.layouts import Layout, layout_of, read_layout
+from hardedge.data.leaks import find_leaks
 from hardedge.data.native import images_in, read_folder
 from hardedge.data.shards import INDEX
 from hardedge.errors import BadInput
@@ -67,13 +76,15 @@ def _result(
     last_notes: Sequence[str] = (),
 ) -> DataCheck:
     counts = tuple(count_classes(split, ids, pairs, dataset.task) for split, ids in dataset.splits.items())
-    faults = [*faults, *(fault for pair in pairs.values() for fault in pair.faults)]
+    leaks, (unlabelled, one_class) = find_leaks(dataset), label_faults(dataset, pairs)
+    faults = [*faults, *(fault for pair in pairs.values() for fault in pair.faults), *unlabelled, *leaks.faults]
+    notes = [*first_notes, *dataset.notes, *one_class, *leaks.notes, *advice_notes(dataset, pairs, counts)]
     return DataCheck(
         data=dataset.name,
         classes=dataset.task.classes,
         splits=counts,
         faults=tuple(fault.replace(f"{dataset.root}/", "") for fault in faults),
-        notes=(*first_notes, *dataset.notes, *absent_class_notes(counts, named), *last_notes),
+        notes=(*notes, *absent_class_notes(counts, named), *last_notes),
     )
 
 
@@ -85,17 +96,23 @@ def check_text(check: DataCheck) -> str:
         lines.append(" " * width + "".join(f"{split.name + ' %':>10}{'images':>8}" for split in check.splits))
         for index, info in enumerate(check.classes):
             counts = [split.classes[index] for split in check.splits]
-            row = "".join(f"{count.share * 100:>10.2f}{count.images:>8}" for count in counts)
+            row = "".join(f"{_percent(count.share):>10}{count.images:>8}" for count in counts)
             lines.append(f"{info.name:<{width}}{row}")
     lines += [f"note: {note}" for note in check.notes]
     found = f"{len(check.faults)} {'fault' if len(check.faults) == 1 else 'faults'}:"
     return "\n".join([*lines, *([found, *(f"  {fault}" for fault in check.faults)] if check.faults else ["no fault"])])
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}" if 0 < share < 0.0001 else f"{100 * share:.2f}"
+
+
 def _unpaired_faults(dataset: FolderDataset) -> list[str]:
     named = {id for ids in dataset.splits.values() for id in ids}
     faults = [
-        f"masks/{path.name}: expected a .png" for path in images_in(dataset.root / "masks") if path.suffix != ".png"
+        f"masks/{path.name}: expected a .png"
+        for path in images_in(dataset.root / "masks")
+        if path.suffix.lower() != ".png"
     ]
     faults += [
         f"images/{path.name}: no mask masks/{id}.png"

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardedge.contracts import ClassInfo, Contract, Task
+from hardedge.data.content import label_fault, one_class_note
 from hardedge.data.dataset import Dataset, size_fault
 from hardedge.data.decoding import Pixels
 from hardedge.data.labels import ForeignValues
+from hardedge.data.splitting.near_duplicates import Fingerprint, fingerprint
 from hardedge.errors import BadInput
 
 
@@ -53,19 +55,25 @@ class Pair:
     values: tuple[int, ...] | None
     faults: tuple[str, ...]
     orientation: int = 1
+    size: tuple[int, int] | None = None
+    fingerprint: Fingerprint | None = None
 
 
 def decode_pair(dataset: Dataset, id: str, *, image: bool = True, mask: bool = True) -> Pair:
     """One id's image and mask, decoded, with all that is wrong with them; what is not there is left out."""
+    from PIL import Image
+
     faults: list[str] = []
     image_HWC = _image(dataset, id, faults) if image else None
     mask_HW = _mask(dataset, id, faults) if mask else None
     turned = dataset.orientation(id) if image_HWC is not None else 1
     if image_HWC is not None and mask_HW is not None and image_HWC.shape[:2] != mask_HW.shape:
         faults.append(f"{dataset.mask_path(id)}: {size_fault(image_HWC, mask_HW, turned)}")
-    if mask_HW is None:
-        return Pair(None, tuple(faults), turned)
-    return Pair(tuple(np.bincount(mask_HW.reshape(-1), minlength=256).tolist()), tuple(faults), turned)
+    values = None if mask_HW is None else tuple(np.bincount(mask_HW.reshape(-1), minlength=256).tolist())
+    if image_HWC is None:
+        return Pair(values, tuple(faults))
+    height, width, _ = image_HWC.shape
+    return Pair(values, tuple(faults), turned, (height, width), fingerprint(Image.fromarray(image_HWC)))
 
 
 def _image(dataset: Dataset, id: str, faults: list[str]) -> Pixels | None:
@@ -106,6 +114,18 @@ def count_classes(split: str, ids: Iterable[str], pairs: Mapping[str, Pair], tas
     )
     ignored = int(pixels[:, task.ignore_index].sum()) if task else 0
     return SplitCount(name=split, images=len(ids), labelled=labelled, ignored=ignored, classes=counts)
+
+
+def label_faults(dataset: Dataset, pairs: Mapping[str, Pair]) -> tuple[list[str], list[str]]:
+    """Faults and notes of splits without labels, or with those of one class alone."""
+    faults, notes = [], []
+    for split, ids in dataset.splits.items() if dataset.task.classes else ():
+        values = [found for id in ids if id in pairs and (found := pairs[id].values) is not None]
+        pixels = np.array(values, np.int64).reshape(-1, 256).sum(0)
+        if pixels[: dataset.task.num_classes].any() or pixels[dataset.task.ignore_index]:
+            faults += [fault for fault in (label_fault(split, pixels, dataset.task),) if fault]
+            notes += [note for note in (one_class_note(split, pixels, dataset.task),) if note]
+    return faults, notes
 
 
 def absent_class_notes(counts: Iterable[SplitCount], named: str) -> list[str]:

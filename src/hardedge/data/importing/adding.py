@@ -14,11 +14,13 @@ import numpy as np
 
 from hardedge.console import progress_bar
 from hardedge.contracts import Imports, Task, read_json, sha256_of
+from hardedge.data.classes import read_classes
 from hardedge.data.decoding import read_mask
 from hardedge.data.importing.pairs import Written
 from hardedge.data.importing.source import Found
 from hardedge.data.importing.splits import Member
-from hardedge.data.native import find_images, read_splits, read_task
+from hardedge.data.native import find_images
+from hardedge.data.split_lists import read_splits
 from hardedge.data.splitting.near_duplicates import fingerprint
 from hardedge.errors import BadInput, faults_error
 
@@ -70,9 +72,9 @@ def before_of(root: Path) -> Before | None:
     if not (root / Imports.FILE).is_file():
         raise BadInput(f"{root} has no {Imports.FILE}: no import wrote it, and --add adds to imports only.")
     record = read_json(Imports, root / Imports.FILE)
-    task = read_task(root)
+    task = read_classes(root).task
     images, faults = find_images(root)
-    splits, split_faults = read_splits(root)
+    splits, split_faults = read_splits(root, images.keys())
     if faults or split_faults:
         raise faults_error(f"{root} cannot be added to", [*faults, *split_faults], f"See: hardedge check {root}")
     names = {image.id: image.name for each in record.imports for image in each.images}
