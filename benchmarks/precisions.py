@@ -38,7 +38,7 @@ from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
 from hardedge.data.streets.write import write_streets
-from hardedge.deploy.targets import RTX_CAPABILITIES
+from hardedge.deploy.tensorrt.backend import RTX_CAPABILITIES
 from hardedge.errors import HardedgeError
 from hardedge.export.graph.network import load_pixels_to_mask
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network

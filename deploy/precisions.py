@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from hardedge.console import note
-from hardedge.deploy.targets import parse_target
+from hardedge.deploy.targets import backend_of, parse_target
 from hardedge.errors import BadInput, faults_error
-from hardedge.precisions import EXPORTED, precision_named, unknown_precision
+from hardedge.precisions import EXPORTED, unknown_precision
 
 
 def parse_precisions(text: str, known: Sequence[str] = EXPORTED) -> tuple[str, ...]:
@@ -21,13 +21,7 @@ def parse_precisions(text: str, known: Sequence[str] = EXPORTED) -> tuple[str, .
 
 def cannot_hold(target: str, precision: str) -> str | None:
     """Why a target cannot hold a precision, in words; None where it can, or where only its builder knows."""
-    known = parse_target(target)
-    if known.backend == "onnxruntime" and precision == "bf16":
-        return "onnxruntime has no BF16 convolutions"
-    first = precision_named(precision).first_architecture
-    if known.backend == "tensorrt-rtx" and first and int(str(known.device).removeprefix("sm")) < first:
-        return f"{precision.upper()} needs SM{first} or later"
-    return None
+    return backend_of(target).cannot_hold(parse_target(target).device, precision)
 
 
 def engines_to_build(targets: Sequence[str], precisions: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -13,9 +13,8 @@ from hardedge.contracts import Engine, Profile, Task, find_profile, load, profil
 from hardedge.deploy.bundles.loading import OpenBundle, load_bundle
 from hardedge.deploy.bundles.signing import Trust, read_trust
 from hardedge.deploy.engines.open import open_runner
-from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.deploy.runner import Runner
-from hardedge.deploy.targets import parse_target
+from hardedge.deploy.targets import BACKENDS, backend_of, parse_target
 from hardedge.errors import BadInput
 
 Pixels = npt.NDArray[np.uint8]
@@ -36,7 +35,7 @@ class Segmenter:
     def load(
         cls, source: Path | str, target: str | None = None, *, trust: Path | str | Trust | None = None
     ) -> Segmenter:
-        """Opens a bundle (in onnxruntime, `onnxruntime:cpu` unless `target` says cuda) or an engine directory.
+        """Opens a bundle (on `onnxruntime:cpu` unless `target` says otherwise) or an engine directory.
 
         With `trust`, the path of a public key, only what its holder signed is loaded. Raises BadInput for an altered
         or untrusted directory and a target that it is not for, MissingHere when it cannot run on this machine.
@@ -87,17 +86,19 @@ class Segmenter:
 
 
 def of_bundle(bundle: OpenBundle, target: str | None, threads: int = 0) -> Segmenter:
-    """A bundle's network in onnxruntime, on the CPU with so many threads (0: as many as cores).
+    """A bundle's network in a runtime that takes its file, on a CPU with so many threads (0: as many as cores).
 
     Raises BadInput for a target whose engines are not in a bundle.
     """
     name = target or "onnxruntime:cpu"
     parsed = parse_target(name)
-    if parsed.backend != "onnxruntime" or parsed.device is None:
+    open_model = backend_of(parsed).open_model
+    if open_model is None or parsed.device is None:
+        known = " or ".join(backend.name for backend in BACKENDS if backend.open_model)
         raise BadInput(
-            f"a bundle is run by onnxruntime, not by {name}. Build an engine with: hardedge deploy, and give that."
+            f"a bundle is run by {known}, not by {name}. Build an engine with: hardedge deploy, and give that."
         )
-    runner = OnnxRuntimeRunner(bundle.model_path("fp32"), parsed.device, bundle.manifest.profiles, threads)
+    runner = open_model(bundle.model_path("fp32"), parsed.device, bundle.manifest.profiles, threads)
     return Segmenter(runner, name, bundle.manifest.profiles, bundle.manifest.task)
 
 

@@ -1,41 +1,24 @@
-"""What an engine is for: a runtime and a device, named as on the command line."""
+"""What an engine is for: a runtime and a device, named as on the command line; the table of runtimes."""
 
 import difflib
-from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
+from hardedge.deploy.backends.backend import Backend
+from hardedge.deploy.backends.request import Target
+from hardedge.deploy.onnxruntime.backend import ONNXRUNTIME
+from hardedge.deploy.openvino.backend import OPENVINO
+from hardedge.deploy.tensorrt.backend import RTX_CAPABILITIES, TENSORRT, TENSORRT_RTX
 from hardedge.errors import BadInput
 
-Backend = Literal["onnxruntime", "tensorrt", "tensorrt-rtx"]
+BACKENDS: Final = (
+    ONNXRUNTIME,
+    TENSORRT,
+    TENSORRT_RTX,
+    OPENVINO,
+)
 
-RTX_CAPABILITIES = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
-RTX_TARGETS = tuple(f"tensorrt-rtx:{capability}" for capability in RTX_CAPABILITIES)
-
-
-@dataclass(frozen=True)
-class Target:
-    """A runtime and its device.
-
-    cpu, cuda or tensorrt for onnxruntime, a compute capability for TensorRT-RTX, none for TensorRT.
-    """
-
-    backend: Backend
-    device: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.backend}:{self.device}" if self.device else self.backend
-
-
-KNOWN = {
-    str(target): target
-    for target in (
-        Target("onnxruntime", "cpu"),
-        Target("onnxruntime", "cuda"),
-        Target("onnxruntime", "tensorrt"),
-        Target("tensorrt"),
-        *(Target("tensorrt-rtx", device) for device in RTX_CAPABILITIES),
-    )
-}
+KNOWN: Final = {str(target): target for backend in BACKENDS for target in backend.targets}
+RTX_TARGETS: Final = tuple(f"tensorrt-rtx:{capability}" for capability in RTX_CAPABILITIES)
 
 
 def parse_target(name: str) -> Target:
@@ -61,3 +44,14 @@ def parse_targets(text: str) -> tuple[str, ...]:
             raise BadInput(f'targets "{text}": {target} is named twice. Name it once.')
         targets.append(target)
     return tuple(str(target) for target in targets)
+
+
+def on_nvidia(target: str) -> bool:
+    """Whether a target's engines run on an NVIDIA GPU."""
+    return "gpu" not in backend_of(target).unconcerned[parse_target(target).device]
+
+
+def backend_of(target: str | Target) -> Backend:
+    """The runtime of a target; raises BadInput for an unknown one."""
+    name = (parse_target(target) if isinstance(target, str) else target).backend
+    return next(backend for backend in BACKENDS if backend.name == name)

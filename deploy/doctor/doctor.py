@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from hardedge.contracts import Bundle, Contract, Engine, load
 from hardedge.deploy.doctor.containers import container_findings
@@ -21,18 +20,9 @@ from hardedge.deploy.doctor.obstacles import (
     tensorrt_findings,
 )
 from hardedge.deploy.doctor.onnxruntime_obstacles import onnxruntime_findings
-from hardedge.deploy.targets import parse_target
+from hardedge.deploy.doctor.runtimes import runtime_findings
+from hardedge.deploy.targets import backend_of, parse_target
 from hardedge.errors import BadInput
-
-_TENSORRT: Final = {"tensorrt", "tensorrt-rtx", "cuda-python", "compute capability"}
-# what an engine of that target, or of all of that backend's, runs without
-UNCONCERNED: Final = {
-    "onnxruntime:cpu": {"gpu", "driver", "jetpack", "cuda", *_TENSORRT},
-    "onnxruntime:cuda": _TENSORRT,
-    "onnxruntime:tensorrt": {"tensorrt-rtx", "cuda-python"},
-    "tensorrt": {"tensorrt-rtx"},
-    "tensorrt-rtx": {"tensorrt"},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +47,7 @@ def diagnose(machine: MachineDescription, engine: Engine | None = None) -> Diagn
         *tensorrt_findings(machine, engine),
         *capability_findings(machine, engine),
         *onnxruntime_findings(machine, engine),
+        *runtime_findings(machine, engine),
         *extra_findings(machine),
     ]
     told = tuple(_for_engine(finding, engine) for finding in findings)
@@ -67,7 +58,7 @@ def _for_engine(finding: MachineFinding, engine: Engine | None) -> MachineFindin
     """An obstacle that keeps other engines from running, not this one, is a note."""
     if engine is None or finding.status != "obstacle":
         return finding
-    without = UNCONCERNED.get(engine.target) or UNCONCERNED[parse_target(engine.target).backend]
+    without = backend_of(engine.target).unconcerned[parse_target(engine.target).device]
     return replace(finding, status="note") if finding.topic in without else finding
 
 

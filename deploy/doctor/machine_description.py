@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Final
 
 from hardedge.contracts import Contract
+from hardedge.deploy.targets import BACKENDS
 
 # whatever of these is installed is told: by distribution, in any spelling of - and _
 PACKAGES: Final = re.compile(
-    r"(hardedge|numpy|onnx|polygraphy|tensorrt.*|onnxruntime.*|cuda-(python|bindings|core)|torch|av|cryptography)"
+    r"(hardedge|numpy|onnx|polygraphy|tensorrt.*|onnxruntime.*|openvino|cuda-(python|bindings|core)|torch|av|cryptography)"
 )
-MODULES: Final = ("tensorrt", "tensorrt_rtx", "onnxruntime", "cuda.bindings.runtime")
+MODULES: Final = (*(module for backend in BACKENDS for module in backend.modules), "cuda.bindings.runtime")
 JETPACK_OF_L4T: Final = {35: "5", 36: "6", 38: "7", 39: "7"}
 _NVIDIA: Final = "0x10de"
 _IMPORT: Final = """

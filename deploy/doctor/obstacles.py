@@ -10,7 +10,7 @@ from hardedge.contracts import Engine
 from hardedge.deploy.doctor.containers import JETSON_BASE, JETSON_RUN
 from hardedge.deploy.doctor.finding import DEPLOY, MachineFinding, Status, numbers
 from hardedge.deploy.doctor.machine_description import MachineDescription
-from hardedge.deploy.targets import RTX_CAPABILITIES, parse_target
+from hardedge.deploy.targets import KNOWN, on_nvidia, parse_target
 from hardedge.deploy.tensorrt.api import MODULES
 
 # the oldest Linux driver of each CUDA major (NVIDIA's CUDA release notes, table of minor version compatibility)
@@ -224,7 +224,7 @@ def _built_elsewhere(engine: Engine | None) -> list[MachineFinding]:
 
 def _target_for(sm: str) -> str:
     """TensorRT-RTX builds for RTX GPUs; TensorRT itself for all others."""
-    return f"tensorrt-rtx:{sm}" if sm in RTX_CAPABILITIES else "tensorrt"
+    return f"tensorrt-rtx:{sm}" if f"tensorrt-rtx:{sm}" in KNOWN else "tensorrt"
 
 
 def extra_findings(machine: MachineDescription) -> list[MachineFinding]:
@@ -241,7 +241,7 @@ def _pip(extra: str) -> str:
 
 
 def _needs_gpu(engine: Engine | None) -> bool:
-    return engine is not None and engine.target != "onnxruntime:cpu"
+    return engine is not None and on_nvidia(engine.target)
 
 
 def _gpus(machine: MachineDescription) -> str:

@@ -11,12 +11,12 @@ import hardedge
 from hardedge.artefact import require_free, staged_directory
 from hardedge.console import note, spinner
 from hardedge.contracts import BuildOptions, Bundle, Engine, FallbackNode, Profile, seal, sha256_of
+from hardedge.deploy.backends.request import BuildRequest, BuiltPlan, Target
 from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.engines.fp32_fallback_infinite import write_finite_file
 from hardedge.deploy.engines.fp32_fallback_refused import compile_with_fp32_fallback
-from hardedge.deploy.onnxruntime.session import onnxruntime_version
-from hardedge.deploy.targets import Target, parse_target
-from hardedge.deploy.tensorrt.plans import BuildRequest, BuiltPlan, compile_plans
+from hardedge.deploy.targets import BACKENDS, backend_of, parse_target
+from hardedge.deploy.tensorrt.plans import compile_plans
 from hardedge.graphs.files import copy_onnx
 
 WEIGHTS = "model.onnx"  # what a stripped plan gets its weights from
@@ -52,7 +52,7 @@ def build_all(
     outs = {parse_target(name): out for name, out in directories.items()}
     for out in outs.values():
         require_free(out, force)
-    sessions = [str(target) for target in outs if target.backend == "onnxruntime"]
+    sessions = [str(target) for target in outs if not backend_of(target).takes_options]
     if sessions and request.options != BuildOptions():
         note(f"{', '.join(sessions)}: built without the options, which are TensorRT's.")
     with _network(bundle, precision, request) as network:
@@ -97,7 +97,7 @@ def _engines(network: _Network, outs: Mapping[Target, Path], request: BuildReque
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder, ExitStack() as stack:
         with spinner(f"building for {', '.join(map(str, outs))}") as tell:
             request = replace(request, tell=tell)
-            plans = _plans(network.onnx, tuple(outs), network.bundle.profiles, Path(folder), request)
+            plans = _plans(network, tuple(outs), Path(folder), request)
         staging = {target: stack.enter_context(staged_directory(out, force=force)) for target, out in outs.items()}
         return tuple(_save(network, request.options, target, plans[target], staging[target]) for target in outs)
 
@@ -124,26 +124,27 @@ def _rtx(onnx: Path, targets: Sequence[str], profiles: Sequence[Profile]) -> Ite
 
 
 def _plans(
-    onnx: Path, targets: Sequence[Target], profiles: Sequence[Profile], folder: Path, request: BuildRequest
+    network: _Network, targets: Sequence[Target], folder: Path, request: BuildRequest
 ) -> dict[Target, BuiltPlan]:
     plans: dict[Target, BuiltPlan] = {}
-    for backend in ("tensorrt-rtx", "tensorrt"):
-        wanted = [target for target in targets if target.backend == backend]
+    profiles = network.bundle.profiles
+    for backend in BACKENDS:
+        wanted = [target for target in targets if target.backend == backend.name]
         if wanted:
-            plans |= compile_with_fp32_fallback(backend, onnx, wanted, profiles, folder, request)
-    for target in targets:
-        if target.backend == "onnxruntime":
-            plans[target] = BuiltPlan(onnx, "onnxruntime", onnxruntime_version(), 0.0)
+            plans |= compile_with_fp32_fallback(
+                backend, network.onnx, network.precision, wanted, profiles, folder, request
+            )
     return plans
 
 
 def _save(network: _Network, options: BuildOptions, target: Target, plan: BuiltPlan, directory: Path) -> Engine:
     bundle = network.bundle
-    session = target.backend == "onnxruntime"
+    backend = backend_of(target)
+    session = backend.open_model is not None
     name = "model.onnx" if session else "model.plan"
     copied = copy_onnx if session else shutil.copyfile
     copied(plan.path, directory / name)
-    weights = WEIGHTS if options.strip_weights and not session else None
+    weights = WEIGHTS if options.strip_weights and backend.takes_options else None
     if weights:
         copy_onnx(plan.onnx or network.onnx, directory / weights)
     engine = Engine(
@@ -159,8 +160,9 @@ def _save(network: _Network, options: BuildOptions, target: Target, plan: BuiltP
         builder_version=plan.builder_version,
         profiles=bundle.profiles,
         seconds=plan.seconds,
-        options=BuildOptions() if session else options,
+        options=options if backend.takes_options else BuildOptions(),
         healed=(*network.healed, *plan.healed),
         weights=weights,
+        executed=plan.executed,
     )
     return seal(directory, engine)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from hardedge.console import note, spinner
 from hardedge.contracts import FallbackNode
+from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.bundles.validity import read_model
 from hardedge.deploy.engines.fp32_fallback import fallback_text
 from hardedge.deploy.engines.infinities import NotRun, choose_images_to_try, find_nodes_to_keep_finite
-from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.errors import BadInput
 from hardedge.graphs.pinning import pin_to_fp32
 

@@ -8,41 +8,45 @@ from pathlib import Path
 
 from hardedge.console import note
 from hardedge.contracts import FallbackNode, Profile
+from hardedge.deploy.backends.backend import Backend
+from hardedge.deploy.backends.request import BuildRefused, BuildRequest, BuiltPlan, Target
 from hardedge.deploy.bundles.validity import read_model
 from hardedge.deploy.engines.fp32_fallback import fallback_text, find_nodes_to_pin
-from hardedge.deploy.targets import Target
-from hardedge.deploy.tensorrt.plans import BuildRefused, BuildRequest, BuiltPlan, compile_plans
 from hardedge.graphs.pinning import pin_to_fp32, pinning_candidates
 
 
 def compile_with_fp32_fallback(
-    backend: str,
+    backend: Backend,
     onnx: Path,
+    precision: str,
     targets: Sequence[Target],
     profiles: Sequence[Profile],
     folder: Path,
     request: BuildRequest,
 ) -> dict[Target, BuiltPlan]:
-    """As compile_plans; a refused network of less than FP32 is healed for each target that refuses it.
+    """As the backend compiles; a refused network of less than FP32 is healed for each target that refuses it.
 
     Raises the refusal itself where the request forbids healing, or no set of nodes in FP32 helps.
     """
     try:
-        return compile_plans(backend, onnx, targets, profiles, folder, request)
+        return backend.compile(onnx, precision, targets, profiles, folder, request)
     except BuildRefused as refusal:
         if not request.heal:
             raise
         if len(targets) == 1:
-            return {targets[0]: _compile_pinned(backend, onnx, targets[0], profiles, folder, request, refusal)}
+            return {
+                targets[0]: _compile_pinned(backend, onnx, precision, targets[0], profiles, folder, request, refusal)
+            }
     plans: dict[Target, BuiltPlan] = {}
     for target in targets:
-        plans |= compile_with_fp32_fallback(backend, onnx, [target], profiles, folder, request)
+        plans |= compile_with_fp32_fallback(backend, onnx, precision, [target], profiles, folder, request)
     return plans
 
 
 def _compile_pinned(
-    backend: str,
+    backend: Backend,
     onnx: Path,
+    precision: str,
     target: Target,
     profiles: Sequence[Profile],
     folder: Path,
@@ -55,7 +59,7 @@ def _compile_pinned(
 
     def built(pins: frozenset[str]) -> BuiltPlan:
         path.write_bytes(pin_to_fp32(model, pins).SerializeToString())
-        return compile_plans(backend, path, [target], profiles, folder, request)[target]
+        return backend.compile(path, precision, [target], profiles, folder, request)[target]
 
     def attempt(pins: frozenset[str]) -> str | None:
         try:

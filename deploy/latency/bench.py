@@ -17,6 +17,7 @@ import numpy.typing as npt
 from hardedge.console import note, spinner
 from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, find_profile, profiles_in_words
 from hardedge.data.decoding import Pixels
+from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.engines.build import repeat_build
 from hardedge.deploy.engines.open import open_runner
@@ -25,7 +26,7 @@ from hardedge.deploy.latency.paired_runs import PAIRS, TooSlow, compare_runners
 from hardedge.deploy.latency.sensors import sensor_for, sensor_text, watch_sensor
 from hardedge.deploy.machine import machine
 from hardedge.deploy.runner import Parts, Runner
-from hardedge.deploy.tensorrt.plans import BuildRequest
+from hardedge.deploy.targets import backend_of
 from hardedge.errors import BadInput, Unavailable
 
 WARM_UP_RUNS = 3
@@ -95,7 +96,7 @@ def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, request:
     arms: list[BenchArm] = []
     missing: list[str] = []
     for target, precision in pairs:
-        count = BUILDS if target == "tensorrt" else 1
+        count = BUILDS if backend_of(target).builds_differ else 1
         paths = [folder / f"{len(arms)}-{target.replace(':', '-')}-{precision}-{number}" for number in range(count)]
         try:
             for _ in repeat_build(bundle, target, paths, precision=precision, request=request):

@@ -6,18 +6,17 @@ show it.
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-import os
-import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from hardedge.child_process import run_child
 from hardedge.data.decoding import Pixels
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.paired_runs import Open, PairPlan, TimedPair, time_pair
@@ -47,28 +46,27 @@ def time_pair_apart(open_base: Open, open_other: Open, images_BHWC: Pixels, plan
     assert isinstance(open_base, EnginesInTurn)
     assert isinstance(open_other, EnginesInTurn)
     engines = [str(opener.next_engine()) for opener in (open_base, open_other)]
-    job = {"engines": engines, "base_first": plan.base_first, "seed": plan.seed, "seconds": plan.seconds}
-    images = io.BytesIO()
-    np.save(images, images_BHWC)
-    done = subprocess.run(
-        # -P: a file in the user's directory must not stand for a library's module
-        [sys.executable, "-P", "-m", "hardedge.deploy.latency.pair_process", json.dumps(job)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        input=images.getvalue(),
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise Unavailable(f"a process of the latency test ended with {done.returncode}: {said[-1] if said else ''}")
-    blocks, seconds = json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
+        np.save(images := Path(folder) / "images.npy", images_BHWC)
+        job = {
+            "engines": engines,
+            "images": str(images),
+            "base_first": plan.base_first,
+            "seed": plan.seed,
+            "seconds": plan.seconds,
+        }
+        done = run_child("hardedge.deploy.latency.pair_process", json.dumps(job))
+    if done.status != 0:
+        said = done.errors.strip().splitlines()
+        raise Unavailable(f"a process of the latency test ended with {done.status}: {said[-1] if said else ''}")
+    blocks, seconds = json.loads(done.output.splitlines()[-1])
     return TimedPair(np.array(blocks), seconds)
 
 
 def main(job: str) -> None:
     """Prints the seconds of the blocks, and those of the pair, as JSON."""
     given = json.loads(job)
-    images_BHWC = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
+    images_BHWC = np.load(given["images"], allow_pickle=False)
     base, other = (partial(open_runner, Path(engine)) for engine in given["engines"])
     base().close()  # the runtime's own libraries are loaded before the clock runs
     found = time_pair(base, other, images_BHWC, PairPlan(given["base_first"], given["seconds"], tuple(given["seed"])))

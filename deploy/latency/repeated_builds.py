@@ -9,12 +9,12 @@ from pathlib import Path
 
 from hardedge.console import note
 from hardedge.contracts import Bundle, load, seal
+from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.bundles.validity import check_model, read_model
 from hardedge.deploy.engines import build as engines
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.pair_process import EnginesInTurn, time_pair_apart
 from hardedge.deploy.latency.paired_runs import Open, TimePair
-from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.errors import Unavailable
 from hardedge.graphs.files import copy_onnx
 

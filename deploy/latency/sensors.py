@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Final, Protocol
 
 from hardedge.contracts import Sensors
-from hardedge.deploy.targets import parse_target
+from hardedge.deploy.targets import on_nvidia, parse_target
 
 INTERVAL: Final = 0.1  # seconds between two readings
 NO_SENSOR: Final = "not measured: no sensor answers (NVML, or INA3221 in sysfs)"
@@ -136,7 +136,7 @@ def rails_of(sys: Path) -> list[Rail]:
 def sensor_for(target: str, sys: Path = Path("/sys")) -> Sensor | str:
     """The sensor that sees what a target's runs take: of the GPU, or of the whole board; in words why there is none."""
     on_cpu = parse_target(target).device == "cpu"
-    if not on_cpu:
+    if on_nvidia(target):
         with suppress(Exception):  # no package, no driver, no GPU: NVML's errors exist only with its package
             import pynvml
 

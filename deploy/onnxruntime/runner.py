@@ -12,7 +12,7 @@ import numpy as np
 from hardedge.contracts import Profile
 from hardedge.data.decoding import Pixels
 from hardedge.deploy.onnxruntime.session import onnxruntime_session
-from hardedge.deploy.runner import WITHIN_PROFILE, Parts, shape_text
+from hardedge.deploy.runner import WITHIN_PROFILE, Layer, Parts, shape_text
 from hardedge.errors import BadInput, HardedgeError, Unavailable, first_line
 
 # what onnxruntime writes of a lost device and of memory that is short: no fault of the images
@@ -60,6 +60,9 @@ class OnnxRuntimeRunner:
         computed = time.perf_counter()
         binding.get_outputs()[0].numpy()
         return copied - began, computed - copied, time.perf_counter() - computed
+
+    def layers(self) -> list[Layer]:
+        return []
 
     def close(self) -> None:
         self._session = None

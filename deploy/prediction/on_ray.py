@@ -22,7 +22,7 @@ from hardedge.deploy.media.video import VIDEO_SUFFIXES
 from hardedge.deploy.prediction.predict import unreadable_error
 from hardedge.deploy.prediction.ray_cluster import cluster, require_ray, require_reachable
 from hardedge.deploy.prediction.ray_worker import Labeller, Work, mask_path
-from hardedge.deploy.targets import parse_target
+from hardedge.deploy.targets import on_nvidia, parse_target
 from hardedge.errors import BadInput, HardedgeError, Unavailable, faults_error, first_line
 
 RECORD: Final = "predicted.json"
@@ -90,7 +90,7 @@ def predict_on_ray(
     if there:
         note(f"{there} of {len(paths)} masks are in {out}: the others are made")
     began = time.perf_counter()
-    results = _run(work, todo, address, gpu=record.target != "onnxruntime:cpu") if todo else []
+    results = _run(work, todo, address, gpu=on_nvidia(record.target)) if todo else []
     made, faults = _gather_results(results, len(todo))
     seconds = time.perf_counter() - began
     note(f"{made} images in {seconds:.1f} s: {made / max(seconds, 1e-9):.1f} images/s, Ray's start included")

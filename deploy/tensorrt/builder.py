@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from hardedge.child_process import ChildResult, run_child
-
-Tell = Callable[[str], None]  # shows what a build is at
+from hardedge.deploy.backends.request import Tell
 
 PROGRESS: Final = '{"progress": '  # how a line of the builder's begins that tells its progress
 LACKING: Final = "this device lacks "  # how the builder's last words begin where the device has not what was asked

@@ -4,63 +4,22 @@ import importlib.util
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 from hardedge.child_process import ChildResult
-from hardedge.contracts import BuildOptions, FallbackNode, Profile, sha256_of
+from hardedge.contracts import Profile, sha256_of
+from hardedge.deploy.backends.build_cache import BuildKey
+from hardedge.deploy.backends.request import BuildRefused, BuildRequest, BuiltPlan, Target
 from hardedge.deploy.machine import gpu_name
-from hardedge.deploy.targets import Target
 from hardedge.deploy.tensorrt.api import MODULES, unsupported_options
-from hardedge.deploy.tensorrt.build_cache import BuildCache, BuildKey
-from hardedge.deploy.tensorrt.builder import LACKING, Tell, out_of_memory, run_builder
-from hardedge.errors import BadInput, HardedgeError, Unavailable, faults_error, missing_extra
+from hardedge.deploy.tensorrt.builder import LACKING, out_of_memory, run_builder
+from hardedge.errors import HardedgeError, Unavailable, faults_error, missing_extra
 
 _ERROR_LINE = re.compile(r"\[[E!]\] (.+)")
-MOST_TOLD = 240  # characters of a reason: some list a layer's weights
 # printed by TensorRT-RTX on every machine without a driver, where building works all the same
 _HARMLESS = "CUDA driver version is insufficient"
-
-
-@dataclass(frozen=True)
-class BuiltPlan:
-    """A compiled network on disk: its builder, the builder's version, the seconds it took, and nodes left in FP32.
-
-    `onnx` is the file that it was made from, where that is not the one that was given.
-    """
-
-    path: Path
-    builder: str
-    builder_version: str
-    seconds: float
-    healed: tuple[FallbackNode, ...] = ()
-    onnx: Path | None = None
-
-
-class BuildRefused(BadInput):
-    """A builder's refusal of a network; `reason` is the line of its words that says most."""
-
-    def __init__(self, message: str, errors: Sequence[str]) -> None:
-        super().__init__(message)
-        telling = [line for line in errors if "Invalid Engine" not in line and "Could not parse" not in line]
-        # its errors go from the outer to the inner
-        reason = (telling or list(errors) or [message])[-1]
-        self.reason = reason if len(reason) <= MOST_TOLD else reason[: MOST_TOLD - 3] + "..."
-
-
-@dataclass(frozen=True)
-class BuildRequest:
-    """How plans are to be built: the options, where builds are kept (None: nowhere), and which of several builds.
-
-    `heal` allows nodes in FP32 where the builder refuses them in less; `tell` shows what a build is at.
-    """
-
-    options: BuildOptions = field(default_factory=BuildOptions)
-    cache: BuildCache | None = None
-    build: int = 0
-    heal: bool = True
-    tell: Tell | None = None
 
 
 def compile_plans(

@@ -11,7 +11,7 @@ from typing import Any
 from hardedge.contracts import BuildOptions, Engine
 from hardedge.data.decoding import Pixels
 from hardedge.deploy.machine import compute_capability
-from hardedge.deploy.runner import WITHIN_PROFILE, Parts, shape_text
+from hardedge.deploy.runner import WITHIN_PROFILE, Layer, Parts, shape_text
 from hardedge.deploy.tensorrt.api import (
     MODULES,
     error_logger,
@@ -22,6 +22,7 @@ from hardedge.deploy.tensorrt.api import (
     runtime_for,
 )
 from hardedge.deploy.tensorrt.execution import Execution
+from hardedge.deploy.tensorrt.layers import read_layers
 from hardedge.errors import BadInput, Unavailable
 
 # of TensorRT's bindings, of CUDA, of a plan's libraries; not ours, which are told as they are
@@ -46,9 +47,8 @@ class TensorRTRunner:
                 self._engine = refit_engine(self._engine, self._builder, logger, weights)
             self._execution = Execution(self._engine, self._builder)
 
-    def layers(self) -> list[dict[str, Any]]:
-        """The engine's layers, for the precision audit."""
-        return layers_of(self._engine, self._builder)
+    def layers(self) -> list[Layer]:
+        return read_layers(layers_of(self._engine, self._builder))
 
     def masks(self, images_BHWC: Pixels) -> Pixels:
         with self._told(f"images of {shape_text(images_BHWC)} do not run", WITHIN_PROFILE):

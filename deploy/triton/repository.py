@@ -26,7 +26,7 @@ from hardedge.contracts import (
 from hardedge.deploy.bundles.loading import OpenBundle, engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.precisions import cannot_hold
-from hardedge.deploy.targets import parse_target
+from hardedge.deploy.targets import backend_of
 from hardedge.deploy.triton.config import (
     CONFIG,
     TENSOR,
@@ -136,13 +136,15 @@ def _tensor_source(bundle: OpenBundle) -> TritonSource:
 
 def _engine_source(bundle: OpenBundle, path: Path) -> TritonSource:
     engine = engine_of(bundle, path)
-    backend = parse_target(engine.target).backend
-    if backend == "tensorrt-rtx":
+    platform = backend_of(engine.target).triton
+    if engine.target.startswith("tensorrt-rtx"):
         raise BadInput(
             f"{path} is for {engine.target}, and Triton's TensorRT backend loads plans of TensorRT alone. Build "
             f"one with: hardedge deploy {bundle.directory} --target tensorrt, in the container of the "
             "Triton that will serve it."
         )
+    if not platform:
+        raise BadInput(f"{path} is for {engine.target}, which Triton is given no engines of. Leave --engine out.")
     if engine.weights:
         raise BadInput(
             f"{path} was built with --strip-weights, and Triton does not refit plans. Build it again without that."
@@ -152,7 +154,6 @@ def _engine_source(bundle: OpenBundle, path: Path) -> TritonSource:
     if engine.options.version_compatible:
         note("A version-compatible plan: start Triton with --backend-config=tensorrt,version-compatible=true")
     onnx = bundle.model_path(engine.precision)
-    platform: Platform = "tensorrt_plan" if backend == "tensorrt" else "onnxruntime_onnx"
     return TritonSource(bundle.manifest, path / engine.plan, onnx, platform, engine.precision, engine.options)
 
 

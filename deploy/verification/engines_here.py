@@ -6,16 +6,16 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from hardedge.artefact import require_free
 from hardedge.console import note
+from hardedge.deploy.backends.request import Target
 from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.engines.build import build
-from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.precisions import cannot_hold
+from hardedge.deploy.targets import BACKENDS
 from hardedge.errors import Unavailable
 
 
@@ -60,6 +60,5 @@ def engines_or_own(
 
 
 def targets_here() -> list[str]:
-    """onnxruntime on the CPU; TensorRT where it is installed and a GPU answers."""
-    tensorrt = find_spec("tensorrt") is not None and compute_capability() is not None
-    return ["onnxruntime:cpu", *(["tensorrt"] if tensorrt else [])]
+    """Every target that this machine runs, as its runtimes tell."""
+    return [str(Target(backend.name, device)) for backend in BACKENDS for device in backend.runs_here()]

@@ -9,7 +9,7 @@ from hardedge.contracts import Engine
 from hardedge.contracts.engine import Origin
 from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.bundles.validity import read_model
-from hardedge.deploy.targets import parse_target
+from hardedge.deploy.targets import backend_of, parse_target
 from hardedge.deploy.tensorrt.api import MODULES
 from hardedge.errors import BadInput
 from hardedge.graphs.pinning import pin_to_fp32
@@ -29,7 +29,7 @@ def origin_of(bundle: OpenBundle, directory: Path, engine: Engine, built: Collec
             f"{directory / Engine.FILE}, builder: {engine.builder[:40]!r}, but {engine.target} is built by {builder}. "
             "Build the engine again."
         )
-    if backend not in MODULES:
+    if backend_of(engine.target).open_model:
         return _session_origin(bundle, directory, engine)
     if engine.digest in built:
         return "built here"

@@ -6,12 +6,12 @@ follow. An FP32 engine under an FP16 name is what this is for.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hardedge.contracts import Engine, PrecisionAudit
+from hardedge.deploy.runner import Layer
 from hardedge.errors import BadInput
 from hardedge.graphs.canonical import node_multiply_adds
 from hardedge.graphs.element_types import CONVERSIONS, PRECISION_OF, element_types, precision_of, producers
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     import onnx
 
 OTHER = "other"  # integers that are no quantised values, and what nobody could tell
-# how TensorRT's inspector writes types: `Int8 NC/32HW32`, `Half`, `Row major linear FP16 format`
-_LAYER_TYPES = {
-    r"\bint8\b": "int8",
-    r"\b(fp8|float8|e4m3)": "fp8",
-    r"\b(bf16|bfloat16)\b": "bf16",
-    r"\b(half|fp16|float16)\b": "fp16",
-    r"\b(float|fp32|float32)\b": "fp32",
-}
-_ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 
 
 def audit_onnx(model: onnx.ModelProto, size: tuple[int, int, int], engine: Engine) -> PrecisionAudit:
@@ -49,15 +40,11 @@ def audit_onnx(model: onnx.ModelProto, size: tuple[int, int, int], engine: Engin
 
 
 def audit_layers(
-    layers: Sequence[Mapping[str, Any]], model: onnx.ModelProto, size: tuple[int, int, int], engine: Engine
+    layers: Sequence[Layer], model: onnx.ModelProto, size: tuple[int, int, int], engine: Engine
 ) -> PrecisionAudit:
-    """What the engine's inspector says: the layers of a plan that was built with detailed profiling verbosity.
-
-    A layer names the ONNX nodes that are fused in it, and computes in the type of its first input. Multiply-adds of
-    nodes that no layer names count as `other`.
-    """
-    nodes = {name: layer_precision(layer) for layer in layers for name in onnx_nodes(layer)}
-    reformats = sum(str(layer.get("LayerType", "")).lower() == "reformat" for layer in layers)
+    """What a loaded engine says of its layers; multiply-adds of nodes that no layer names count as `other`."""
+    nodes = {name: layer.precision or OTHER for layer in layers for name in layer.nodes}
+    reformats = sum(layer.converts for layer in layers)
     counts = _multiply_adds(model, size, nodes)
     named = sum(counts.values()) - counts.get(OTHER, 0)
     detail = "read from the engine's layers" if named else "the engine's layers do not say what they compute in"
@@ -71,21 +58,6 @@ def audit_layers(
         reformats=reformats,
         layers=len(layers),
     )
-
-
-def onnx_nodes(layer: Mapping[str, Any]) -> list[str]:
-    """The names of the ONNX nodes that are in a layer."""
-    return [name.strip() for name in _ONNX_LAYER.findall(str(layer.get("Metadata", "")))]
-
-
-def layer_precision(layer: Mapping[str, Any]) -> str:
-    """The precision of a layer's first input, or of its output where it has no input."""
-    for tensor in (*layer.get("Inputs", ())[:1], *layer.get("Outputs", ())[:1]):
-        text = str(tensor.get("Format/Datatype", "")).lower()
-        for pattern, name in _LAYER_TYPES.items():
-            if re.search(pattern, text):
-                return name
-    return OTHER
 
 
 def weight_bytes(model: onnx.ModelProto) -> dict[str, int]:
@@ -106,7 +78,8 @@ def _multiply_adds(model: onnx.ModelProto, size: tuple[int, int, int], precision
             f"the bundle's ONNX file does not run, so it cannot be audited ({error}). Export it again."
         ) from None
     for node, count in counted:
-        total[precisions.get(node.name, OTHER)] += count
+        # OpenVINO calls a node without a name by its output
+        total[precisions.get(node.name or node.output[0], OTHER)] += count
     return dict(total)
 
 

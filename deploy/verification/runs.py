@@ -22,7 +22,6 @@ from hardedge.deploy.parity.batch_slots import LEAST_AGREEMENT, check_batch_slot
 from hardedge.deploy.parity.compare import OpenEngine
 from hardedge.deploy.parity.stable_pixels import StableProbe, open_stable_probe
 from hardedge.deploy.runner import Runner
-from hardedge.deploy.tensorrt.runner import TensorRTRunner
 from hardedge.deploy.verification.inputs import VerifyInputs
 from hardedge.deploy.verification.precision_audit import audit_layers, audit_onnx
 from hardedge.errors import Unavailable
@@ -140,13 +139,13 @@ def _latency(bundle: OpenBundle, engine: Engine, runner: Runner, seconds: float)
 
 
 def _audits(inputs: VerifyInputs, runners: Mapping[str, Runner]) -> tuple[PrecisionAudit, ...]:
-    """Each engine's precision: from its layers where it runs in TensorRT here, else from its ONNX file."""
+    """Each engine's precision: from its layers where it runs here and tells them, else from its ONNX file."""
     audits, bundle = [], inputs.bundle.manifest
     for engine in inputs.engines.values():
         file = read_model(inputs.bundle.directory / bundle.model(engine.precision).path)
         model = pin_to_fp32(file, {healed.node for healed in engine.healed}) if engine.healed else file
         runner, size = runners.get(engine.digest), bundle.profile.opt
-        layers = runner.layers() if isinstance(runner, TensorRTRunner) else []
+        layers = runner.layers() if runner else []
         audits.append(audit_layers(layers, model, size, engine) if layers else audit_onnx(model, size, engine))
     return tuple(audits)
 

@@ -19,8 +19,8 @@ from hardedge.deploy.verification.gates import Gates
 from hardedge.errors import BadInput, missing_extra
 
 if TYPE_CHECKING:
+    from hardedge.deploy.backends.request import BuildRequest
     from hardedge.deploy.foreign.forms import OnnxInputSpec
-    from hardedge.deploy.tensorrt.plans import BuildRequest
     from hardedge.train.recipe import Recipe
 
 
@@ -51,15 +51,11 @@ class Compared:
 
 
 def default_targets() -> tuple[str, ...]:
-    """onnxruntime on the CPU, TensorRT-RTX for every architecture it can build for, TensorRT where it is installed."""
-    from hardedge.deploy.targets import RTX_TARGETS
+    """onnxruntime on the CPU, and each other runtime that is installed, for every device that it can build for."""
+    from hardedge.deploy.backends.request import Target
+    from hardedge.deploy.targets import BACKENDS
 
-    targets = ["onnxruntime:cpu"]
-    if find_spec("tensorrt_rtx"):
-        targets += RTX_TARGETS
-    if find_spec("tensorrt"):
-        targets.append("tensorrt")
-    return tuple(targets)
+    return tuple(str(Target(backend.name, device)) for backend in BACKENDS for device in backend.builds_here())
 
 
 def run(plan: PipelinePlan) -> Report:
@@ -212,9 +208,9 @@ def _build_and_verify(
     request: BuildRequest | None = None,
     compared: Compared | None = None,
 ) -> Report:
+    from hardedge.deploy.backends.request import BuildRequest
     from hardedge.deploy.engines.build import build_all
     from hardedge.deploy.latency.repeated_builds import FEWEST_BUILDS, build_repeatedly
-    from hardedge.deploy.tensorrt.plans import BuildRequest
     from hardedge.deploy.verification.stage import verify
 
     paths = {engine: out / "engines" / _directory_name(*engine) for engine in engines}

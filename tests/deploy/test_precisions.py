@@ -30,8 +30,9 @@ def test_a_faulty_list_is_refused(text: str, message: str) -> None:
 
 
 def test_what_targets_hold() -> None:
-    held = {precision: [target for target in KNOWN if not cannot_hold(target, precision)] for precision in EXPORTED}
-    assert held["fp32"] == held["fp16"] == held["int8"] == list(KNOWN)
+    known = [target for target in KNOWN if not target.startswith("openvino")]  # which asks its devices
+    held = {precision: [target for target in known if not cannot_hold(target, precision)] for precision in EXPORTED}
+    assert held["fp32"] == held["fp16"] == held["int8"] == known
     assert held["bf16"] == ["tensorrt", *(f"tensorrt-rtx:sm{number}" for number in (80, 86, 89, 120, 121))]
     assert [target for target in held["fp8"] if "rtx" in target] == [
         f"tensorrt-rtx:sm{number}" for number in (89, 120, 121)

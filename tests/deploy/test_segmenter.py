@@ -85,7 +85,7 @@ def test_a_closed_one_says_so(shared_bundle: Path) -> None:
 
 
 def test_targets_that_do_not_fit_are_refused(shared_bundle: Path, shared_engine: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="a bundle is run by onnxruntime, not by tensorrt"):
+    with pytest.raises(BadInput, match="a bundle is run by onnxruntime or openvino, not by tensorrt"):
         Segmenter.load(shared_bundle, "tensorrt")
     with pytest.raises(BadInput, match="is for onnxruntime:cpu, not tensorrt"):
         Segmenter.load(shared_engine, "tensorrt")

@@ -1,6 +1,7 @@
 import pytest
 
-from hardedge.deploy.targets import KNOWN, Target, parse_target, parse_targets
+from hardedge.deploy.backends.request import Target
+from hardedge.deploy.targets import KNOWN, parse_target, parse_targets
 from hardedge.errors import BadInput
 
 

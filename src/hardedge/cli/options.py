@@ -64,7 +64,7 @@ target_option = click.option(
     "--target",
     "targets",
     multiple=True,
-    help="onnxruntime:cpu, onnxruntime:cuda, onnxruntime:tensorrt, tensorrt, tensorrt-rtx:sm86,sm89 ...; repeatable.",
+    help="onnxruntime:cpu, onnxruntime:cuda, openvino:cpu, tensorrt, tensorrt-rtx:sm86,sm89 ...; repeatable.",
     shell_complete=completion.targets,
 )
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hardedge.contracts import Contract, Json, Report
+    from hardedge.deploy.backends.request import BuildRequest
     from hardedge.deploy.bundles.signing import Trust
     from hardedge.deploy.foreign.forms import OnnxInputSpec
-    from hardedge.deploy.tensorrt.plans import BuildRequest
     from hardedge.deploy.verification.gates import Gates
     from hardedge.train.recipe import Recipe
 
@@ -75,8 +75,8 @@ def build_request(given: dict[str, Any]) -> BuildRequest:
     from dataclasses import fields
 
     from hardedge.contracts import BuildOptions
-    from hardedge.deploy.tensorrt.build_cache import BuildCache
-    from hardedge.deploy.tensorrt.plans import BuildRequest
+    from hardedge.deploy.backends.build_cache import BuildCache
+    from hardedge.deploy.backends.request import BuildRequest
 
     options = BuildOptions(**{field.name: given.pop(field.name) for field in fields(BuildOptions)})
     cache = given.pop("cache")

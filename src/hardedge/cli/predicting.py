@@ -17,7 +17,11 @@ from hardedge.cli.parts import print_result, read_trust_options
 @click.argument("bundle", type=FOLDER)
 @click.argument("inputs", type=FOLDER, nargs=-1)
 @out_option
-@click.option("--target", help="onnxruntime:cpu (the default) or onnxruntime:cuda.", shell_complete=completion.targets)
+@click.option(
+    "--target",
+    help="onnxruntime:cpu (the default), onnxruntime:cuda, openvino:cpu ...",
+    shell_complete=completion.targets,
+)
 @click.option("--engine", type=FOLDER, help="Run this engine of the bundle instead.")
 @click.option(
     "--video",

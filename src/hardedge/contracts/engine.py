@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
 from hardedge.contracts.base import Contract, Manifest
@@ -46,7 +46,11 @@ class FallbackNode(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class Engine(Manifest):
-    """A compiled network for one target; `weights` is the ONNX file that a plan without weights is refitted from."""
+    """A compiled network for one target; `weights` is the ONNX file that a plan without weights is refitted from.
+
+    `executed` counts its convolutions and matrix products by the precision that the runtime said, when it was built,
+    that it executes them in; empty where the runtime does not say.
+    """
 
     FILE: ClassVar[str] = "engine.json"
     SCHEMA: ClassVar[str] = "hardedge.engine/2"
@@ -63,6 +67,7 @@ class Engine(Manifest):
     options: BuildOptions = BuildOptions()
     healed: tuple[FallbackNode, ...] = ()
     weights: str | None = None
+    executed: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require_profiles(self.profiles)

@@ -191,7 +191,7 @@ def put(document: object, path: tuple[str | int, ...], value: object) -> None:
 def wrong_types(manifest: dict[str, object]) -> Iterator[tuple[str, Callable[[dict[str, object]], None]]]:
     """Every value of a manifest replaced by one of another type, and every key renamed."""
     for path in leaves(manifest):
-        if not path or path[-1] in ("files", "operators", "seconds", "per_class"):
+        if not path or path[-1] in ("files", "operators", "seconds", "per_class", "executed"):
             continue  # a mapping of any names
         if path[0] in ("digest", "schema_id") or "files" in path[:-1] or "operators" in path[:-1]:
             continue

@@ -8,8 +8,9 @@ import onnx
 import pytest
 
 from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, load, sha256_of
+from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.engines.build import build, build_all, rtx_digests, rtx_plans
-from hardedge.deploy.tensorrt.plans import BuildRequest, builder_errors
+from hardedge.deploy.tensorrt.plans import builder_errors
 from hardedge.errors import BadInput, Unavailable
 
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Bundle, Engine, Profile, load
+from hardedge.deploy.backends.request import BuildRefused, BuildRequest
 from hardedge.deploy.bundles.validity import check_model
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.engines.fp32_fallback import MOST_BUILDS, fallback_text, find_nodes_to_pin
 from hardedge.deploy.engines.fp32_fallback_refused import compile_with_fp32_fallback
 from hardedge.deploy.report.terminal import summary_text
-from hardedge.deploy.targets import parse_target
-from hardedge.deploy.tensorrt.plans import BuildRefused, BuildRequest
+from hardedge.deploy.targets import backend_of, parse_target
+from hardedge.deploy.tensorrt.backend import TENSORRT_RTX
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
 from hardedge.graphs.element_types import element_types, precision_of, producers
@@ -226,7 +227,7 @@ def test_a_real_refusal_is_healed_by_its_one_node(kind: int, last: str, said: st
     model = typed(kind, last)
     onnx.save(model, tmp_path / "model.onnx")
     target = parse_target("tensorrt-rtx:sm86")
-    job = ("tensorrt-rtx", tmp_path / "model.onnx", [target], [SIZE], tmp_path)
+    job = (backend_of(target), tmp_path / "model.onnx", "fp16", [target], [SIZE], tmp_path)
     with pytest.raises(BuildRefused):
         compile_with_fp32_fallback(*job, BuildRequest(heal=False))
     plan = compile_with_fp32_fallback(*job, BuildRequest())[target]
@@ -241,7 +242,7 @@ def test_a_device_that_builds_it_is_left_as_it_is(tmp_path: Path) -> None:
     onnx.save(typed(TensorProto.FLOAT16, "fp8"), tmp_path / "model.onnx")
     targets = [parse_target(f"tensorrt-rtx:{device}") for device in ("sm86", "sm89")]
     plans = compile_with_fp32_fallback(
-        "tensorrt-rtx", tmp_path / "model.onnx", targets, [SIZE], tmp_path, BuildRequest()
+        TENSORRT_RTX, tmp_path / "model.onnx", "fp16", targets, [SIZE], tmp_path, BuildRequest()
     )
     assert [len(plans[target].healed) for target in targets] == [1, 0]
 

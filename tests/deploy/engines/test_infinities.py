@@ -10,11 +10,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Bundle, Engine, load, parse_json, seal
+from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.engines import infinities as finite
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.engines.fp32_fallback import fallback_text
 from hardedge.deploy.engines.infinities import choose_images_to_try, find_nodes_to_keep_finite, find_not_finite
-from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput

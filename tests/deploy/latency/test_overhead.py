@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from hardedge.contracts import Bundle, Certificate, load, read_json
+from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.latency import overhead as measured
 from hardedge.deploy.latency import paired_runs
 from hardedge.deploy.latency.overhead import certify_latency, measure_latency, overhead_of, sample_times
 from hardedge.deploy.latency.paired_runs import TooSlow, compare_models, paired_times, time_pair
 from hardedge.deploy.latency.repeated_builds import RepeatedBuilds, build_repeatedly
-from hardedge.deploy.tensorrt.plans import BuildRequest
 
 IMAGE_HWC = np.zeros((64, 96, 3), np.uint8)
 

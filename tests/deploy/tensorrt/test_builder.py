@@ -16,15 +16,14 @@ import pytest
 from hardedge import child_process
 from hardedge.child_process import ChildResult
 from hardedge.contracts import BuildOptions, Engine, load, seal
-from hardedge.deploy.engines import open as runtime
+from hardedge.deploy.backends.build_cache import BuildCache
+from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.engines.build import build, build_all
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.tensorrt import api as tensorrt_api
 from hardedge.deploy.tensorrt import plans
 from hardedge.deploy.tensorrt import runner as tensorrt_runner
-from hardedge.deploy.tensorrt.build_cache import BuildCache
 from hardedge.deploy.tensorrt.builder import LACKING, PROGRESS, Shares, out_of_memory, run_builder
-from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.errors import BadInput, Unavailable
 
 needs_rtx = pytest.mark.skipif(
@@ -270,7 +269,7 @@ def test_a_stripped_engine_is_opened_with_the_file_that_it_was_built_from(
     manifest = load(Engine, stripped)
     assert (manifest.weights, sorted(manifest.files)) == ("model.onnx", ["model.onnx", "model.plan"])
     opened: list[Any] = []
-    monkeypatch.setattr(runtime, "TensorRTRunner", lambda *job: opened.extend(job))
+    monkeypatch.setattr(tensorrt_runner, "TensorRTRunner", lambda *job: opened.extend(job))
     open_runner(stripped)
     assert opened[1] == b"a plan without weights"
     assert opened[-1] == (shared_bundle / "model.onnx").read_bytes()

@@ -36,6 +36,9 @@ class Failing:
         self.left -= 1
         return np.asarray(self.runner.masks(images_BHWC))
 
+    def layers(self) -> list[Any]:
+        return []
+
     def close(self) -> None:
         self.runner.close()
 

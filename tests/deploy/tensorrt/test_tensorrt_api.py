@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hardedge.deploy.targets import RTX_CAPABILITIES
 from hardedge.deploy.tensorrt import api as tensorrt_api
+from hardedge.deploy.tensorrt.backend import RTX_CAPABILITIES
 
 API = json.loads((Path(__file__).parent / "tensorrt_api.json").read_text())
 DEPLOY = Path(tensorrt_api.__file__).parents[1]

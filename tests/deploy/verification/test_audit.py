@@ -12,8 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.contracts import Bundle, Certificate, Engine, Overhead, PrecisionAudit, load, read_json
 from hardedge.deploy.engines.build import build
+from hardedge.deploy.tensorrt.layers import layer_precision, onnx_nodes, read_layers
 from hardedge.deploy.verification.gates import Gates, judge_gates, parse_required_share
-from hardedge.deploy.verification.precision_audit import audit_layers, audit_onnx, layer_precision, onnx_nodes
+from hardedge.deploy.verification.precision_audit import audit_layers, audit_onnx
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
 
@@ -107,15 +108,15 @@ def test_the_engines_layers_outvote_the_file(engine: Engine) -> None:
         layer("CaskConvolution", ["conv a", "node 3"], "Half NC/8HW8"),
         layer("CaskConvolution", ["conv b"], "Row major linear FP32"),
     ]
-    audit = audit_layers(layers, typed_model("fp16", "fp16"), SIZE, engine)
+    audit = audit_layers(read_layers(layers), typed_model("fp16", "fp16"), SIZE, engine)
     assert audit.multiply_adds == pytest.approx({"fp32": 16 / 28, "fp16": 12 / 28})
     assert (audit.source, audit.reformats, audit.layers) == ("engine", 1, 3)
 
 
 def test_what_no_layer_names_is_other(engine: Engine) -> None:
-    audit = audit_layers([layer("Conv", ["conv a"], "Int8")], typed_model("int8", "int8"), SIZE, engine)
+    audit = audit_layers(read_layers([layer("Conv", ["conv a"], "Int8")]), typed_model("int8", "int8"), SIZE, engine)
     assert audit.multiply_adds == pytest.approx({"other": 16 / 28, "int8": 12 / 28})
-    bare = audit_layers([{"Name": "x"}], typed_model("int8", "int8"), SIZE, engine)
+    bare = audit_layers(read_layers([{"Name": "x"}]), typed_model("int8", "int8"), SIZE, engine)
     assert bare.multiply_adds == {"other": 1.0}
     assert "do not say" in bare.detail
 
@@ -130,11 +131,11 @@ def test_what_no_layer_names_is_other(engine: Engine) -> None:
         ("Channel major FP32 format", "fp32"),
         ("FP8 E4M3", "fp8"),
         ("BFloat16", "bf16"),
-        ("Int64", "other"),
-        ("N/A due to dynamic shapes", "other"),
+        ("Int64", None),
+        ("N/A due to dynamic shapes", None),
     ],
 )
-def test_types_as_the_inspector_writes_them(text: str, precision: str) -> None:
+def test_types_as_the_inspector_writes_them(text: str, precision: str | None) -> None:
     assert layer_precision({"Inputs": [{"Format/Datatype": text}]}) == precision
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from hardedge import pipeline
 from hardedge.contracts import Report, load
+from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.engines import build as engines
 from hardedge.deploy.latency import repeated_builds as arms
-from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.deploy.verification.gates import Gates
 from hardedge.errors import BadInput, Unavailable
 

@@ -8,7 +8,7 @@ import pytest
 
 from hardedge.contracts import BuildOptions
 from hardedge.contracts.sizes import Profile
-from hardedge.deploy.tensorrt.build_cache import BuildCache, BuildKey
+from hardedge.deploy.backends.build_cache import BuildCache, BuildKey
 from hardedge.errors import BadInput
 
 KEY = BuildKey(

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from hardedge.contracts import BuildOptions, Bundle, Engine, Profile, load, seal
+from hardedge.deploy.backends.build_cache import BuildCache, BuildKey
+from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.engines.build import build, build_all
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.tensorrt import api as tensorrt_api
 from hardedge.deploy.tensorrt import plans as plans_module
-from hardedge.deploy.tensorrt.build_cache import BuildCache, BuildKey
-from hardedge.deploy.tensorrt.plans import BuildRequest
 from hardedge.errors import BadInput, Unavailable
 
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 128, 192))
@@ -251,7 +251,6 @@ def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
     compatible: bool,
     loads: bool,
 ) -> None:
-    from hardedge.deploy.engines import open as runtime
     from hardedge.deploy.tensorrt import runner as tensorrt_runner
 
     engine = build(shared_bundle, "tensorrt-rtx:sm86", tmp_path / "engine")
@@ -261,7 +260,7 @@ def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
     monkeypatch.setattr(tensorrt_runner, "compute_capability", lambda: "sm86")
     monkeypatch.setattr(tensorrt_runner, "installed_version", lambda builder: here)
     monkeypatch.setattr(
-        runtime,
+        tensorrt_runner,
         "TensorRTRunner",
         lambda name, plan, rtx, options, weights: opened.append(options.version_compatible),
     )
