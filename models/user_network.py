@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -67,37 +68,41 @@ def _import_fault(name: str, module_name: str, here: str, error: Exception) -> s
     )
 
 
-def require_logits(name: str, network: nn.Module, num_classes: int) -> None:
-    """Raises BadInput unless two images of 64x96 give logits of num_classes channels at their size."""
+def require_logits(
+    name: str,
+    network: nn.Module,
+    num_classes: int,
+    *,
+    size: tuple[int, int] = (CHECK_HEIGHT, CHECK_WIDTH),
+    batch: int = 2,
+    what: str = "two RGB images",
+) -> None:
+    """Raises BadInput unless images of (height, width) give logits of num_classes channels at their size."""
     parameter = next(network.parameters(), None)
-    images_BCHW = torch.zeros(
-        2, 3, CHECK_HEIGHT, CHECK_WIDTH, device=parameter.device if parameter is not None else None
-    )
+    images_BCHW = torch.zeros(batch, 3, *size, device=parameter.device if parameter is not None else None)
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         with torch.no_grad():
             logits_BCHW = network(images_BCHW)
     except Exception as error:  # the user's code may raise anything
-        size = f"{CHECK_HEIGHT}x{CHECK_WIDTH}"
         raise BadInput(
-            f"network {name}: its forward failed on two RGB images of {size}: {_error_text(error)}"
+            f"network {name}: its forward failed on {what} of {size[0]}x{size[1]}: {_error_text(error)}"
         ) from error
     finally:
         for module, mode in modes:
             module.training = mode
-    fault = _output_fault(logits_BCHW, num_classes)
+    fault = _output_fault(logits_BCHW, (batch, num_classes, *size))
     if fault:
         raise BadInput(f"network {name}: {fault}")
 
 
-def _output_fault(logits_BCHW: object, num_classes: int) -> str | None:
+def _output_fault(logits_BCHW: object, expected: tuple[int, int, int, int]) -> str | None:
     if not isinstance(logits_BCHW, Tensor):
         return f"its forward returns {type(logits_BCHW).__name__}. Return the logits alone, as one tensor."
     shape = tuple(logits_BCHW.shape)
-    if len(shape) == 4 and shape[0] == 2 and shape[2:] == (CHECK_HEIGHT, CHECK_WIDTH) and shape[1] != num_classes:
-        return f"its logits have {shape[1]} channels for num_classes={num_classes}. Use the number it is called with."
-    expected = (2, num_classes, CHECK_HEIGHT, CHECK_WIDTH)
+    if len(shape) == 4 and (shape[0], *shape[2:]) == (expected[0], *expected[2:]) and shape != expected:
+        return f"its logits have {shape[1]} channels for num_classes={expected[1]}. Use the number it is called with."
     if shape != expected:
         return f"its logits are {shape}, expected {expected}. Upsample them to the image's size inside its forward."
     if not logits_BCHW.is_floating_point():
@@ -106,4 +111,13 @@ def _output_fault(logits_BCHW: object, num_classes: int) -> str | None:
 
 
 def _error_text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    """What the error says, with the line of the user's code that it went through last."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def _is_users(filename: str) -> bool:
+    package = Path(__file__).resolve().parent
+    own = Path(filename).resolve()
+    return own.is_file() and "site-packages" not in own.parts and package not in own.parents

@@ -39,6 +39,7 @@ from hardedge.train.state import (
     write_started,
 )
 from hardedge.train.tracking import require_trackers, tracked_by
+from hardedge.train.validation_sizes import require_validation_sizes
 
 
 @processes.process_group()
@@ -109,7 +110,10 @@ def train(
 
 
 def _build_state(recipe: Recipe, dataset: Dataset, weights: InitialWeights) -> TrainingState:
-    return quantise_state(new_state(recipe, dataset.task, weights), recipe, TrainingSamples(dataset, recipe))
+    state = new_state(recipe, dataset.task, weights)
+    if ":" in recipe.network:
+        require_validation_sizes(recipe.network, state.training.model, dataset)
+    return quantise_state(state, recipe, TrainingSamples(dataset, recipe))
 
 
 def _usable(

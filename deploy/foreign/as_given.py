@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Scores = npt.NDArray[np.float32]
 
+SLACK = 1e-3  # of probabilities in half precision, resized
+
 
 @dataclass(frozen=True)
 class Result:
@@ -119,10 +121,20 @@ def _taps(before: int, after: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     return low, np.minimum(low + 1, before - 1), (places - low).astype(np.float32)
 
 
+def are_probabilities(scores_CHW: Scores) -> bool:
+    """Whether the scores are what a softmax gives, as where a network ends in one."""
+    total_HW = scores_CHW.sum(0)
+    return bool(scores_CHW.min() >= -SLACK and np.abs(total_HW - 1).max() <= SLACK)
+
+
 def confidence_map(scores_CHW: Scores) -> Pixels:
-    """255 * (1 - top probability), uint8 [H, W]: what stands in for hardness where no branch learned it."""
+    """255 * (1 - top probability), uint8 [H, W]: what stands in for hardness where no branch learned it.
+
+    Scores that are probabilities already (0 to 1, of sum 1 in every pixel) are taken as they are, others through a
+    softmax.
+    """
     top_HW = scores_CHW.max(0)
-    share_HW = 1 / np.exp(scores_CHW - top_HW).sum(0)
+    share_HW = top_HW if are_probabilities(scores_CHW) else 1 / np.exp(scores_CHW - top_HW).sum(0)
     return np.asarray(np.rint(255 * (1 - share_HW)), np.uint8)
 
 

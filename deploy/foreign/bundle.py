@@ -43,7 +43,7 @@ from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.errors import BadInput
 from hardedge.graphs.files import open_session
 from hardedge.graphs.probes import PROBE, with_logits_output
-from hardedge.metrics import confusion_counts, score_of
+from hardedge.metrics import Counts, confusion_counts, score_of
 
 if TYPE_CHECKING:
     import onnx
@@ -101,7 +101,21 @@ def _write_reference(run: ReferenceSession, dataset: Dataset, directory: Path) -
         raise BadInput(f"{dataset.root}, {SPLIT}: no pixel of its masks is labelled. Add labelled images.")
     np.savez_compressed(directory / COUNTS, counts=np.stack(counts))
     score = score_of(np.sum(counts, axis=0), task)
+    if doubt := _doubt(np.stack(counts), score.miou):
+        note(
+            f"{doubt}: the description of the input may be wrong (--mean, --std, the order of the channels or classes)"
+        )
     return golden, Reference(split=SPLIT, images=tuple(images), score=score)
+
+
+def _doubt(counts_NCC: Counts, miou: float) -> str | None:
+    """What looks as if images were not given as the network expects them; None where nothing does."""
+    predicted_NC, labelled_C = counts_NCC.sum(1), counts_NCC.sum((0, 2))
+    if (predicted_NC > 0).any(0).sum() == 1:
+        return "every pixel of every image is predicted as one class"
+    # what naming the most frequent class everywhere would score
+    chance = 100 * labelled_C.max() / labelled_C.sum() / np.count_nonzero(labelled_C)
+    return f"mIoU {miou:.2f} % is near that of naming one class everywhere" if miou < 1.2 * chance else None
 
 
 def _save_grey(values_HW: Pixels, path: Path) -> None:

@@ -49,7 +49,9 @@ def usable_inputs(inputs: Sequence[Path], profiles: tuple[Profile, ...]) -> Imag
     faults += image_faults(images, profiles)
     if faults:
         raise faults_error(
-            "the images cannot be used", first_faults(faults), "Convert or resize them, or leave them out."
+            "the images cannot be used",
+            first_faults(faults),
+            "Convert or resize them, or leave them out; larger sizes need a bundle of hardedge export --profile.",
         )
     return ImageInputs(images, videos)
 

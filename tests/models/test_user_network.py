@@ -86,7 +86,7 @@ def test_the_check_leaves_the_users_network_as_it_was(own: str) -> None:
         ("hardedge_test_own:value", "has no function value"),
         ("hardedge_test_own:plain", "calling it with num_classes=4 failed: TypeError"),
         ("hardedge_test_own:nothing", "returned NoneType. Return a torch.nn.Module"),
-        ("hardedge_test_own:grey", "its forward failed on two RGB images of 64x96: RuntimeError"),
+        ("hardedge_test_own:grey", r"its forward failed on two RGB images of 64x96: RuntimeError"),
         ("hardedge_test_own:named", "its forward returns dict. Return the logits alone"),
         ("hardedge_test_own:fixed", "its logits have 7 channels for num_classes=4"),
         ("hardedge_test_own:small", r"its logits are \(2, 4, 32, 48\), expected \(2, 4, 64, 96\). Upsample them"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import NoReturn
 
 import click
@@ -29,10 +30,10 @@ from hardedge.errors import HardedgeError, ReportedElsewhere
 __all__ = ["cli", "main"]
 
 INTERRUPTED = 130
-STOPPED = (
-    "Interrupted. What was finished is kept; run and train go on with --resume, sweeps and predict --ray by the same "
-    "command."
-)
+GOES_ON = {
+    **dict.fromkeys(("run", "train"), " What was finished is kept: go on with --resume."),
+    **dict.fromkeys(("sweep", "search-loss", "predict"), " What was finished is kept: go on with the same command."),
+}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -96,9 +97,16 @@ def main() -> NoReturn:
         _show(error)
         _end(str(error), error.exit_code, stdout)
     except (KeyboardInterrupt, click.Abort):
-        click.echo(STOPPED, err=True)
-        _end(STOPPED, INTERRUPTED, stdout)
+        stopped = f"Interrupted.{_goes_on(sys.argv)}"
+        click.echo(stopped, err=True)
+        _end(stopped, INTERRUPTED, stdout)
     sys.exit(0)
+
+
+def _goes_on(arguments: Sequence[str]) -> str:
+    """How the interrupted command goes on, if it can; of predict, --ray alone does."""
+    command = next((argument for argument in arguments[1:] if not argument.startswith("-")), "")
+    return "" if command == "predict" and "--ray" not in arguments else GOES_ON.get(command, "")
 
 
 def _show(error: HardedgeError) -> None:

@@ -90,6 +90,13 @@ def onnx_input_spec(given: dict[str, Any]) -> OnnxInputSpec:
     mean, std, size, output = (given.pop(name) for name in ("mean", "std", "input_size", "output_name"))
     if std and min(std) <= 0:
         raise BadInput(f"--std {','.join(map(str, std))}: expected numbers above 0.")
+    for name, values in (("--mean", mean), ("--std", std)):
+        if values and max(values) > 1:
+            divided = ",".join(f"{value / 255:.4g}" for value in values)
+            raise BadInput(
+                f"{name} {','.join(map(str, values))}: expected numbers of pixels in 0..1. "
+                f"Of pixels in 0..255 these are {name} {divided}."
+            )
     return OnnxInputSpec(mean=mean, std=std, size=size, output=output)
 
 

@@ -264,6 +264,27 @@ def test_confidence_stands_in_for_hardness() -> None:
     assert confidence_map(scores_CHW).tolist() == [[128, 0]]
 
 
+def test_scores_that_are_probabilities_are_taken_as_they_are() -> None:
+    """A second softmax would call every pixel of 38 classes hard."""
+    scores_CHW = np.random.default_rng(0).normal(0, 3, (38, 5, 7)).astype(np.float32)
+    shares_CHW = np.exp(scores_CHW) / np.exp(scores_CHW).sum(0)
+    expected_HW = np.rint(255 * (1 - shares_CHW.max(0)))
+    assert np.abs(confidence_map(shares_CHW).astype(int) - expected_HW).max() <= 1
+    assert np.abs(confidence_map(scores_CHW).astype(int) - expected_HW).max() <= 1
+
+
+def test_a_wrong_description_of_the_input_is_noted(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx_file = exported(tmp_path / "theirs.onnx", Nearest(), dynamo=False)
+    for given, noted in (
+        (OnnxInputSpec(mean=MEAN, std=STD), False),
+        (OnnxInputSpec(mean=(1, 1, 1), std=(0.01,) * 3), True),
+    ):
+        bundle_of_foreign(onnx_file, shared_data, tmp_path / f"bundle{noted}", given)
+        assert ("the description of the input may be wrong" in capsys.readouterr().err) == noted
+
+
 def test_a_mask_of_another_size_or_class_is_refused() -> None:
     nodes = [helper.make_node("Shape", ["x"], ["s"]), helper.make_node("ConstantOfShape", ["k"], ["mask"])]
     nodes[1].attribute.append(helper.make_attribute("value", helper.make_tensor("v", I64, [1], [7])))
@@ -359,6 +380,10 @@ def test_builds_of_a_foreign_network_are_compared_with_a_plain_one(
         (("--mean", "1,2"), "is not three numbers. Write them as 0.485,0.456,0.406"),
         (("--mean", "nan,0,0"), "is not three numbers"),
         (("--mean", "0,0,0", "--std", "1,0,1"), "--std 1.0,0.0,1.0: expected numbers above 0"),
+        (
+            ("--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375"),
+            "Of pixels in 0..255 these are --mean 0.485,0.456,0.406.",
+        ),
         (("--input-size", "512"), "is no size. Write it as 512x1024, height first"),
         (("--builds", "4"), "--builds"),
         (("--output", "missing"), "no output missing: it has mask uint8 [batch,height,width]"),
