@@ -4,12 +4,19 @@ import importlib.util
 import runpy
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from hardedge.contracts import NetworkSpec
+from hardedge.contracts import NetworkSpec, Normalisation, Profile
+from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
+from hardedge.export.precisions.convert import convert
+from hardedge.export.precisions.coverage import multiply_adds_by_precision
+from hardedge.export.precisions.legality import legality_findings
 from hardedge.models import ARCHITECTURES, build_network
 from hardedge.models.complexity import network_facts
 
@@ -86,3 +93,27 @@ def test_the_same_weights_give_another_implementations_logits(name: str) -> None
         expected_BCHW = F.interpolate(expected_BCHW, size=size, mode="bilinear", align_corners=False)
     # float32: the pyramid is pooled by matrix products here
     torch.testing.assert_close(found_BCHW, expected_BCHW, rtol=1e-4, atol=1e-4)
+
+
+# the smallest share of the multiply-adds in each precision
+SHARES = {"fp16": 0.99, "int8": 0.9}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pidnet_s", "stdc1", "ppliteseg_t", "ddrnet23_slim", "fast_scnn", "efficientvit_b0"])
+def test_its_files_of_lower_precision_are_legal(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = build_network(NetworkSpec(name=name, num_classes=5))
+    with torch.no_grad():
+        # statistics of images: a fresh network's ranges are those of no trained one
+        network.train()(F.interpolate(2 * torch.randn(4, 3, 5, 6), size=(80, 96)))
+    profile = Profile(min=(1, 64, 64), opt=(1, 128, 192), max=(4, 1024, 2048))
+    source = onnx_from_network(PixelsToMask(network.eval(), Normalisation()).eval(), profile, ("mask",), opset=20)
+    onnx.save(source, tmp_path / "model.onnx")
+    image_HWC = np.random.default_rng(0).integers(0, 256, (128, 192, 3), dtype=np.uint8)
+    Image.fromarray(image_HWC).save(tmp_path / "image.png")
+    for precision, share in SHARES.items():
+        made = convert(tmp_path / "model.onnx", precision, [tmp_path / "image.png"]).model
+        assert legality_findings(made) == []
+        by_precision = multiply_adds_by_precision(made, (1, 128, 192))
+        assert by_precision[precision] / sum(by_precision.values()) >= share

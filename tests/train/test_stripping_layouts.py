@@ -245,6 +245,9 @@ def test_the_contents_of_a_file_are_listed(tmp_path: Path, monkeypatch: pytest.M
     # the classifier is of other classes than the 19 that networks are compared with
     assert found.expected - found.found == 1
     assert {part.part for part in found.parts} == {"net", "ema_net", ""}
+    (net,) = (part for part in found.parts if part.part == "net")
+    assert list(net.groups) == ["module.encoder", "module.decoder", "module.seg_head", "module.aux_heads"]
+    assert sum(net.groups.values()) == net.parameters
     text = CliRunner().invoke(cli, ["strip", str(tmp_path / "averaged.pth"), "--list"], catch_exceptions=False).stdout
     assert "looks like ppliteseg_t in the layout of Deci-AI/super-gradients" in text
     assert "    would take ema_net, names behind 'module.'\n    also there: net, names behind 'module.'" in text

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from torch import Tensor
@@ -20,7 +21,7 @@ ALIKE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class PartContents(Contract):
-    """A part of a file: tensors and parameters in all, and parameters by the first name."""
+    """A part of a file: tensors and parameters in all, and parameters by the first name that tells them apart."""
 
     part: str
     tensors: int
@@ -82,10 +83,18 @@ def list_contents(path: Path) -> Contents:
 
 def _part(part: str, tensors: Mapping[str, Tensor]) -> PartContents:
     groups: dict[str, int] = {}
+    wrapper = _wrapper(list(tensors))
     for name, tensor in tensors.items():
-        top = name.split(".")[0]
+        top = wrapper + name.removeprefix(wrapper).split(".")[0]
         groups[top] = groups.get(top, 0) + (tensor.numel() if tensor.is_floating_point() else 0)
     return PartContents(part=part, tensors=len(tensors), parameters=sum(groups.values()), groups=groups)
+
+
+def _wrapper(names: list[str]) -> str:
+    """What stands before every name, up to a dot."""
+    places = zip(*(name.split(".")[:-1] for name in names), strict=False)
+    shared = takewhile(lambda words: len(set(words)) == 1, places)
+    return "".join(f"{words[0]}." for words in shared)
 
 
 def nearest_network(file: WeightFile) -> str:
