@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from functools import partial
 
 from torch import nn
 
@@ -16,8 +15,7 @@ from hardedge.models.encoders import require_encoder
 from hardedge.models.fpn import FPN
 from hardedge.models.hrnet_ocr import HRNETV2_W18_OCR, HRNETV2_W48_OCR
 from hardedge.models.lraspp import LRASPP
-from hardedge.models.mmsegmentation import NAMES as MMSEG_NAMES
-from hardedge.models.mmsegmentation import mmseg_architecture
+from hardedge.models.mmsegmentation import MMSEG_ARCHITECTURES
 from hardedge.models.pspnet import PSPNET
 from hardedge.models.realtime.bisenetv2 import BISENETV2
 from hardedge.models.realtime.bisenetv2_release import BISENETV2_COINCHEUNG
@@ -85,7 +83,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 # as others have them, for their weights: found by name, and not listed
 UNLISTED: dict[str, Callable[[], Architecture]] = {
     BISENETV2_COINCHEUNG.name: lambda: BISENETV2_COINCHEUNG,
-    **{name: partial(mmseg_architecture, name) for name in MMSEG_NAMES},
+    **MMSEG_ARCHITECTURES,
 }
 
 

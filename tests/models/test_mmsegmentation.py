@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from hardedge.contracts import NetworkSpec
 from hardedge.errors import BadInput
 from hardedge.models import build_network
-from hardedge.models.mmsegmentation import NAMES
+from hardedge.models.mmsegmentation import RESNET_NAMES, SEGFORMER_NAMES
+from hardedge.models.mmsegmentation.segformer import SIZES
 
 Weights = dict[str, Tensor]
 BLOCKS = {"r50": (3, 4, 6, 3), "r101": (3, 4, 23, 3)}
@@ -88,7 +89,7 @@ def decoded(maps: list[Tensor], weights: Weights, head: str, aligned: bool) -> T
 
 
 QUICK = ("mmseg_psp_r50_aligned", "mmseg_sep_aspp_r50")
-MARKED = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NAMES]
+MARKED = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in RESNET_NAMES]
 
 
 @pytest.mark.parametrize("name", MARKED)
@@ -109,6 +110,72 @@ def test_the_logits_are_those_of_the_configurations_description(name: str) -> No
         expected_BCHW = F.interpolate(low_BChw, (65, 97), mode="bilinear", align_corners=aligned)
         found_BCHW = network(images_BCHW)
     # float32: grids are pooled by matrix products in the network
+    torch.testing.assert_close(found_BCHW, expected_BCHW, rtol=1e-4, atol=1e-4 * float(expected_BCHW.abs().max()))
+    assert found_BCHW.std() > 0
+
+
+def layer_norm(x: Tensor, weights: Weights, name: str) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], 1e-6)
+
+
+def attended(x: Tensor, weights: Weights, at: str, heads: int, reduction: int, size: torch.Size) -> Tensor:
+    """torch's own multi-head attention with these weights."""
+    seen = x
+    if reduction > 1:
+        grid = x.transpose(1, 2).reshape(x.shape[0], -1, *size)
+        weight, bias = (weights[f"{at}.sr.{part}"] for part in ("weight", "bias"))
+        seen = layer_norm(F.conv2d(grid, weight, bias, reduction).flatten(2).transpose(1, 2), weights, f"{at}.norm")
+    attention = nn.MultiheadAttention(x.shape[-1], heads, batch_first=True).eval()
+    attention.load_state_dict({key: weights[f"{at}.attn.{key}"] for key in attention.state_dict()})
+    found: Tensor = attention(x, seen, seen, need_weights=False)[0]
+    return found
+
+
+def segformer_maps(x: Tensor, weights: Weights, blocks: tuple[int, ...]) -> list[Tensor]:
+    maps = []
+    for stage, count in enumerate(blocks):
+        at = f"backbone.layers.{stage}"
+        x = convolved(x, weights, f"{at}.0.projection", 2 if stage else 4)
+        size = x.shape[-2:]
+        tokens = layer_norm(x.flatten(2).transpose(1, 2), weights, f"{at}.0.norm")
+        for number in range(count):
+            block = f"{at}.1.{number}"
+            heads, reduction = (1, 2, 5, 8)[stage], (8, 4, 2, 1)[stage]
+            inner = layer_norm(tokens, weights, f"{block}.norm1")
+            tokens = tokens + attended(inner, weights, f"{block}.attn", heads, reduction, size)
+            grid = layer_norm(tokens, weights, f"{block}.norm2").transpose(1, 2).reshape(x.shape[0], -1, *size)
+            grid = convolved(convolved(grid, weights, f"{block}.ffn.layers.0"), weights, f"{block}.ffn.layers.1")
+            grid = convolved(F.gelu(grid), weights, f"{block}.ffn.layers.4")
+            tokens = tokens + grid.flatten(2).transpose(1, 2)
+        x = layer_norm(tokens, weights, f"{at}.2").transpose(1, 2).reshape(x.shape[0], -1, *size)
+        maps.append(x)
+    return maps
+
+
+SEGFORMERS = [pytest.param(name, marks=() if name.endswith("b0") else pytest.mark.slow) for name in SEGFORMER_NAMES]
+
+
+@pytest.mark.parametrize("name", SEGFORMERS)
+def test_a_segformers_logits_are_those_of_the_description(name: str) -> None:
+    torch.manual_seed(0)
+    network = build_network(NetworkSpec(name=name, num_classes=4)).eval()
+    for key, tensor in network.state_dict().items():
+        if key.endswith(("bias", "running_mean")):
+            nn.init.normal_(tensor, std=0.1)
+    weights = network.state_dict()
+    images_BCHW = torch.randn(2, 3, 65, 97)
+    with torch.no_grad():
+        maps = segformer_maps(images_BCHW, weights, SIZES[name[-2:]].blocks)
+        mixed = [
+            F.interpolate(module(x, weights, f"decode_head.convs.{place}"), maps[0].shape[2:], mode="bilinear")
+            for place, x in enumerate(maps)
+        ]
+        low = convolved(
+            module(torch.cat(mixed, 1), weights, "decode_head.fusion_conv"), weights, "decode_head.conv_seg"
+        )
+        expected_BCHW = F.interpolate(low, (65, 97), mode="bilinear")
+        found_BCHW = network(images_BCHW)
+    # float32: attention is summed in another order
     torch.testing.assert_close(found_BCHW, expected_BCHW, rtol=1e-4, atol=1e-4 * float(expected_BCHW.abs().max()))
     assert found_BCHW.std() > 0
 
