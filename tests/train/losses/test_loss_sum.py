@@ -10,8 +10,11 @@ from hardedge.train.losses import (
     LOSSES,
     Abl,
     Asl,
+    Boundary,
+    BoundaryOhem,
     Cpg,
     CrossEntropy,
+    Detail,
     Dfr,
     Dice,
     Focal,
@@ -46,6 +49,14 @@ TERMS = {
     "semeda": st.builds(Semeda, network=st.sampled_from(["", "it's/edges"]), last=st.integers(3, 8)),
     "dfr": st.builds(Dfr, radius=st.integers(1, 9), rgb=positive, scale=st.floats(0, 1, exclude_min=True)),
     "recall": st.builds(Recall, smoothing=positive, reduction=st.sampled_from(["valid", "weights"])),
+    "boundary": st.builds(Boundary, radius=st.integers(1, 9)),
+    "boundary_ohem": st.builds(
+        BoundaryOhem,
+        sure=st.floats(0, 1, exclude_min=True, exclude_max=True),
+        threshold=st.floats(0, 1),
+        min_kept=st.floats(0, 1),
+    ),
+    "detail": st.builds(Detail, official=st.booleans()),
     "cpg": st.builds(Cpg, kernel=st.sampled_from([3, 5, 7]), similarity=st.sampled_from(["dice", "cosine"])),
 }
 
