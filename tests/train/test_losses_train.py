@@ -11,7 +11,7 @@ import torch
 
 from hardedge.data.scribbles import write_scribbles
 from hardedge.data.streets.write import write_streets
-from hardedge.train.branches import HardnessBranch
+from hardedge.train.branches import BoundaryBranch, DetailBranch, HardnessBranch
 from hardedge.train.edge_network import train_edge_network
 from hardedge.train.losses import LOSSES, parse_loss
 from hardedge.train.recipe import Recipe
@@ -37,6 +37,8 @@ RECOMMENDED = {
     "ssl": "0.5*ce + 0.5*ssl",
     "asl": "asl",
     "semeda": "ce + 0.1*semeda(network='{edges}')",
+    "boundary": "ce + boundary",
+    "detail": "ce + detail",
 }
 BOUNDARY_METRICS = {"bf1": "ce + asl(metric=bf1)", "biou": "ce + asl(metric=biou)"}
 
@@ -59,7 +61,8 @@ def every_core() -> Iterator[None]:
 
 def recipe_with(loss: str, **changes: object) -> Recipe:
     parsed = parse_loss(loss)
-    branches = (HardnessBranch("light"),) if "hardness" in parsed.needs else ()
+    kinds = {"hardness": HardnessBranch("light"), "boundary": BoundaryBranch(), "detail": DetailBranch()}
+    branches = tuple(branch for name, branch in kinds.items() if name in parsed.needs)
     recipe = replace(RECIPES["streets"](), loss=parsed, branches=branches, steps=STEPS, evaluate_every=STEPS)
     return replace(recipe, **changes)  # type: ignore[arg-type]
 
@@ -82,7 +85,8 @@ def require_lowered(terms: list[dict[str, float]], name: str) -> None:
 
 
 def test_a_combination_is_recommended_for_every_method() -> None:
-    assert set(RECOMMENDED) | {"ce", "dfr"} == set(LOSSES)
+    # what boundary_ohem sees grows while its head learns
+    assert set(RECOMMENDED) | {"ce", "dfr", "boundary_ohem"} == set(LOSSES)
 
 
 @pytest.mark.parametrize("name", RECOMMENDED)
