@@ -38,7 +38,7 @@ class Segmenter:
         """Opens a bundle (on `onnxruntime:cpu` unless `target` says otherwise) or an engine directory.
 
         With `trust`, the path of a public key, only what its holder signed is loaded. Raises BadInput for an altered
-        or untrusted directory and a target that it is not for, MissingHere when it cannot run on this machine.
+        or untrusted directory and a target that it is not for, Unavailable when it cannot run on this machine.
         """
         directory = Path(source)
         trusted = read_trust(Path(trust)) if isinstance(trust, Path | str) else trust

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-import hardedge
 from hardedge.contracts import Bundle, Checkpoint, seal, sha256_of, write_atomically
 from hardedge.errors import Unavailable, missing_extra
+from hardedge.version import __version__
 
 if TYPE_CHECKING:
     from cyclonedx.model import HashType, Property
@@ -28,7 +28,7 @@ _OF: Final = "hardedge"  # what the names of our own properties begin with
 
 
 def require_cyclonedx() -> None:
-    """Raises MissingHere without the extra `components`."""
+    """Raises Unavailable without the extra `components`."""
     for module, package in (("cyclonedx", "cyclonedx-python-lib"), ("packaging", "packaging")):
         try:
             __import__(module)
@@ -61,7 +61,7 @@ def with_components(directory: Path, bundle: Bundle, checkpoint: Checkpoint, dat
 
 
 def require_extendable(bundle: Path) -> None:
-    """Raises MissingHere where a bundle has a list that could not be added to here."""
+    """Raises Unavailable where a bundle has a list that could not be added to here."""
     if (bundle / FILE).is_file():
         require_cyclonedx()
 
@@ -131,7 +131,7 @@ def _data(name: str, digest: str, what: str) -> Component:
 def _tool() -> Component:
     from cyclonedx.model.component import Component, ComponentType
 
-    return Component(type=ComponentType.APPLICATION, name="hardedge", version=hardedge.__version__, bom_ref="tool")
+    return Component(type=ComponentType.APPLICATION, name="hardedge", version=__version__, bom_ref="tool")
 
 
 def _sha256(digest: str) -> HashType:
@@ -149,7 +149,7 @@ def _properties(**values: str) -> list[Property]:
 def installed_components() -> dict[str, tuple[Component, list[str]]]:
     """The libraries that train and export, and theirs, as they are installed here: each with the names of its own.
 
-    Raises MissingHere where hardedge itself is no installed package, so that nobody knows what it needs.
+    Raises Unavailable where hardedge itself is no installed package, so that nobody knows what it needs.
     """
     from packaging.utils import canonicalize_name
 

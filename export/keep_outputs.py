@@ -44,7 +44,7 @@ def keep_outputs(source: Path, names: tuple[str, ...], out: Path, size: tuple[in
 
     Without names the graph must have one output. Raises BadInput when the file is not valid ONNX, has no such output,
     or has several and none is named, with those there are; when what is kept has operators that ONNX does not have, or
-    does not run at `size`; for weights above 2 GiB; and when `out` exists. MissingHere when the disk is full.
+    does not run at `size`; for weights above 2 GiB; and when `out` exists. Unavailable when the disk is full.
     """
     require_free(out, None)
     model = _read(source)

@@ -10,7 +10,6 @@ from typing import Literal
 
 import onnx
 
-import hardedge
 from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.console import spinner
 from hardedge.contracts import (
@@ -53,6 +52,7 @@ from hardedge.export.reference import (
 )
 from hardedge.graphs.files import is_large, read_onnx, write_onnx
 from hardedge.models import architecture
+from hardedge.version import __version__
 
 MODEL, CONTROL = "model.onnx", "control.onnx"
 
@@ -103,7 +103,7 @@ def export(
 
     Raises BadInput when checkpoint or data cannot be used or do not fit each other, when the network cannot be
     exported or converted, when the exported file's masks are not torch's, and when `out` exists (unless `force`);
-    MissingHere when the disk is full, for other precisions without Model Optimizer, and for components without their
+    Unavailable when the disk is full, for other precisions without Model Optimizer, and for components without their
     extra. Nothing is left behind then, or with `keep_failed` what was written before the failure, in OUT.failed.
     """
     require_free(out, force, [checkpoint, data])
@@ -207,7 +207,7 @@ def write_bundle(
         converted = _write_precisions(source, directory, model, images, main, precisions)
     manifest = Bundle(
         schema_id=Bundle.SCHEMA,
-        hardedge=hardedge.__version__,
+        hardedge=__version__,
         made_from=source.checkpoint.digest,
         files={},
         task=source.checkpoint.task,

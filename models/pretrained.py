@@ -85,7 +85,7 @@ def _tensors(content: Any) -> dict[str, Tensor]:
 def pretrained_weights(name: str) -> BackboneWeights:
     """The ImageNet weights of a network's backbone, downloaded by its library, or from where it keeps them.
 
-    Raises BadInput for a network whose library has none, MissingHere when they cannot be had.
+    Raises BadInput for a network whose library has none, Unavailable when they cannot be had.
     """
     known = architecture(name)
     if known is None or known.pretrained is None:

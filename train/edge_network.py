@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hardedge import __version__
 from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.console import progress_bar
 from hardedge.contracts import EdgeNetworkManifest, EdgeScore, Task, load, seal, write_atomically
@@ -21,6 +20,7 @@ from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.train.batches.epoch_order import mix_seed
 from hardedge.train.losses.pixels import one_hot
+from hardedge.version import __version__
 
 CHANNELS = (16, 32, 32, 32, 32, 32, 16)
 WEIGHTS = "weights.safetensors"
@@ -58,7 +58,7 @@ def train_edge_network(
     """Trains an edge network on a data set's training masks, and writes its directory.
 
     Raises BadInput for data that cannot be used, a step count below 1, and `out` that exists (unless `force`);
-    MissingHere when the disk is full.
+    Unavailable when the disk is full.
     """
     if steps < 1:
         raise BadInput(f"steps: expected 1 or more, got {steps}.")

@@ -34,7 +34,7 @@ def load_initial_weights(
     """The file's weights, or the checkpoint's, or ImageNet's where the recipe is `pretrained`, or none.
 
     Raises BadInput when several are given, for a file without a state_dict, a checkpoint that is not sound or has
-    another network or other classes, and a network without pretrained weights; MissingHere where these cannot be
+    another network or other classes, and a network without pretrained weights; Unavailable where these cannot be
     downloaded.
     """
     if start_from is not None and (backbone_weights is not None or recipe.pretrained):

@@ -53,7 +53,7 @@ LAST_WEIGHTS = "last.safetensors"
 def new_state(recipe: Recipe, task: Task, start: InitialWeights | None = None) -> TrainingState:
     """The network with its branches and optimiser before the first step, from the recipe's seed; on the GPU if any.
 
-    Raises BadInput for a network that cannot be built or weights that do not fit its backbone, MissingHere where the
+    Raises BadInput for a network that cannot be built or weights that do not fit its backbone, Unavailable where the
     recipe wants a compiler and there is none.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

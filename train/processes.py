@@ -22,7 +22,7 @@ def process_group() -> Iterator[None]:
     """The processes that torchrun started, as one group while the block runs; one process alone is left alone.
 
     Each takes the GPU of its number on its machine, if there are any. Raises BadInput when there are fewer GPUs than
-    processes, and MissingHere in each process that loses another: its connection breaks, or TIMEOUT passes.
+    processes, and Unavailable in each process that loses another: its connection breaks, or TIMEOUT passes.
     """
     if distributed.is_initialized() or not distributed.is_torchelastic_launched():
         yield
@@ -100,7 +100,7 @@ def gather(item: T | None) -> list[T]:
 
 
 def raise_on_all(error: HardedgeError | None) -> None:
-    """Raises in all processes when one of them has an error: the error in the first, ToldElsewhere in the others."""
+    """Raises in all processes when one of them has an error: the error in the first, ReportedElsewhere in the rest."""
     errors = gather(error)
     if errors:
         raise (

@@ -18,7 +18,7 @@ def quantise(model: nn.Module, images: Iterable[Tensor]) -> None:
 
     Symmetric int8: weights by output channel, activations by tensor, with the ranges that these have on `images`
     (batches [B, 3, H, W], normalised); gradients pass straight through. What ships is the plain weights: export
-    quantises them as it does after any training. Raises MissingHere without Model Optimizer.
+    quantises them as it does after any training. Raises Unavailable without Model Optimizer.
     """
     with _quiet():
         try:

@@ -9,7 +9,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from hardedge import __version__
 from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.console import note
 from hardedge.contracts import Checkpoint, EdgeNetworkManifest, NetworkSpec, load, seal, write_atomically
@@ -40,6 +39,7 @@ from hardedge.train.state import (
 )
 from hardedge.train.tracking import require_trackers, tracked_by
 from hardedge.train.validation_sizes import require_validation_sizes
+from hardedge.version import __version__
 
 
 @processes.process_group()
@@ -65,7 +65,7 @@ def train(
     are trained further; `track` names trackers (wandb, mlflow) that are told of it.
 
     Raises BadInput for a recipe, data or weights that cannot be used, a loss that is not finite, `out` that exists
-    (unless `force`), and for `resume` where there is nothing to go on with or the recipe or data differ; MissingHere
+    (unless `force`), and for `resume` where there is nothing to go on with or the recipe or data differ; Unavailable
     when the disk is full, pretrained weights cannot be downloaded, or a tracker is not installed.
 
     Under torchrun its processes share each batch; the first alone writes and returns the checkpoint, the others return

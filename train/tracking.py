@@ -109,7 +109,7 @@ TRACKERS: dict[str, tuple[type[Tracker], str]] = {"wandb": (Wandb, "wandb"), "ml
 
 
 def require_trackers(names: Sequence[str]) -> None:
-    """Raises BadInput for a tracker that is not known, MissingHere for one whose extra is not installed."""
+    """Raises BadInput for a tracker that is not known, Unavailable for one whose extra is not installed."""
     for name in names:
         if name not in TRACKERS:
             raise BadInput(f"tracker {name} is not known. Give one of: {', '.join(TRACKERS)}.")

@@ -85,7 +85,7 @@ class Trust:
 def read_trust(public_key: Path, since: datetime | None = None) -> Trust:
     """The trust in the holder of an Ed25519 public key (PEM, as `hardedge sign --new-key` and openssl write it).
 
-    Raises BadInput for a file that holds no such key, MissingHere without the extra `sign`.
+    Raises BadInput for a file that holds no such key, Unavailable without the extra `sign`.
     """
     _require_cryptography()
     from cryptography.exceptions import UnsupportedAlgorithm
@@ -108,7 +108,7 @@ def sign(directory: Path, private_key: Path) -> Signature:
     """Writes the signature beside the manifest of an artefact whose files were all checked, and returns it.
 
     Raises BadInput for an altered artefact, a directory without one, and a file that holds no Ed25519 private key;
-    MissingHere without the extra `sign`.
+    Unavailable without the extra `sign`.
     """
     key = _read_private(private_key)
     manifest = load(_kind_in(directory), directory)

@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import hardedge
 from hardedge.artefact import require_free, staged_directory
 from hardedge.console import note, spinner
 from hardedge.contracts import BuildOptions, Bundle, Engine, FallbackNode, Profile, seal, sha256_of
@@ -18,6 +17,7 @@ from hardedge.deploy.engines.fp32_fallback_refused import compile_with_fp32_fall
 from hardedge.deploy.targets import BACKENDS, backend_of, parse_target
 from hardedge.deploy.tensorrt.plans import compile_plans
 from hardedge.graphs.files import copy_onnx
+from hardedge.version import __version__
 
 WEIGHTS = "model.onnx"  # what a stripped plan gets its weights from
 
@@ -34,7 +34,7 @@ def build(
     """Compiles a bundle's network for one target into the engine directory `out`.
 
     Raises BadInput for an unknown target or precision, an altered bundle, and a network that the builder refuses;
-    MissingHere when the builder is not installed.
+    Unavailable when the builder is not installed.
     """
     return build_all(bundle, {target: out}, precision=precision, request=request, force=force)[0]
 
@@ -149,7 +149,7 @@ def _save(network: _Network, options: BuildOptions, target: Target, plan: BuiltP
         copy_onnx(plan.onnx or network.onnx, directory / weights)
     engine = Engine(
         schema_id=Engine.SCHEMA,
-        hardedge=hardedge.__version__,
+        hardedge=__version__,
         made_from=bundle.digest,
         files={},
         target=str(target),

@@ -13,7 +13,7 @@ def open_runner(engine: Path, trust: Trust | None = None) -> Runner:
     """Loads an engine directory after its manifest and digests were checked (a plan is native code).
 
     With `trust`, only when a trusted manifest has its digest. Raises BadInput for an altered or untrusted directory,
-    MissingHere when this machine cannot run the engine.
+    Unavailable when this machine cannot run the engine.
     """
     manifest = load(Engine, engine)
     if trust:

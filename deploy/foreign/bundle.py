@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import hardedge
 from hardedge.artefact import staged_directory
 from hardedge.console import note, progress_bar, spinner
 from hardedge.contracts import (
@@ -44,6 +43,7 @@ from hardedge.errors import BadInput
 from hardedge.graphs.files import open_session
 from hardedge.graphs.probes import PROBE, with_logits_output
 from hardedge.metrics import Counts, confusion_counts, score_of
+from hardedge.version import __version__
 
 if TYPE_CHECKING:
     import onnx
@@ -206,7 +206,7 @@ def _seal_bundle(
     note(f"{path}: {'pixels' if form.pixels else 'float image'} in, {'scores' if form.scores else 'classes'} out")
     manifest = Bundle(
         schema_id=Bundle.SCHEMA,
-        hardedge=hardedge.__version__,
+        hardedge=__version__,
         made_from=sha256_of(path),
         files={},
         task=dataset.task,

@@ -62,7 +62,7 @@ def bench(
     """Builds an engine for each target and precision, times each, and compares every other with the first.
 
     A golden image, batched, is the input; half of `seconds` goes to the engines alone, half to the comparisons, ABBA
-    interleaved. Engines that cannot run here are told and left out. Raises MissingHere when none can, BadInput for a
+    interleaved. Engines that cannot run here are told and left out. Raises Unavailable when none can, BadInput for a
     batch that no profile of the bundle holds.
     """
     opened = load_bundle(bundle)

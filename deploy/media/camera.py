@@ -69,7 +69,7 @@ class Live:
         self._reader.start()
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """The newest frame whenever one is asked for, until `stop`; raises MissingHere when the camera is gone."""
+        """The newest frame whenever one is asked for, until `stop`; raises Unavailable when the camera is gone."""
         while (frame := self._newest_frame(stop)) is not None:
             yield frame
 
@@ -142,7 +142,7 @@ class Live:
 
 
 def _open_container(camera: Camera) -> Any:
-    """PyAV's container; raises MissingHere for a camera that is not there, in use or no camera."""
+    """PyAV's container; raises Unavailable for a camera that is not there, in use or no camera."""
     av = pyav()
     known = {part for name in av.formats_available for part in name.split(",")}
     if camera.format and camera.format not in known:

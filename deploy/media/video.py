@@ -94,7 +94,7 @@ class Video:
 
 
 def open_video(path: Path) -> Video | str:
-    """A video file after a look at its head; what is wrong with it in words. MissingHere without the extra `video`."""
+    """A video file after a look at its head; what is wrong with it in words. Unavailable without the extra `video`."""
     av = pyav()
     try:
         with av.open(str(path)) as container:
@@ -241,7 +241,7 @@ def _at(seconds: Any) -> str:
 
 
 def pyav() -> Any:
-    """PyAV; raises MissingHere without the extra `video`."""
+    """PyAV; raises Unavailable without the extra `video`."""
     try:
         import av
     except ImportError:

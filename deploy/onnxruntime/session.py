@@ -23,7 +23,7 @@ def onnxruntime_session(onnx: Path, device: str, profiles: Sequence[Profile] = (
 
     `threads` compute on the CPU, 0: as many as it has cores.
 
-    Raises BadInput for a file that onnxruntime refuses, MissingHere where it has no such device here.
+    Raises BadInput for a file that onnxruntime refuses, Unavailable where it has no such device here.
     """
     try:
         import onnxruntime
@@ -84,7 +84,7 @@ def _not_loaded(onnx: Path, device: str, error: Exception) -> HardedgeError:
 
 
 def onnxruntime_version() -> str:
-    """The version of whichever onnxruntime package is installed; raises MissingHere when none is."""
+    """The version of whichever onnxruntime package is installed; raises Unavailable when none is."""
     for package in ("onnxruntime-gpu", "onnxruntime"):
         try:
             return version(package)

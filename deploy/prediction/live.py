@@ -54,7 +54,7 @@ def predict_camera(
     The newest frame is taken whenever the network is free; those in between are left out and counted. Times are those
     at which frames came, from the first on.
 
-    Raises MissingHere for a camera that is not there, is used by another program, or disappears, and BadInput for one
+    Raises Unavailable for a camera that is not there, is used by another program, or disappears, and BadInput for one
     whose size no profile of the bundle holds. Whatever ends the work, what was finished until then is in `out`.
     """
     require_free(out, force, [bundle, *([engine] if engine else [])])

@@ -69,7 +69,7 @@ def predict_on_ray(
     told at the end with BadInput.
 
     Raises BadInput for inputs that are missing or of one name, and for `out` with masks of another bundle (unless
-    `force`); MissingHere without Ray, a cluster there, or a GPU in it that the target needs.
+    `force`); Unavailable without Ray, a cluster there, or a GPU in it that the target needs.
     """
     require_ray()
     source = load_bundle(bundle, trust)

@@ -80,7 +80,7 @@ def predict(
     applied (a note on stderr tells); an overlay video is turned as a player would show its source.
 
     Raises BadInput for an altered or untrusted bundle and, all together and before any work, for inputs that are
-    missing, of another depth, of one name, or of a size that no profile of the bundle holds; MissingHere when the
+    missing, of another depth, of one name, or of a size that no profile of the bundle holds; Unavailable when the
     target cannot run here. Images and frames that turn out to be unreadable are left out and told at the end, with
     BadInput. Whatever ends the work, what was finished until then is in `out`.
     """

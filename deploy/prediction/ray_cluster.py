@@ -25,7 +25,7 @@ LOOPBACK: Final = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # Ray's name for: 
 
 
 def require_ray() -> None:
-    """Raises MissingHere without the extra."""
+    """Raises Unavailable without the extra."""
     try:
         installed = find_spec("ray") is not None
     except ValueError:  # what find_spec says of a module that was taken out
@@ -59,7 +59,7 @@ def cluster(address: str) -> Iterator[Any]:
 
 
 def require_reachable(address: str) -> None:
-    """Raises MissingHere where nothing answers at HOST:PORT: Ray itself would ask for minutes."""
+    """Raises Unavailable where nothing answers at HOST:PORT: Ray itself would ask for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
         try:

@@ -20,7 +20,7 @@ class CudaError(RuntimeError):
 
 
 def cuda_runtime() -> Any:
-    """cuda-python's module of the CUDA runtime; raises MissingHere without the extra `tensorrt`."""
+    """cuda-python's module of the CUDA runtime; raises Unavailable without the extra `tensorrt`."""
     try:
         from cuda.bindings import runtime  # type: ignore[import-untyped,unused-ignore]
     except ImportError:

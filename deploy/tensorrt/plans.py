@@ -33,7 +33,7 @@ def compile_plans(
     """Compiles an ONNX file for targets of one backend into `folder`, in one builder process.
 
     A plan has every profile, in their order. What the request's cache holds is taken from there. Raises BadInput with
-    the builder's errors when it refuses the network and for options that it does not have, MissingHere when it is not
+    the builder's errors when it refuses the network and for options that it does not have, Unavailable when it is not
     installed or finds no GPU where it needs one.
     """
     request = request or BuildRequest()

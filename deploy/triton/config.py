@@ -225,7 +225,7 @@ def _in_words(tensors: Sequence[tuple[str, str, list[int]]]) -> str:
 
 
 def require_triton() -> None:
-    """Raises MissingHere without the extra `triton`."""
+    """Raises Unavailable without the extra `triton`."""
     _messages()
 
 

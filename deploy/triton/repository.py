@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import hardedge
 from hardedge.artefact import require_free, staged_directory
 from hardedge.console import note
 from hardedge.contracts import (
@@ -45,6 +44,7 @@ from hardedge.deploy.triton.config import (
 from hardedge.deploy.triton.warm_up import Images, remove_others, warm_up_requests, write_requests
 from hardedge.errors import BadInput, faults_error
 from hardedge.graphs.files import copy_onnx
+from hardedge.version import __version__
 
 LAST_VERSION: Final = 2**63 - 1  # int64 in Triton's messages
 FILES: Final[dict[Platform, str]] = {"onnxruntime_onnx": "model.onnx", "tensorrt_plan": "model.plan"}
@@ -81,7 +81,7 @@ def write_model(
     file's tensors, and the requests that warm it up. Other versions stay; the configuration is of all of them.
 
     Raises BadInput for an altered or untrusted bundle or engine, one that Triton cannot load, a version that is there
-    (unless `force`), and other versions with other tensors; MissingHere without the extra `triton`. A version is
+    (unless `force`), and other versions with other tensors; Unavailable without the extra `triton`. A version is
     there whole or not at all.
     """
     require_triton()
@@ -219,7 +219,7 @@ def _write_version(place: Path, source: TritonSource, name: str, version: int, c
     assert not faults, faults
     served = ServedModel(
         schema_id=ServedModel.SCHEMA,
-        hardedge=hardedge.__version__,
+        hardedge=__version__,
         made_from=source.bundle.digest,
         files={},
         name=name,

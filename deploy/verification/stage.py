@@ -6,7 +6,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hardedge
 from hardedge.artefact import require_free, staged_directory
 from hardedge.console import spinner
 from hardedge.contracts import Certificate, EngineSummary, Report, seal, write_atomically
@@ -23,6 +22,7 @@ from hardedge.deploy.verification.recertify import recertify
 from hardedge.deploy.verification.runs import Runs, run_all
 from hardedge.errors import Unavailable
 from hardedge.metrics import hit_labelled_predicted, score_of
+from hardedge.version import __version__
 
 if TYPE_CHECKING:
     from hardedge.deploy.report.pictures import SamplePictures
@@ -76,7 +76,7 @@ def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: G
     judged = (*judge_gates(gates, certificate, runs.parity, cost, runs.audits, engines), *runs.checked)
     return Report(
         schema_id=Report.SCHEMA,
-        hardedge=hardedge.__version__,
+        hardedge=__version__,
         made_from=bundle.digest,
         files={},
         verdict=overall_verdict(certificate, runs.parity, judged, runs.broken_off),

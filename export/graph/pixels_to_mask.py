@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional as F
 
-import hardedge
 from hardedge.contracts import Checkpoint, Normalisation, Profile, parse_json
 from hardedge.errors import BadInput
 from hardedge.export.graph.form import OUTPUTS, Form
 from hardedge.graphs.canonical import canonical_form
 from hardedge.graphs.files import is_large
+from hardedge.version import __version__
 
 Frontend = Literal["pixels", "tensor"]
 AXES = ("batch", "height", "width")
@@ -237,7 +237,7 @@ def with_facts(model: onnx.ModelProto, checkpoint: Checkpoint, form: Form) -> on
         "network_size": json.dumps(form.network_size),
         "checkpoint_digest": checkpoint.digest,
         "data_digest": checkpoint.data_digest,
-        "hardedge": hardedge.__version__,
+        "hardedge": __version__,
     }
     known = onnx.ModelProto()
     known.CopyFrom(model)

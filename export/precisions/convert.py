@@ -51,7 +51,7 @@ class Converted:
 
 
 def require_converter() -> None:
-    """Raises MissingHere with the pip command when a package that converts is not installed."""
+    """Raises Unavailable with the pip command when a package that converts is not installed."""
     for module, package in NEEDED.items():
         if find_spec(module) is None:
             raise missing_extra(package, "export")

@@ -43,7 +43,7 @@ class Stopwatch:
             return 2 * (opened - began) + RUNS * (time.perf_counter() - opened)
 
     def measured(self, mixture: onnx.ModelProto, arm: str) -> LatencyComparison:
-        """The mixture's latency over FP32's; raises MissingHere when the machine is too busy to tell."""
+        """The mixture's latency over FP32's; raises Unavailable when the machine is too busy to tell."""
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             engine = Path(name) / "engine"
             build(self._bundle_of(mixture, Path(name) / "bundle"), self.target, engine, precision=MIXED)
@@ -74,6 +74,6 @@ class Stopwatch:
 
 @contextmanager
 def candidate_timer(directory: Path, bundle: Bundle, target: str) -> Iterator[Stopwatch]:
-    """A stopwatch for the target; raises BadInput for an unknown one, MissingHere for one that does not run here."""
+    """A stopwatch for the target; raises BadInput for an unknown one, Unavailable for one that does not run here."""
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         yield Stopwatch(directory, bundle, target, Path(folder))

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-import hardedge
 from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.console import note, progress_bar
 from hardedge.contracts import Bundle, load
@@ -30,6 +29,7 @@ from hardedge.export.tune.search import Found, find_fewest, order_nodes
 from hardedge.export.tune.write import choose_mixture, write_tuned
 from hardedge.graphs.canonical import node_multiply_adds
 from hardedge.graphs.rounding import rounded_form
+from hardedge.version import __version__
 
 SPLIT = "val"  # the test split judges what was found here
 SENSITIVITY_IMAGES = 2
@@ -54,7 +54,7 @@ def tune(
     on the validation split at most `goal` points below FP32's. `latency` names a target that runs here, on which every
     mixture that was measured is then timed beside FP32. A search that was killed goes on with its finished steps.
     Raises BadInput for a bundle without an INT8 file or with other data, GateFailed when not even FP16 everywhere
-    meets the goal, MissingHere when the target does not run here.
+    meets the goal, Unavailable when the target does not run here.
     """
     require_free(out, force, [bundle, data])
     require_extendable(bundle)
@@ -109,7 +109,7 @@ def _open(directory: Path, data: Path, out: Path) -> Search:
         raise BadInput(f"{directory} has no INT8 file to tune. Export it with: hardedge export ... --precision int8")
     dataset = open_dataset(data)
     require_same_data(bundle, dataset)
-    key = {"bundle": bundle.digest, "data": dataset.digest(), "hardedge": hardedge.__version__}
+    key = {"bundle": bundle.digest, "data": dataset.digest(), "hardedge": __version__}
     progress = Progress(out.with_name(f".{out.name}.partial-tune"), key)
     fp32 = onnx.load(directory / bundle.model("fp32").path)
     ids = compared_ids(dataset.splits[SPLIT], bundle.model("fp32").census.multiply_adds)

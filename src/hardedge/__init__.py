@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.metadata import version
 
 # what these packages would report to their makers, off before any of them is imported; what the user has set stays
 SILENT = {
@@ -17,4 +16,6 @@ for _name, _value in SILENT.items():
 # OpenVINO has no such variable, but does without this package
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: an import of it fails
 
-__version__ = version("hardedge")
+from hardedge.version import __version__  # noqa: E402  after the variables
+
+__all__ = ["__version__"]

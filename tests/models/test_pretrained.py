@@ -254,11 +254,11 @@ def test_a_users_own_networks_backbone_is_not_known(tmp_path: Path) -> None:
 def test_without_a_connection_a_file_is_asked_for(name: str, tmp_path: Path) -> None:
     """A process whose way out is a closed port, and whose libraries have nothing stored."""
     program = f"""
-from hardedge.errors import MissingHere
+from hardedge.errors import Unavailable
 from hardedge.models.pretrained import pretrained_weights
 try:
     pretrained_weights({name!r})
-except MissingHere as error:
+except Unavailable as error:
     print(error)
 """
     closed = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}

@@ -247,7 +247,7 @@ def test_when_one_dies_the_other_ends_and_any_number_goes_on(
     train(recipe, tiny_dataset, tmp_path / "whole")
     dies = "if rank == 1: at_step(7, lambda: os.kill(os.getpid(), signal.SIGKILL))"
     first, second = by_two(members, recipe, tiny_dataset, out, dies)
-    assert first.startswith("MissingHere: process 0 of 2 (counted from 0) lost another process of this training (")
+    assert first.startswith("Unavailable: process 0 of 2 (counted from 0) lost another process of this training (")
     assert first.endswith("Start all of them again with --resume.")
     assert second == str(-signal.SIGKILL)
     stopped = tmp_path / "stopped"
@@ -283,7 +283,7 @@ at_step(7, stop if rank else soon)
     names = {"recipe": plain_recipe().to_json(), "data": str(tiny_dataset), "out": str(tmp_path / "out")}
     members.start(body, resume=False, **names)
     members.started[0].join(300)
-    assert (tmp_path / "told-0").read_text().startswith("MissingHere: process 0 of 2 (counted from 0) lost another")
+    assert (tmp_path / "told-0").read_text().startswith("Unavailable: process 0 of 2 (counted from 0) lost another")
     assert members.started[1].is_alive()  # stopped as it is
 
 
@@ -291,7 +291,7 @@ def test_what_is_wrong_in_one_process_is_told_by_the_first(
     members: Members, plain_recipe: Tiny, tiny_dataset: Path, tmp_path: Path
 ) -> None:
     recipe = plain_recipe()
-    elsewhere = "ToldElsewhere: the first process of this training says what is wrong"
+    elsewhere = "ReportedElsewhere: the first process of this training says what is wrong"
     samples = TrainingSamples(open_dataset(tiny_dataset), recipe)
     ids = [samples.id_at(index) for index in range(4)]
 

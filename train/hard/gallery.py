@@ -11,7 +11,7 @@ from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels, read_image
 from hardedge.data.palette import palette_image
 from hardedge.pages.markup import Markup, chip, join_markup, note_line, number_text, section, tag
-from hardedge.pages.style import CSS
+from hardedge.pages.page import style
 from hardedge.pages.thumbnails import HARDNESS, panel
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def gallery_html(ranking: Ranking, dataset: Dataset, shown: int) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("link", rel="icon", href="data:,"),
         tag("title", title),
-        tag("style", Markup(CSS)),
+        tag("style", Markup(style())),
     )
     main = tag(
         "main",

@@ -9,7 +9,6 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from hardedge import __version__
 from hardedge.artefact import disk_errors, require_free, staged_directory
 from hardedge.console import note
 from hardedge.contracts import (
@@ -32,6 +31,7 @@ from hardedge.train.stripping.contents import nearest_network
 from hardedge.train.stripping.layouts import COUNTER, layout_for
 from hardedge.train.stripping.recognition import Recognised, recognise
 from hardedge.train.stripping.weight_files import WeightFile, read_weight_file
+from hardedge.version import __version__
 
 SHOWN = 8
 # of each kind of fault

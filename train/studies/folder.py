@@ -47,7 +47,7 @@ def open_study(out: Path, plan: P, storage: str | None, space: Space) -> Iterato
 
     `storage` is a database's URL or the path of a journal of Optuna's; None is a journal in `out`. Raises BadInput when
     `out` is something else, or was begun with another plan or another storage, and for a storage that cannot be opened;
-    MissingHere where it answers no more.
+    Unavailable where it answers no more.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     _require_ours(out)

@@ -33,7 +33,7 @@ class TrialSetting:
 def run_trial(study: Study, job: StudyJob, recipe: Recipe, bench: TrialSetting) -> None:
     """Trains and scores; a training that cannot be done ends its trial with the reason, and the study goes on.
 
-    Raises MissingHere for what this machine lacks: the trial is then left to whoever goes on with the study.
+    Raises Unavailable for what this machine lacks: the trial is then left to whoever goes on with the study.
     """
     note(f"trial {job.number}: loss {recipe.loss}, seed {job.seed}, in {job.out}")
     try:

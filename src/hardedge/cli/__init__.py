@@ -10,7 +10,6 @@ from typing import NoReturn
 
 import click
 
-from hardedge import __version__
 from hardedge.artefact import disk_errors
 from hardedge.cli import completion
 from hardedge.cli.data import check, prepare, scenes, scribbles
@@ -26,6 +25,7 @@ from hardedge.cli.stripping import strip
 from hardedge.cli.sweeping import search_loss, sweep
 from hardedge.cli.training import backbones, edges, hard, models, recipes, train
 from hardedge.errors import HardedgeError, ReportedElsewhere
+from hardedge.version import __version__
 
 __all__ = ["cli", "main"]
 

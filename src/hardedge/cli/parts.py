@@ -33,7 +33,7 @@ class Stdout:
 
 @contextmanager
 def guard_imports(extra: str, *packages: str) -> Iterator[None]:
-    """Around imports that take seconds; raises MissingHere with the pip command when one is not installed."""
+    """Around imports that take seconds; raises Unavailable with the pip command when one is not installed."""
     from importlib.util import find_spec
 
     from hardedge.console import spinner

@@ -13,7 +13,7 @@ def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
     """Reads a native folder, shards, or a public data set as it is distributed (docs/data.md): classes, splits, names.
 
     Images and masks are decoded when asked for. Raises BadInput with every fault that shows without decoding one
-    (`hardedge check` finds the others), MissingHere without the package that reads the data set.
+    (`hardedge check` finds the others), Unavailable without the package that reads the data set.
     """
     from hardedge.data.importing.recognition import require_native
 

@@ -21,7 +21,7 @@ DEPTH = 0.5
 def write_scribbles(root: Path) -> float:
     """Draws root/scribbles/ID.png for every training image, 3 pixels wide; returns the labelled share in 0..1.
 
-    Raises BadInput when the data set cannot be used or has scribbles already, MissingHere without scikit-image.
+    Raises BadInput when the data set cannot be used or has scribbles already, Unavailable without scikit-image.
     """
     try:
         import skimage  # noqa: F401  # asked for before any work

@@ -41,7 +41,7 @@ def write_shards(data: Path, out: Path, *, shards: int | None = None, shard_size
     `shards` is how many the training split becomes, of about as many images each, `shard_size` how many images one
     holds, of which one is given; the other splits' shards hold as many. Image files are copied as they are, labels
     become class indices in PNGs, scribbles come along. Each split is in the order of its ids' sha256. Raises BadInput
-    for data that cannot be used, a pair that cannot be read, and `out` that exists; MissingHere without webdataset.
+    for data that cannot be used, a pair that cannot be read, and `out` that exists; Unavailable without webdataset.
     """
     try:
         import webdataset  # noqa: F401  # asked for before any work

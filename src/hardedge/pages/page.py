@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
+from importlib import resources
 
 from hardedge.pages.markup import Markup, tag
-from hardedge.pages.script import SCRIPT
-from hardedge.pages.style import CSS
 
 
 def page(title: str, *body: str) -> str:
@@ -15,7 +15,7 @@ def page(title: str, *body: str) -> str:
 
     Its policy lets nothing run but the page's own script, and nothing be asked of any server, whatever the data says.
     """
-    document = tag("html", _head(title), tag("body", *body, tag("script", Markup(SCRIPT))), lang="en")
+    document = tag("html", _head(title), tag("body", *body, tag("script", Markup(script()))), lang="en")
     return f"<!doctype html>\n{document}\n"
 
 
@@ -28,11 +28,23 @@ def _head(title: str) -> Markup:
         tag("meta", name="referrer", content="no-referrer"),
         tag("link", rel="icon", href="data:,"),
         tag("title", title),
-        tag("style", Markup(CSS)),
+        tag("style", Markup(style())),
     )
 
 
 def policy() -> str:
     """The content security policy: images and styles inside the page, and one script by its digest."""
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(script().encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+@functools.cache
+def style() -> str:
+    """The style sheet of every page."""
+    return resources.files("hardedge.pages").joinpath("style.css").read_text(encoding="utf-8")
+
+
+@functools.cache
+def script() -> str:
+    """The script of every page."""
+    return resources.files("hardedge.pages").joinpath("script.js").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from hardedge.deploy.report.pictures import (
 )
 from hardedge.pages.charts import histogram_chart, histogram_range, interval_limit, intervals, tick_values
 from hardedge.pages.markup import Markup, as_sentence, badge, number_text, percent_text, signed_number, size_text, tag
-from hardedge.pages.style import CSS
+from hardedge.pages.page import style
 from hardedge.pages.thumbnails import WIDEST, data_uri
 
 TASK = Task(classes=tuple(ClassInfo(name=n, color=(i, 9, 9)) for i, n in enumerate("abc")), ignore_index=255)
@@ -188,7 +188,7 @@ def test_masks_keep_their_indices_and_wide_pictures_shrink() -> None:
 
 def palettes() -> dict[str, dict[str, str]]:
     """The colours of the style sheet in light, dark and print."""
-    roots = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
+    roots = re.findall(r":root \{(.*?)\}", style(), re.DOTALL)
     names = ("light", "dark", "print")
     return {name: dict(re.findall(r"--([\w-]+): (#\w+)", root)) for name, root in zip(names, roots, strict=True)}
 

@@ -30,7 +30,7 @@ from hardedge.errors import BadInput
 def check_dataset(root: Path) -> DataCheck:
     """Decodes every image and mask of a native folder, shards or a public data set; lists all faults in the result.
 
-    Never raises for faulty data; MissingHere without the package that reads the data set.
+    Never raises for faulty data; Unavailable without the package that reads the data set.
     """
     if not root.is_dir():
         try:

@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from hardedge import __version__
 from hardedge.contracts import Import, ImportedImage, ImportedLabel, ImportedSplit, ImportNote, sha256_of
 from hardedge.data.dataset import SPLITS
 from hardedge.data.importing.classes import DROPPED, IGNORED, Plan
 from hardedge.data.importing.pairs import Written
 from hardedge.data.importing.source import Found, Options
 from hardedge.data.importing.splits import Division, Splitting
+from hardedge.version import __version__
 
 DONE = ("read", "merged", "ignored", "dropped", "overlapped", "changed", "kept together", "leaking")
 

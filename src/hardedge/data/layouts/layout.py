@@ -43,7 +43,7 @@ class Listing:
 class Layout:
     """A public data set as it is distributed: any of `marks` below a folder tells it; `note` says what its splits are.
 
-    `find` lists a folder's pairs without decoding any; it may raise BadInput or MissingHere.
+    `find` lists a folder's pairs without decoding any; it may raise BadInput or Unavailable.
     """
 
     name: str

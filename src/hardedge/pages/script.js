@@ -1,13 +1,8 @@
-"""The report's script: sorts tables and lights up a class wherever it is shown. Without it the page is complete.
-
-Tables with `data-sortable` get buttons in their heads. What has `data-class` becomes a button: pointed at or focused it
-lights its class up, pressed it stays lit until Escape. `data-masks` of a sample is a PNG with the label in red and the
-prediction in green, from which each picture's shade is drawn.
-"""
-
-from typing import Final
-
-SCRIPT: Final = r"""
+// Sorts tables and lights up a class wherever it is shown; without it the page is complete.
+//
+// Tables with `data-sortable` get buttons in their heads. What has `data-class` becomes a button: pointed at or focused it
+// lights its class up, pressed it stays lit until Escape. `data-masks` of a sample is a PNG with the label in red and the
+// prediction in green, from which each picture's shade is drawn.
 (() => {
 "use strict";
 const each = (selector, act, root = document) => root.querySelectorAll(selector).forEach(act);
@@ -189,4 +184,3 @@ each(".views", views => {
 });
 document.documentElement.dataset.ready = "";
 })();
-"""
