@@ -4,6 +4,7 @@ import fcntl
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,10 +151,26 @@ def start() -> Callable[..., subprocess.Popen[str]]:
 
 @pytest.fixture(scope="session")
 def finished(
-    tmp_path_factory: pytest.TempPathFactory, hardedge: Callable[..., subprocess.CompletedProcess[str]]
+    tmp_path_factory: pytest.TempPathFactory,
+    hardedge: Callable[..., subprocess.CompletedProcess[str]],
+    worker_id: str,
 ) -> Path:
-    """A folder with data/ and run/: what `hardedge run` left behind after a training of a few steps."""
-    home = tmp_path_factory.mktemp("finished")
+    """A folder with data/ and run/: what `hardedge run` left behind after a training of a few steps.
+
+    Read by many tests, changed by none; all test processes share one.
+    """
+    own = tmp_path_factory.getbasetemp()
+    home = (own if worker_id == "master" else own.parent) / "finished"
+    with alone(home.with_suffix(".lock")):
+        if not (home / "done").exists():
+            _run_to_the_end(home, hardedge)
+            (home / "done").touch()
+    return home
+
+
+def _run_to_the_end(home: Path, hardedge: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
     write_tiny_dataset(home / "data", test=29)  # fewer pass nothing
     settings = ["steps=8", "batch=4", "crop=64,96", "scale=1,1", "evaluate_every=4"]
     done = hardedge(
@@ -165,4 +182,3 @@ def finished(
     (home / "stdout").write_text(done.stdout)
     (home / "stderr").write_text(done.stderr)
     assert done.returncode == 0, done.stderr
-    return home

@@ -57,6 +57,7 @@ def command(section: str, tree: Path, **environment: str) -> subprocess.Complete
     )
 
 
+@pytest.mark.slow  # runs whole test files a second time
 @pytest.mark.parametrize(("title", "passed"), [("A loss", 15), ("A network", 5)])
 def test_the_tests_run_over_what_was_added(title: str, passed: int, tree: Path) -> None:
     before = command(SECTIONS[title], tree)

@@ -69,7 +69,7 @@ BEFORE = {
     "triton.md": [f"{EXPORT} --out runs/a_bundle --precision fp16"],
 }
 # pages without a training, an export or engines of TensorRT-RTX
-QUICK = ("ci.md", "data.md", "import.md")
+QUICK = ("data.md", "import.md")
 
 
 def reason_not_to_run(command: str) -> str | None:

@@ -158,6 +158,7 @@ def test_the_page_in_the_documents_is_that_of_the_results(gains_scores: ModuleTy
     assert (docs / "results.svg").read_text() == plot(BENCHMARKS / "results")
 
 
+@pytest.mark.slow  # trains
 def test_an_experiment_goes_on(tmp_path: Path, make_tiny_dataset: Callable[..., Path]) -> None:
     """Finished trainings stay, another experiment is refused; its results alone go on elsewhere, with the same data."""
     data = make_tiny_dataset(tmp_path / "data", train=4, val=2, test=3, size=(64, 96))

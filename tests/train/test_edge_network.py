@@ -90,6 +90,7 @@ def test_another_task_and_changed_weights_are_refused(tiny_dataset: Path, tmp_pa
         load_edge_network(out)
 
 
+@pytest.mark.slow  # trains; the function is tested beside it
 def test_the_command_writes_the_directory_once(tiny_dataset: Path, tmp_path: Path, hardedge: Program) -> None:
     out = tmp_path / "edges"
     done = hardedge("edges", tiny_dataset, "--out", out, "--steps", 1, "--json")

@@ -314,6 +314,7 @@ def test_what_is_wrong_in_one_process_is_told_by_the_first(
     assert second == elsewhere
 
 
+@pytest.mark.slow  # starts torchrun; processes are tested beside it
 def test_torchrun_trains_and_speaks_once(tiny_dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "plain_layers.py").write_text(PLAIN)
     settings = ["network=plain_layers:build", "loss=ce", "branches=", "steps=4", "crop=32,48", "evaluate_every=2"]

@@ -78,6 +78,7 @@ def test_what_is_dropped_is_listed_and_the_rest_is_the_network(
 HEAD = ("convs.weight", "convs.bias", "conv_seg.weight", "conv_seg.bias")
 
 
+@pytest.mark.slow  # a whole export
 def test_its_export_is_certified_against_the_plain_network(released: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     strip(released, "released_layout:Plain", tiny_dataset, tmp_path / "out", drop=DROP)
     bundle = export(tmp_path / "out", tiny_dataset, tmp_path / "bundle")

@@ -93,6 +93,7 @@ def scalars_of(out: Path) -> dict[int, dict[str, float]]:
     return found
 
 
+@pytest.mark.slow  # starts the clients of two trackers
 def test_both_real_clients_have_what_the_training_told(home: Path) -> None:
     """With more patience than a training's: a busy machine may take minutes to import both clients."""
     program = "from hardedge.train import tracking; tracking.PATIENCE = 600; from hardedge.cli import main; main()"

@@ -60,7 +60,7 @@ def train_until_killed(recipe: Recipe, data: Path, out: Path, module: str, name:
     ("module", "name", "nth"),
     [
         pytest.param("hardedge.train.loop", "training_step", 13, id="in mid-step"),
-        pytest.param("os", "fsync", 8, id="while the state of step 10 is written"),
+        pytest.param("os", "fsync", 8, id="while the state of step 10 is written", marks=pytest.mark.slow),
         pytest.param("hardedge.train.stage", "seal", 1, id="before the manifest", marks=pytest.mark.slow),
     ],
 )

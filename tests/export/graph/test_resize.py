@@ -17,7 +17,7 @@ from hardedge.export.graph.pixels_to_mask import PixelsToMask, onnx_from_network
 PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 160, 160))
 FORM = Form(profiles=(PROFILE,))
 WAYS = [
-    pytest.param(*way, marks=pytest.mark.slow if way[1] == "factor" else ())
+    pytest.param(*way, marks=() if way == (True, "size", "down") else pytest.mark.slow)
     for way in itertools.product((False, True), ("size", "factor"), ("up", "down"))
 ]
 

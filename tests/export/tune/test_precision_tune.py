@@ -291,6 +291,7 @@ def test_a_target_that_does_not_run_here_is_told_before_the_search(
     assert not (tmp_path / "tuned").exists()
 
 
+@pytest.mark.slow  # searches to the end
 def test_a_goal_out_of_reach_and_a_bundle_without_int8_are_told(
     typed_bundle: Path, bundle: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_a_search_rewards_with_half_of_the_validation_and_judges_with_the_other(
     assert again == found
 
 
+@pytest.mark.slow  # trains once more
 def test_the_command_that_it_ends_with_trains_with_what_was_found_and_set(
     val: Path, tiny_recipe: Tiny, tmp_path: Path, hardedge: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
