@@ -152,8 +152,8 @@ def _agreement(directory: Path, dataset: Dataset, results: dict[str, Result], na
     if differing > (1 - LEAST_AGREEMENT) * pixels:
         raise BadInput(
             f"{name}: with pixels in and a mask out, {differing / pixels:.2%} of the golden pixels are others than "
-            "those of the file as it was given. An operator before or behind the network gives other values in one graph "
-            "than in two: give the file without its own pre- and post-processing."
+            "those of the file as it was given. An operator before or behind the network gives other values in one "
+            "graph than in two: give the file without its own pre- and post-processing."
         )
     if ties > pixels // 2:
         note(f"{name}: on {ties / pixels:.0%} of the golden pixels two classes have nearly the same score. Untrained?")
