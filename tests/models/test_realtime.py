@@ -96,7 +96,7 @@ def test_the_same_weights_give_another_implementations_logits(name: str) -> None
 
 
 # the smallest share of the multiply-adds in each precision
-SHARES = {"fp16": 0.99, "int8": 0.9}
+SHARES = {"fp16": 0.95, "int8": 0.9}
 
 
 @pytest.mark.slow
