@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+import torch
 from torch import Tensor
 
 from hardedge.errors import BadInput
+
+IGNORED = 255  # of a loss without the field
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,13 @@ class Loss(ABC):
     needs: ClassVar[tuple[str, ...]]
     accepts: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Checks what every loss is called with, of a user's own too, before its maths."""
+        super().__init_subclass__(**options)
+        compute = cls.__dict__.get("__call__")
+        if compute is not None:
+            cls.__call__ = _checked(compute)  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         for field, kind in get_type_hints(type(self)).items():
@@ -56,6 +67,38 @@ class Loss(ABC):
             if getattr(self, field.name) != field.default
         ]
         return f"{self.name}({', '.join(options)})" if options else self.name
+
+
+def _checked(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @functools.wraps(compute)
+    def checked(self: Loss, logits_BCHW: Tensor, target_BHW: Tensor, **needed: Any) -> Tensor:
+        require_target(self.name, logits_BCHW, target_BHW, getattr(self, "ignore_index", IGNORED))
+        return compute(self, logits_BCHW, target_BHW, **needed)
+
+    return checked
+
+
+def require_target(name: str, logits_BCHW: Tensor, target_BHW: Tensor, ignore_index: int) -> None:
+    """Raises BadInput unless the target is int64 [B, H, W] of class indices and the ignore index.
+
+    Values are looked at on the CPU alone: on a GPU the host would wait for them in every step.
+    """
+    shape, target = tuple(logits_BCHW.shape), tuple(target_BHW.shape)
+    if len(shape) != 4 or len(target) != 3 or shape[0] != target[0] or target_BHW.dtype != torch.int64:
+        raise BadInput(
+            f"loss {name}: logits {logits_BCHW.dtype} {shape} and target {target_BHW.dtype} {target}, expected logits "
+            "[B, C, H, W] and an int64 target [B, H, W] of class indices (target.long(), without a channel)."
+        )
+    if target_BHW.is_cuda or torch.compiler.is_compiling():
+        return
+    classes = shape[1]
+    wrong_BHW = (target_BHW < 0) | (target_BHW >= classes)
+    if wrong_BHW.any() and (wrong_BHW := wrong_BHW & (target_BHW != ignore_index)).any():
+        found = ", ".join(map(str, sorted(set(target_BHW[wrong_BHW].tolist()))[:5]))
+        raise BadInput(
+            f"loss {name}: target values {found}, but the logits have {classes} classes (0-{classes - 1}) and the "
+            f"ignore index is {ignore_index}. Correct the labels, or set ignore_index."
+        )
 
 
 BESIDE = ("cpg", "abl", "ssl", "semeda", "dfr", "boundary", "boundary_ohem", "detail")
