@@ -117,7 +117,9 @@ def judged(row: Row, seed: int, work: Work) -> Result:
         return read_json(Result, path)
     checkpoint = trained(row, seed, work)
     manifest = load(Checkpoint, checkpoint)
-    network = network_from_checkpoint(checkpoint, manifest).to("cuda" if torch.cuda.is_available() else "cpu")
+    network = network_from_checkpoint(checkpoint, manifest, allow_code=True).to(
+        "cuda" if torch.cuda.is_available() else "cpu"
+    )
     ids, part = work.dataset.splits["test"], work.experiment.part
     apart = tuple(id for id in ids if part and id.startswith(part))
     result = Result(

@@ -52,6 +52,7 @@ from hardedge.export.reference import (
 )
 from hardedge.graphs.files import is_large, read_onnx, write_onnx
 from hardedge.models import architecture
+from hardedge.models.user_network import require_code_allowed
 from hardedge.version import __version__
 
 MODEL, CONTROL = "model.onnx", "control.onnx"
@@ -82,6 +83,7 @@ class Source:
     calibration: Calibration | None
     form: Form
     network: PixelsToMask
+    allow_code: bool
 
 
 def export(
@@ -95,11 +97,13 @@ def export(
     components: bool = False,
     force: bool = False,
     keep_failed: bool = False,
+    allow_code: bool = False,
 ) -> Bundle:
     """Writes the bundle directory: the network as ONNX, its reference and golden masks, its identity certificate.
 
     Each other precision is one more ONNX file, converted from the FP32 one, with what was measured of it. The frontend
-    `tensor` is one more beside these, for other runtimes. With `components` the bundle lists what it is made of.
+    `tensor` is one more beside these, for other runtimes. A checkpoint whose network is a user's own function, which is
+    imported and called, needs `allow_code`. With `components` the bundle lists what it is made of.
 
     Raises BadInput when checkpoint or data cannot be used or do not fit each other, when the network cannot be
     exported or converted, when the exported file's masks are not torch's, and when `out` exists (unless `force`);
@@ -111,7 +115,7 @@ def export(
         require_converter()
     if components:
         require_cyclonedx()
-    source = open_source(checkpoint, data, form or Form(), precisions)
+    source = open_source(checkpoint, data, form or Form(), precisions, allow_code=allow_code)
     with (
         disk_errors(),
         staged_directory(out, force=force, keep_failed=keep_failed) as directory,
@@ -124,9 +128,12 @@ def export(
         return with_components(directory, bundle, source.checkpoint, (source.dataset.name, source.dataset.digest()))
 
 
-def open_source(checkpoint: Path, data: Path, form: Form, precisions: Precisions) -> Source:
+def open_source(
+    checkpoint: Path, data: Path, form: Form, precisions: Precisions, *, allow_code: bool = False
+) -> Source:
     """Reads checkpoint and data set; raises BadInput when one cannot be used or they do not fit each other."""
     manifest = load(Checkpoint, checkpoint)
+    require_code_allowed(manifest.network, checkpoint, allowed=allow_code)
     dataset = open_dataset(data)
     require_usable_data(dataset, ("test",))
     require_same_classes(manifest.task, dataset.task, checkpoint, data)
@@ -138,7 +145,8 @@ def open_source(checkpoint: Path, data: Path, form: Form, precisions: Precisions
         hardness_maps=require_hardness_maps(checkpoint, dataset),
         calibration=_calibration(checkpoint, dataset, precisions, form),
         form=form,
-        network=load_pixels_to_mask(checkpoint, manifest, form.network_size),
+        network=load_pixels_to_mask(checkpoint, manifest, form.network_size, allow_code=allow_code),
+        allow_code=allow_code,
     )
 
 
@@ -162,7 +170,7 @@ def require_same_classes(trained: Task, given: Task, checkpoint: Path, data: Pat
 
 
 def _arm(source: Source, kind: Literal["plain", "control"]) -> CertificateArm:
-    return CertificateArm(kind=kind, checkpoint=str(source.directory), form=source.form)
+    return CertificateArm(kind=kind, checkpoint=str(source.directory), form=source.form, allow_code=source.allow_code)
 
 
 def _control(source: Source) -> AbstractContextManager[Finished | None]:

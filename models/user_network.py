@@ -10,10 +10,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from hardedge.contracts import NetworkSpec
 from hardedge.errors import BadInput
 
 # a multiple of every usual stride, and not square: swapped axes are seen
 CHECK_HEIGHT, CHECK_WIDTH = 64, 96
+
+
+def require_code_allowed(spec: NetworkSpec, source: Path, *, allowed: bool) -> None:
+    """Raises BadInput where `source` names a network that is somebody's code, unless that code may run."""
+    if ":" in spec.name and not allowed:
+        raise BadInput(
+            f"{source}: its network {spec.name} is code of whoever wrote it, and building it runs that code. "
+            "Read the code, then add --allow-code."
+        )
 
 
 def build_user_network(name: str, num_classes: int) -> nn.Module:
@@ -25,7 +35,7 @@ def build_user_network(name: str, num_classes: int) -> nn.Module:
     build = _function(name)
     try:
         network = build(num_classes)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise BadInput(
             f"network {name}: calling it with num_classes={num_classes} failed: {_error_text(error)}\n"
             "It must take the number of classes and return a torch.nn.Module."
@@ -46,7 +56,7 @@ def _function(name: str) -> Callable[[int], object]:
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise BadInput(_import_fault(name, module_name, here, error)) from error
     found = getattr(module, function_name, None)
     if not callable(found):
@@ -56,7 +66,7 @@ def _function(name: str) -> Callable[[int], object]:
     return found  # type: ignore[no-any-return]  # its result is checked
 
 
-def _import_fault(name: str, module_name: str, here: str, error: Exception) -> str:
+def _import_fault(name: str, module_name: str, here: str, error: BaseException) -> str:
     parents = {module_name[:end] for end in range(len(module_name) + 1) if module_name[end : end + 1] in (".", "")}
     if isinstance(error, ModuleNotFoundError) and error.name in parents:
         return (
@@ -85,7 +95,7 @@ def require_logits(
     try:
         with torch.no_grad():
             logits_BCHW = network(images_BCHW)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise BadInput(
             f"network {name}: its forward failed on {what} of {size[0]}x{size[1]}: {_error_text(error)}"
         ) from error
@@ -110,7 +120,7 @@ def _output_fault(logits_BCHW: object, expected: tuple[int, int, int, int]) -> s
     return None
 
 
-def _error_text(error: Exception) -> str:
+def _error_text(error: BaseException) -> str:
     """What the error says, with the line of the user's code that it went through last."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

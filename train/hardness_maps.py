@@ -14,6 +14,7 @@ from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
 from hardedge.errors import BadInput
 from hardedge.models import build_network
+from hardedge.models.user_network import require_code_allowed
 from hardedge.train.branches import Training, attach_branches
 from hardedge.train.evaluation import device_of, evaluation_mode, network_input, resize_logits
 from hardedge.train.recipe import Recipe
@@ -54,7 +55,9 @@ def _write_map(training: Training, dataset: Dataset, id: str, path: Path, skip_u
     Image.fromarray(hardness_map(training, *pair)).save(path)
 
 
-def write_training_maps(checkpoint: Path, dataset: Dataset, directory: Path, *, skip_unreadable: bool = False) -> None:
+def write_training_maps(
+    checkpoint: Path, dataset: Dataset, directory: Path, *, allow_code: bool = False, skip_unreadable: bool = False
+) -> None:
     """Writes ID.png for every training image: how hard a trained checkpoint finds it, as write_hardness_maps does.
 
     Raises BadInput when the checkpoint is not sound, or was trained on other classes.
@@ -65,15 +68,19 @@ def write_training_maps(checkpoint: Path, dataset: Dataset, directory: Path, *, 
         raise BadInput(f"{checkpoint} was trained on other classes ({theirs}) than these ({ours}). Train one on them.")
     if source.hardness == "confidence":
         note(f"{checkpoint} has no hardness branch: its maps are 1 - top probability, which is not HL")
-    training = load_trained(source, checkpoint)
+    training = load_trained(source, checkpoint, allow_code=allow_code)
     directory.mkdir(parents=True)
     with evaluation_mode(training):
         for id in progress_bar(dataset.splits["train"], "hardness maps"):
             _write_map(training, dataset, id, directory / f"{id}.png", skip_unreadable)
 
 
-def load_trained(source: Checkpoint, checkpoint: Path) -> Training:
-    """The checkpoint's network with its branches, on the GPU if there is one."""
+def load_trained(source: Checkpoint, checkpoint: Path, *, allow_code: bool = False) -> Training:
+    """The checkpoint's network with its branches, on the GPU if there is one.
+
+    Raises BadInput for a network of a user's own, unless `allow_code`.
+    """
+    require_code_allowed(source.network, checkpoint, allowed=allow_code)
     training = attach_branches(build_network(source.network), source.network, Recipe.from_json(source.recipe).parts())
     training.model.load_state_dict(load_file(checkpoint / "weights.safetensors"))
     training.branches.load_state_dict(load_file(checkpoint / "training_only.safetensors"))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,25 +10,35 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from hardedge.artefact import disk_errors, require_free, staged_directory
+from hardedge.artefact import disk_errors, require_free, resumable_directory, staged_directory
 from hardedge.console import note
 from hardedge.contracts import Checkpoint, EdgeNetworkManifest, NetworkSpec, load, seal, write_atomically
 from hardedge.data.content import require_usable_data, tell_notes
 from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
+from hardedge.ownership import declare_contents, has_manifest
 from hardedge.train import processes
 from hardedge.train.batches.samples import NORMALISATION, TrainingSamples
 from hardedge.train.batches.shared_memory import require_shared_memory
 from hardedge.train.branches import FeatureBranch, branch_word
 from hardedge.train.budget import steps_within
-from hardedge.train.hardness_maps import TRAINING_MAPS, hardness_source, write_hardness_maps, write_training_maps
+from hardedge.train.hardness_maps import (
+    TRAINING_MAPS,
+    calibration_candidates,
+    hardness_source,
+    write_hardness_maps,
+    write_training_maps,
+)
 from hardedge.train.initial_weights import InitialWeights, load_initial_weights
-from hardedge.train.loop import new_state, quantise_state, run_steps, ships_reestimated
+from hardedge.train.loop import LAST_WEIGHTS, new_state, quantise_state, run_steps, ships_reestimated
 from hardedge.train.memory_format import with_memory_format
 from hardedge.train.objective import share_gradients
+from hardedge.train.progress import METRICS, TENSORBOARD
 from hardedge.train.recipe import Recipe, require_usable
 from hardedge.train.state import (
+    STARTED,
+    TRAINING,
     Snapshot,
     Started,
     TrainingState,
@@ -37,9 +48,13 @@ from hardedge.train.state import (
     stored_state,
     write_started,
 )
-from hardedge.train.tracking import require_trackers, tracked_by
+from hardedge.train.tracking import TRACKED, require_trackers, tracked_by
 from hardedge.train.validation_sizes import require_validation_sizes
 from hardedge.version import __version__
+
+WEIGHTS, TRAINING_ONLY = "weights.safetensors", "training_only.safetensors"
+_FILES = (STARTED, TRAINING, TRACKED, METRICS, LAST_WEIGHTS, WEIGHTS, TRAINING_ONLY, Checkpoint.FILE)
+_PATTERNS = (f"{TENSORBOARD}/*", f"{TRAINING_MAPS}/*", "hardness/test/*.png", "hardness/train/*.png")
 
 
 @processes.process_group()
@@ -59,10 +74,11 @@ def train(
     """Trains the recipe on a data set, and writes the checkpoint directory; its manifest is the last file written.
 
     `budget` (seconds) replaces the recipe's step count by what fits. `resume` goes on after the last evaluation of a
-    training that was killed: on the CPU the result is the uninterrupted run's, bit for bit. `hardness_maps` is a
-    trained checkpoint whose hardness of the training images the loss reads instead of a branch's, `backbone_weights` a
-    file with the state_dict that the network's backbone starts from, `start_from` a trained checkpoint whose weights
-    are trained further; `track` names trackers (wandb, mlflow) that are told of it.
+    training that was killed: on the CPU the result is the uninterrupted run's, bit for bit. With `force` an old `out`
+    stays until the new one is whole, which is in OUT.next until then. A failure before the first step leaves nothing.
+    `hardness_maps` is a trained checkpoint whose hardness of the training images the loss reads instead of a branch's,
+    `backbone_weights` a file with the state_dict that the network's backbone starts from, `start_from` a trained
+    checkpoint whose weights are trained further; `track` names trackers (wandb, mlflow) that are told of it.
 
     Raises BadInput for a recipe, data or weights that cannot be used, a loss that is not finite, `out` that exists
     (unless `force`), and for `resume` where there is nothing to go on with or the recipe or data differ; Unavailable
@@ -73,8 +89,8 @@ def train(
     """
     dataset, inputs = processes.raise_together(lambda: _usable(recipe, data, budget, hardness_maps, track))
     if not resume:
-        read = [data, hardness_maps, backbone_weights, start_from]
-        processes.on_rank_zero(lambda: require_free(out, force, [path for path in read if path is not None]))
+        read = [path for path in (data, hardness_maps, backbone_weights, start_from) if path is not None]
+        processes.on_rank_zero(lambda: require_place(out, force, read))
     _tell(recipe)
     processes.on_rank_zero(lambda: tell_notes(dataset))
     weights = processes.raise_together(
@@ -82,31 +98,48 @@ def train(
     )
     inputs |= weights.digests
     given = recipe
-    with disk_errors():
+    with disk_errors(), ExitStack() as stack:
         recipe = with_memory_format(given, dataset, out, resume=resume)
         state = processes.raise_together(lambda: _build_state(recipe, dataset, weights))
+        new = resumable_directory(out, force=force, worth_keeping=lambda _: state.step > 0)
+        place = processes.on_rank_zero(lambda: out if resume else stack.enter_context(new))
 
         def begin() -> tuple[Started, bytes | None]:
             if resume:
-                return load_resumable(given, dataset, inputs, out), stored_state(out)
+                return load_resumable(given, dataset, inputs, place), stored_state(place)
             return start_training(
-                recipe, dataset, inputs, out, given=given, hardness_maps=hardness_maps, budget=budget, force=force
+                recipe, dataset, inputs, place, given=given, hardness_maps=hardness_maps, budget=budget
             ), None
 
         started, stored = processes.on_rank_zero(begin)
         recipe = replace(recipe, steps=started.steps)
         if stored is not None:
-            processes.raise_together(lambda: load_state(out, stored, state))
+            processes.raise_together(lambda: load_state(place, stored, state))
         state.objective = share_gradients(state.objective, state.training, recipe)
-        maps = out / TRAINING_MAPS if hardness_maps else None
+        maps = place / TRAINING_MAPS if hardness_maps else None
         config = recipe.to_json() | {"data": dataset.name, "data_digest": started.data_digest, "inputs": inputs}
-        with tracked_by(track, out, config) as followers:
-            run_steps(state, recipe, TrainingSamples(dataset, recipe, maps), out, followers)
+        with tracked_by(track, place, out.name, config) as followers:
+            run_steps(state, recipe, TrainingSamples(dataset, recipe, maps), place, followers)
             if not processes.is_rank_zero():
                 return None
-            made = finish_training(state, recipe, dataset, inputs, out)
+            made = finish_training(state, recipe, dataset, inputs, place)
             followers.finished(made)
             return made
+
+
+def require_place(out: Path, force: bool, inputs: Sequence[Path] = ()) -> None:
+    """As require_free; a training that an earlier version began, and that was killed, can be replaced as well."""
+    if force and (out / STARTED).is_file() and not has_manifest(out):
+        read_started(out)
+        declare_contents(out, files=_FILES, patterns=_PATTERNS)
+    require_free(out, force, inputs)
+
+
+def declare_training(out: Path, dataset: Dataset) -> None:
+    """Lists what the training will write."""
+    splits = {"test": dataset.splits["test"], "train": calibration_candidates(dataset.splits["train"])}
+    maps = [f"hardness/{split}/{id}.png" for split, ids in splits.items() for id in ids]
+    declare_contents(out, files=(*_FILES, *maps), patterns=(f"{TENSORBOARD}/*",))
 
 
 def _build_state(recipe: Recipe, dataset: Dataset, weights: InitialWeights) -> TrainingState:
@@ -149,12 +182,17 @@ def start_training(
     given: Recipe,
     hardness_maps: Path | None,
     budget: float | None,
-    force: bool,
 ) -> Started:
     """Makes the directory with the record of what is started in it; with a budget, after its steps were counted."""
-    with staged_directory(out, force=force) as fresh:
+    with staged_directory(out, force=False) as fresh:
         if hardness_maps is not None:
-            write_training_maps(hardness_maps, dataset, fresh / TRAINING_MAPS, skip_unreadable=recipe.skip_unreadable)
+            write_training_maps(
+                hardness_maps,
+                dataset,
+                fresh / TRAINING_MAPS,
+                allow_code=_named_here(recipe, hardness_maps),
+                skip_unreadable=recipe.skip_unreadable,
+            )
         samples = TrainingSamples(dataset, recipe, fresh / TRAINING_MAPS if hardness_maps else None)
         steps = steps_within(budget, recipe, samples) if budget is not None else recipe.steps
         if budget is not None:
@@ -168,7 +206,13 @@ def start_training(
             inputs=inputs,
         )
         write_started(fresh, started)
+        declare_training(fresh, dataset)
     return started
+
+
+def _named_here(recipe: Recipe, checkpoint: Path) -> bool:
+    """Whether the checkpoint's network is the one that this training builds, which its user named."""
+    return load(Checkpoint, checkpoint).network.name == recipe.network
 
 
 def load_resumable(recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path) -> Started:
@@ -207,8 +251,8 @@ def finish_training(
     """Writes the kept weights, the hardness maps, and at the end the manifest."""
     kept = state.best
     assert kept is not None, "the last step is always evaluated"
-    _write_tensors(out / "weights.safetensors", kept.weights)
-    _write_tensors(out / "training_only.safetensors", kept.branches)
+    _write_tensors(out / WEIGHTS, kept.weights)
+    _write_tensors(out / TRAINING_ONLY, kept.branches)
     state.training.model.load_state_dict(state.training.model.state_dict() | kept.weights)
     state.training.branches.load_state_dict(kept.branches)
     write_hardness_maps(state.training, dataset, out / "hardness", skip_unreadable=recipe.skip_unreadable)

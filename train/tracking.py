@@ -179,7 +179,7 @@ class Followers:
 
 
 @contextmanager
-def tracked_by(names: Sequence[str], out: Path, config: Mapping[str, Json]) -> Iterator[Followers]:
+def tracked_by(names: Sequence[str], out: Path, name: str, config: Mapping[str, Json]) -> Iterator[Followers]:
     """The trackers of these names, begun in the first process; what was tracked before goes on under its name."""
     if not names or not processes.is_rank_zero():
         yield Followers()
@@ -189,7 +189,7 @@ def tracked_by(names: Sequence[str], out: Path, config: Mapping[str, Json]) -> I
         write_atomically(path, to_json(Tracked(id=secrets.token_hex(8))).encode())
     id = read_json(Tracked, path).id
     followers = Followers(
-        [Follower(name, _tracker_factory(TRACKERS[name][0], id, out.name, config)) for name in dict.fromkeys(names)]
+        [Follower(each, _tracker_factory(TRACKERS[each][0], id, name, config)) for each in dict.fromkeys(names)]
     )
     try:
         yield followers

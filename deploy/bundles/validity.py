@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def check_bundle(directory: Path, bundle: Bundle) -> None:
         if not 0 <= value < math.inf:
             faults.append(f"{name}: {value}, expected a finite number, 0 or more")
     ids = [image.id for image in bundle.reference.images]
-    twice = sorted({id for id in ids if ids.count(id) > 1}) if len(set(ids)) < len(ids) else []
+    twice = sorted(id for id, count in Counter(ids).items() if count > 1)
     faults += [f"reference.images: {id} is there more than once" for id in twice]
     if not ids:
         faults.append("reference.images: none")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hardedge.deploy.foreign.inlined import require_few_nodes
 from hardedge.errors import BadInput, faults_error, first_line
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def read_foreign(path: Path) -> onnx.ModelProto:
 
     try:
         model = onnx.load(path, load_external_data=False)
+        require_few_nodes(model, str(path))
         weights = [tensor for tensor in model.graph.initializer if tensor.external_data]
         for tensor in weights:
             location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
@@ -66,6 +68,8 @@ def read_foreign(path: Path) -> onnx.ModelProto:
         if weights:
             onnx.load_external_data_for_model(model, str(path.parent))
         onnx.checker.check_model(model)
+    except BadInput:
+        raise
     except Exception as error:  # protobuf's, onnx's and the system's own, which have no common base
         raise BadInput(f"{path} cannot be read as an ONNX file ({first_line(error)}). Export it again.") from None
     return model

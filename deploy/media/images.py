@@ -14,6 +14,7 @@ from hardedge.data.decoding import depth_fault, open_image, orientation
 from hardedge.data.native import images_in
 from hardedge.deploy.media.video import VIDEO_SUFFIXES, Video, open_video, size_fault
 from hardedge.errors import BadInput, faults_error
+from hardedge.names import LONGEST_STEM, id_fault, quoted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,6 +67,9 @@ def input_paths(inputs: Sequence[Path]) -> list[Path]:
             faults.append(f"{path}: no image file in it" if path.is_dir() else f"{path}: does not exist")
         paths += found
     faults += shared_names(paths)
+    faults += [
+        f"{quoted(str(path))}: its name {fault}" for path in paths if (fault := id_fault(path.stem, LONGEST_STEM))
+    ]
     if faults:
         raise faults_error(
             "the images cannot be used", first_faults(faults), "Correct the paths; masks bear their images' names."

@@ -101,9 +101,12 @@ def open_video(path: Path) -> Video | str:
             if not container.streams.video:
                 return f"{path}: no video in it"
             stream = container.streams.video[0]
+            context = stream.codec_context  # None where no decoder knows the codec
+            if context is None or not context.height or not context.width:
+                return f"{path}: a video without height and width, or of an unknown codec"
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
             expected = stream.frames or round(float(rate) * (container.duration or 0) / 1_000_000)
-            return Video(path, (stream.height, stream.width), Fraction(rate), expected)
+            return Video(path, (context.height, context.width), Fraction(rate), expected)
     except av.error.FFmpegError as error:
         return f"{path}: not a video that can be read ({error.strerror})"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hardedge.artefact import require_free
+from hardedge.artefact import require_free, resumable_directory
 from hardedge.console import note, progress_bar
 from hardedge.contracts import Contract, read_json, to_json, write_atomically
 from hardedge.data.decoding import IMAGE_SUFFIXES
@@ -24,6 +24,8 @@ from hardedge.deploy.prediction.ray_cluster import cluster, require_ray, require
 from hardedge.deploy.prediction.ray_worker import Labeller, Work, mask_path
 from hardedge.deploy.targets import on_nvidia, parse_target
 from hardedge.errors import BadInput, HardedgeError, Unavailable, faults_error, first_line
+from hardedge.names import LONGEST_STEM, id_fault, quoted
+from hardedge.ownership import declare_contents
 
 RECORD: Final = "predicted.json"
 UNREADABLE: Final = "unreadable.txt"
@@ -63,7 +65,8 @@ def predict_on_ray(
     """Writes `out`/masks/ID.png of image files and folders of images, on a Ray cluster or the `local` machine.
 
     The masks are those of `predict`, without overlays and videos. A mask is whole or not there, and one that is there
-    is left alone: run again after whatever ended a run, it makes the others. `address` is HOST:PORT, `auto` for the
+    is left alone: run again after whatever ended a run, it makes the others. With `force` an old `out` stays until the
+    new one is whole, which is in OUT.next until then. `address` is HOST:PORT, `auto` for the
     cluster of this machine, or `local` for one that ends with the run. A worker that dies is replaced, and its images
     are begun again. Images that cannot be read, or fit no profile, are left out, listed in `out`/unreadable.txt, and
     told at the end with BadInput.
@@ -79,23 +82,37 @@ def predict_on_ray(
         engine=built.digest if built else None,
         target=built.target if built else str(parse_target(target or "onnxruntime:cpu")),
     )
-    work = Work(bundle.resolve(), engine.resolve() if engine else None, target, source.trust, (out / "masks").resolve())
     paths = list_images(inputs)
     goes_on = _goes_on(out, record, force, [bundle, *inputs, *([engine] if engine else [])])
-    todo = [path for path in paths if not (goes_on and mask_path(work.masks, path).exists())]
+    todo = [path for path in paths if not (goes_on and mask_path(out / "masks", path).exists())]
     if todo:
         require_reachable(address)
-    _begin(out, record, goes_on)
+    new = resumable_directory(out, force=force, worth_keeping=_has_masks)
+    with nullcontext(out) if goes_on else new as place:
+        _begin(place, record, goes_on)
+        work = Work(
+            bundle.resolve(), engine.resolve() if engine else None, target, source.trust, (place / "masks").resolve()
+        )
+        made, faults = _label(work, record, paths, todo, address)
+        _list_unreadable(place, faults)
+    there = len(paths) - len(todo)
+    if faults:
+        raise unreadable_error(
+            sorted(faults), f"all {len(faults)} are in {out / UNREADABLE}, the other {there + made} in {out}"
+        )
+    return Labelled(masks=str(out / "masks"), made=made, there=there, unreadable=len(faults))
+
+
+def _label(work: Work, record: Predicted, paths: list[str], todo: list[str], address: str) -> tuple[int, list[str]]:
     there = len(paths) - len(todo)
     if there:
-        note(f"{there} of {len(paths)} masks are in {out}: the others are made")
+        note(f"{there} of {len(paths)} masks are in {work.masks.parent}: the others are made")
     began = time.perf_counter()
     results = _run(work, todo, address, gpu=on_nvidia(record.target)) if todo else []
     made, faults = _gather_results(results, len(todo))
     seconds = time.perf_counter() - began
     note(f"{made} images in {seconds:.1f} s: {made / max(seconds, 1e-9):.1f} images/s, Ray's start included")
-    _tell(out, faults, there + made)
-    return Labelled(masks=str(out / "masks"), made=made, there=there, unreadable=len(faults))
+    return made, faults
 
 
 def list_images(inputs: Iterable[Path]) -> list[str]:
@@ -113,6 +130,8 @@ def list_images(inputs: Iterable[Path]) -> list[str]:
             name, suffix = os.path.splitext(os.path.basename(path))  # noqa: PTH119, PTH122  a Path is ten times as large
             if suffix.lower() in VIDEO_SUFFIXES:
                 faults.append(f"{path}: a video, which is segmented without --ray")
+            elif fault := id_fault(name, LONGEST_STEM):
+                faults.append(f"{quoted(path)}: its name {fault}")
             elif paths.setdefault(name, path) != path:
                 faults.append(f"{paths[name]}, {path}: both named {name}")
     if faults:
@@ -148,9 +167,8 @@ def _goes_on(out: Path, record: Predicted, force: bool, inputs: list[Path]) -> b
 
 def _begin(out: Path, record: Predicted, goes_on: bool) -> None:
     if not goes_on:
-        if out.exists():
-            shutil.rmtree(out)
         out.mkdir(parents=True)
+        declare_contents(out, files=(RECORD, UNREADABLE), patterns=("masks/*.png",))
         write_atomically(out / RECORD, to_json(record).encode())
     (out / "masks").mkdir(exist_ok=True)
 
@@ -177,14 +195,15 @@ def _gather_results(results: Iterable[Mapping[str, Any]], images: int) -> tuple[
     return made, faults
 
 
-def _tell(out: Path, faults: list[str], whole: int) -> None:
-    """Leaves the list of what could not be read, and raises BadInput where there is any."""
+def _has_masks(out: Path) -> bool:
+    return any((out / "masks").glob("*.png"))
+
+
+def _list_unreadable(out: Path, faults: list[str]) -> None:
+    """Leaves the list of what could not be read, if there is any."""
     (out / UNREADABLE).unlink(missing_ok=True)
     if faults:
         write_atomically(out / UNREADABLE, "".join(f"{fault}\n" for fault in sorted(faults)).encode())
-        raise unreadable_error(
-            sorted(faults), f"all {len(faults)} are in {out / UNREADABLE}, the other {whole} in {out}"
-        )
 
 
 def _run(work: Work, paths: list[str], address: str, *, gpu: bool) -> Iterator[Mapping[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from hardedge.contracts import Report
+from hardedge.names import visible
 
 FAILED = ("different", "fail")
 UNDECIDED = ("inconclusive", "not run here")
@@ -23,7 +24,8 @@ def report_junit(report: Report) -> str:
     )
     suite.extend(cases)
     ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    # XML has no way to write a control character
+    return visible(ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)) + "\n"
 
 
 def _checks(report: Report) -> Iterator[tuple[str, str, str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from hardedge.contracts import Report
+from hardedge.names import visible
 
 SIGNS = {"pass": "✅", "identical": "✅", "equivalent": "✅", "implied": "✅", "fail": "❌", "different": "❌"}
 UNDECIDED = "❔"
@@ -62,4 +63,4 @@ def _sign(status: str) -> str:
 
 
 def _text(value: str) -> str:
-    return value.translate(_ESCAPED)
+    return visible(value).translate(_ESCAPED)

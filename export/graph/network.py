@@ -9,12 +9,17 @@ from hardedge.contracts import Checkpoint
 from hardedge.errors import faults_error
 from hardedge.export.graph.pixels_to_mask import AtNetworkSize, PixelsToMask
 from hardedge.models import build_network
+from hardedge.models.user_network import require_code_allowed
 
 SHOWN = 8
 
 
-def network_from_checkpoint(directory: Path, checkpoint: Checkpoint) -> nn.Module:
-    """The plain network in evaluation mode; raises BadInput when the weights are not exactly its own."""
+def network_from_checkpoint(directory: Path, checkpoint: Checkpoint, *, allow_code: bool = False) -> nn.Module:
+    """The plain network in evaluation mode.
+
+    Raises BadInput when the weights are not exactly its own, and for a network of a user's own unless `allow_code`.
+    """
+    require_code_allowed(checkpoint.network, directory, allowed=allow_code)
     network = build_network(checkpoint.network)
     path = directory / "weights.safetensors"
     weights = safetensors.torch.load_file(path)
@@ -38,9 +43,9 @@ def network_from_checkpoint(directory: Path, checkpoint: Checkpoint) -> nn.Modul
 
 
 def load_pixels_to_mask(
-    directory: Path, checkpoint: Checkpoint, network_size: tuple[int, int] | None = None
+    directory: Path, checkpoint: Checkpoint, network_size: tuple[int, int] | None = None, *, allow_code: bool = False
 ) -> PixelsToMask:
     """The checkpoint's network with its pre- and post-processing, at a size of its own if any, in eval mode."""
-    network = network_from_checkpoint(directory, checkpoint)
+    network = network_from_checkpoint(directory, checkpoint, allow_code=allow_code)
     sized = AtNetworkSize(network, network_size) if network_size else network
     return PixelsToMask(sized, checkpoint.normalisation).eval()

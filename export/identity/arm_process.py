@@ -19,7 +19,7 @@ def write_arm(arm: CertificateArm, out: Path) -> None:
     """Builds the arm's network from its spec and weights, and writes its canonical ONNX."""
     checkpoint = load(Checkpoint, Path(arm.checkpoint))
     form = arm.form
-    network = load_pixels_to_mask(Path(arm.checkpoint), checkpoint, form.network_size)
+    network = load_pixels_to_mask(Path(arm.checkpoint), checkpoint, form.network_size, allow_code=arm.allow_code)
     module, outputs = shipped_module(network, form.outputs), form.outputs
     if arm.kind == "control":
         known = architecture(checkpoint.network.name)

@@ -17,11 +17,15 @@ Finished = Callable[[], Path]
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateArm(Contract):
-    """What to export: the checkpoint's plain network, or the control with a branch beside it."""
+    """What to export: the checkpoint's plain network, or the control with a branch beside it.
+
+    `allow_code` says that the network may be a user's own, which is imported.
+    """
 
     kind: Literal["plain", "control"]
     checkpoint: str
     form: Form
+    allow_code: bool = False
 
 
 @contextmanager

@@ -21,16 +21,20 @@ REBUILDS = 7
 NOT_MEASURED = Level2(status="not run here", detail="measured by deploy", noise_floor=None, control=None, shipped=None)
 
 
-def certify(model_onnx: Path, checkpoint: Path, *, targets: Sequence[str] = RTX_TARGETS) -> Certificate:
+def certify(
+    model_onnx: Path, checkpoint: Path, *, targets: Sequence[str] = RTX_TARGETS, allow_code: bool = False
+) -> Certificate:
     """Levels 0 and 1 for a shipped file, read from disk, and a checkpoint's plain network, exported anew.
 
-    Raises BadInput when the file was not written by hardedge or the checkpoint cannot be used.
+    Raises BadInput when the file was not written by hardedge or the checkpoint cannot be used, as one whose network is
+    somebody's own code cannot unless `allow_code`.
     """
     shipped = read_certified_onnx(model_onnx)
     arm = CertificateArm(
         kind="plain",
         checkpoint=str(checkpoint),
         form=read_form(shipped, str(model_onnx)),
+        allow_code=allow_code,
     )
     with start_arm(arm) as plain:
         return compare_files(model_onnx, plain(), arm.form.profiles[0], targets)

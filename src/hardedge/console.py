@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
+from hardedge.names import visible
+
 T = TypeVar("T")
 
 
@@ -12,7 +14,7 @@ def note(message: str) -> None:
     """One line on stderr for the person who watches."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(visible(message), markup=False)
 
 
 @contextmanager
@@ -31,8 +33,8 @@ def spinner(what: str, seconds: float | None = None) -> Iterator[Callable[[str],
     whole = () if seconds is None else (TextColumn(f"of {timedelta(seconds=round(seconds))}"),)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), *whole)
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda now: progress.update(task, description=now)
+        task = progress.add_task(visible(what), total=None)
+        yield lambda now: progress.update(task, description=visible(now))
 
 
 def progress_bar(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from hardedge.artefact import require_free, staged_directory
+from hardedge.artefact import require_free, resumable_directory, staged_directory
 from hardedge.console import note
 from hardedge.contracts import Bundle, Checkpoint, Engine, Report, load
 from hardedge.data import open_dataset
 from hardedge.deploy.verification.gates import Gates
 from hardedge.errors import BadInput, missing_extra
+from hardedge.ownership import declare_contents, has_manifest
 
 if TYPE_CHECKING:
     from hardedge.deploy.backends.request import BuildRequest
     from hardedge.deploy.foreign.forms import OnnxInputSpec
     from hardedge.train.recipe import Recipe
+
+# what run and deploy write into OUT: directories that have manifests of their own
+_FOLDERS = ("data/streets", "checkpoint", "bundle", "engines/*", "report")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +64,20 @@ def default_targets() -> tuple[str, ...]:
 def run(plan: PipelinePlan) -> Report:
     """Labelled images to verified engines: out/{data,checkpoint,bundle,engines,report}.
 
-    A finished stage is kept when `resume` is given, and training goes on from its last saved step. Raises the errors
-    of the stages; BadInput when `out` exists and neither resume nor force was given.
+    A finished stage is kept when `resume` is given, and training goes on from its last saved step. With `force` an old
+    `out` stays until the new one is whole, which is in OUT.next until then. A failure before training has something to
+    go on from leaves nothing. Raises the errors of the stages; BadInput when `out` exists and neither resume nor force
+    was given.
     """
     _prepare(plan)
+    if plan.resume:
+        return _run_stages(plan)
+    with resumable_directory(plan.out, force=plan.force, worth_keeping=_has_training) as out:
+        return _run_stages(replace(plan, out=out))
+
+
+def _run_stages(plan: PipelinePlan) -> Report:
+    _declare(plan.out)
     data = _data(plan)
     _train(plan, data)
     _export(plan, data)
@@ -106,7 +119,7 @@ def deploy(
     plain = compared.plain if compared else None
     if plain:
         check_model(plain)
-    require_free(out, force, [bundle, data, *([plain] if plain else [])])
+    _require_free(out, force, [bundle, data, *([plain] if plain else [])])
     with _output_place(out) as folder:
         if foreign:
             note("3/5 bundle: pixels in, mask out, reference masks of the file as it was given")
@@ -120,11 +133,35 @@ def deploy(
 @contextmanager
 def _output_place(out: Path) -> Iterator[Path]:
     """Where `out` is written: there, so that a failure keeps what is finished; beside an old one until all is."""
-    if not out.exists():
-        yield out
+    if out.exists():
+        with staged_directory(out, force=True) as folder:
+            yield folder
         return
-    with staged_directory(out, force=True) as folder:
+    with resumable_directory(out, force=False, worth_keeping=_has_built) as folder:
+        _declare(folder)
         yield folder
+
+
+def _declare(out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    declare_contents(out, folders=_FOLDERS)
+
+
+def _has_training(out: Path) -> bool:
+    return any((out / "checkpoint").glob("state/*.json"))
+
+
+def _has_built(out: Path) -> bool:
+    return (out / "bundle" / Bundle.FILE).is_file() or any(out.glob(f"engines/*/{Engine.FILE}"))
+
+
+def _require_free(out: Path, force: bool, inputs: Sequence[Path]) -> None:
+    """As require_free; what an earlier version wrote has no list of its own, but its folders have manifests."""
+    if force and out.is_dir() and not has_manifest(out):
+        names = {path.name for path in out.iterdir()}
+        if "engines" in names and names <= {folder.partition("/")[0] for folder in _FOLDERS}:
+            declare_contents(out, folders=_FOLDERS)
+    require_free(out, force, inputs)
 
 
 def _require_buildable(bundle: Path, data: Path, engines: Sequence[tuple[str, str]]) -> None:
@@ -157,9 +194,7 @@ def _prepare(plan: PipelinePlan) -> None:
         if plan.data is None and (plan.out / "checkpoint").exists() and not _streets(plan).exists():
             raise BadInput(f"{plan.out} was not started on the street scenes. Give its data set again, with --data.")
         return
-    require_free(plan.out, plan.force, [plan.data] if plan.data else [])
-    if plan.out.exists():
-        shutil.rmtree(plan.out)
+    _require_free(plan.out, plan.force, [plan.data] if plan.data else [])
 
 
 def _data(plan: PipelinePlan) -> Path:
@@ -194,7 +229,9 @@ def _export(plan: PipelinePlan, data: Path) -> None:
     if (plan.out / "bundle" / Bundle.FILE).exists():
         return
     note("3/5 export: ONNX, reference masks, identity certificate")
-    export(plan.out / "checkpoint", data, plan.out / "bundle")
+    made = load(Checkpoint, plan.out / "checkpoint")
+    allowed = made.network.name == plan.recipe.network  # which is named on this command line
+    export(plan.out / "checkpoint", data, plan.out / "bundle", allow_code=allowed)
 
 
 def _build_and_verify(

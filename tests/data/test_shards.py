@@ -1,6 +1,7 @@
 """Shards are the same data set as the folder they were made of, and damage in them is told."""
 
 import gc
+import io
 import json
 import random
 import subprocess
@@ -263,3 +264,32 @@ def test_the_command_says_what_it_wrote(hardedge: Program, tiny_dataset: Path, t
         "data": str(tmp_path / "out"),
         "bytes": sum(path.stat().st_size for path in tars),
     }
+
+
+def _rewrite_keys(path: Path, change: Callable[[str], str]) -> None:
+    with tarfile.open(path) as tar:
+        members = [(member, tar.extractfile(member)) for member in tar]
+        contents = [(member, file.read()) for member, file in members if file is not None]
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for member, content in contents:
+            key, dot, extension = member.name.partition(".")
+            member.name = change(key) + dot + extension
+            tar.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("slip", ["..%2F..%2Fslip", "%2Ftmp%2Fslip", "a%00", "%1B[2J", "%E2%80%AE", "%2E%2E"])
+def test_a_key_that_cannot_name_a_file_is_refused_at_opening_and_by_check(slip: str, sharded: Path) -> None:
+    first = open_dataset(sharded).splits["test"][0]
+    key = member_name(first, "").removesuffix(".")
+    _rewrite_keys(sharded / "shards/test-000000.tar", lambda found: slip if found == key else found)
+    with pytest.raises(BadInput, match=r"test-000000\.tar.*cannot be used"):
+        _ = open_dataset(sharded).splits["test"][0]
+    (fault,) = [fault for fault in check_dataset(sharded).faults if "cannot be used" in fault]
+    assert "\x1b" not in fault
+
+
+def test_an_index_names_no_shard_outside_its_folder(sharded: Path) -> None:
+    index = sharded / "shards.json"
+    index.write_text(index.read_text().replace("shards/test-", "../shards/test-"))
+    with pytest.raises(BadInput, match=r"shards\.json: shard .* is no path inside its directory"):
+        open_dataset(sharded)

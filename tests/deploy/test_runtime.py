@@ -61,7 +61,7 @@ def test_a_changed_plan_is_not_loaded(shared_bundle: Path, tmp_path: Path) -> No
 
 def test_a_plan_outside_the_manifest_is_not_loaded(shared_bundle: Path, tmp_path: Path) -> None:
     engine = build(shared_bundle, "onnxruntime:cpu", tmp_path / "engine")
-    seal(tmp_path / "engine", dataclasses.replace(engine, plan="../model.onnx"))
+    seal(tmp_path / "engine", dataclasses.replace(engine, plan="other.onnx"))
     with pytest.raises(BadInput, match="is not among its files"):
         open_runner(tmp_path / "engine")
 

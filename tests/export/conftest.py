@@ -171,7 +171,7 @@ def bundle(checkpoint: Path, data: Path) -> Path:
     from hardedge.export.stage import export
 
     out = data.parent / "bundle"
-    export(checkpoint, data, out)
+    export(checkpoint, data, out, allow_code=True)
     return out
 
 
@@ -187,7 +187,13 @@ def typed_bundle(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder / "modules"))
         checkpoint = write_checkpoint(folder / "checkpoint", data, SMALL)
-        export(checkpoint, data, folder / "bundle", precisions=Precisions(names=names, calibration_images=3))
+        export(
+            checkpoint,
+            data,
+            folder / "bundle",
+            precisions=Precisions(names=names, calibration_images=3),
+            allow_code=True,
+        )
         yield folder / "bundle"
 
 

@@ -199,7 +199,7 @@ def test_own_network_ships_without_a_control(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     source = make_checkpoint(tmp_path / "own", data, "tiny_segmenter:build")
-    made = export(source, data, tmp_path / "bundle")
+    made = export(source, data, tmp_path / "bundle", allow_code=True)
     assert made == load(Bundle, tmp_path / "bundle")
     assert made.control is None
     assert not (tmp_path / "bundle" / "control.onnx").exists()
@@ -207,13 +207,13 @@ def test_own_network_ships_without_a_control(
     assert (certificate.level0.status, certificate.level0.rtx_engines.status) == ("identical", "identical")
     assert capfd.readouterr() == ("", "")
     with pytest.raises(BadInput, match="bundle exists"):
-        export(source, data, tmp_path / "bundle")
+        export(source, data, tmp_path / "bundle", allow_code=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["deeplabv3_resnet50", "deeplabv3plus_resnet18"])
 def test_other_networks_ship(name: str, make_checkpoint: Callable[..., Path], data: Path, tmp_path: Path) -> None:
-    made = export(make_checkpoint(tmp_path / "checkpoint", data, name), data, tmp_path / "bundle")
+    made = export(make_checkpoint(tmp_path / "checkpoint", data, name), data, tmp_path / "bundle", allow_code=True)
     certificate = read_json(Certificate, tmp_path / "bundle" / "certificate.json")
     statuses = (certificate.level0.status, certificate.level0.rtx_engines.status, certificate.level1.status)
     assert statuses == ("identical", "identical", "identical"), certificate.level0.rtx_engines.detail
@@ -225,10 +225,10 @@ def test_nothing_is_written_when_the_masks_differ(
 ) -> None:
     source = make_checkpoint(tmp_path / "deceiving", data, DECEIVING)
     with pytest.raises(BadInput, match="does not give the torch network's masks"):
-        export(source, data, tmp_path / "bundle")
+        export(source, data, tmp_path / "bundle", allow_code=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deceiving", "modules"]
     with pytest.raises(BadInput, match="its forward does something else while it is traced"):
-        export(source, data, tmp_path / "bundle", keep_failed=True)
+        export(source, data, tmp_path / "bundle", keep_failed=True, allow_code=True)
     assert (tmp_path / "bundle.failed" / "model.onnx").is_file()
     assert not (tmp_path / "bundle.failed" / "bundle.json").exists()
 
@@ -241,7 +241,7 @@ def test_other_classes_are_refused_with_both_lists(
     classes["classes"][2]["name"] = "lorry"
     (other / "classes.json").write_text(json.dumps(classes))
     with pytest.raises(BadInput, match=r"trained: sky, road, car .*\n.*data: +sky, road, lorry"):
-        export(checkpoint, other, tmp_path / "bundle")
+        export(checkpoint, other, tmp_path / "bundle", allow_code=True)
 
 
 def test_data_of_one_class_is_refused(checkpoint: Path, make_tiny_dataset: Callable[..., Path], tmp_path: Path) -> None:
@@ -250,13 +250,13 @@ def test_data_of_one_class_is_refused(checkpoint: Path, make_tiny_dataset: Calla
     classes = json.loads((other / "classes.json").read_text())
     (other / "classes.json").write_text(json.dumps(classes | {"classes": classes["classes"][:1]}))
     with pytest.raises(BadInput, match=r"classes\.json: needs 2 to 255 classes"):
-        export(checkpoint, other, tmp_path / "bundle")
+        export(checkpoint, other, tmp_path / "bundle", allow_code=True)
 
 
 def test_other_images_are_refused(checkpoint: Path, make_tiny_dataset: Callable[..., Path], tmp_path: Path) -> None:
     other = make_tiny_dataset(tmp_path / "other", train=20)
     with pytest.raises(BadInput, match=r"trained on other data than .*\n  hardness/test/scene022.png: missing"):
-        export(checkpoint, other, tmp_path / "bundle")
+        export(checkpoint, other, tmp_path / "bundle", allow_code=True)
 
 
 def test_weights_must_fit_exactly(
@@ -270,7 +270,7 @@ def test_weights_must_fit_exactly(
     safetensors.torch.save_file(weights, source / "weights.safetensors")
     seal(source, load_unchecked(source))
     with pytest.raises(BadInput) as caught:
-        export(source, data, tmp_path / "bundle")
+        export(source, data, tmp_path / "bundle", allow_code=True)
     assert str(caught.value).splitlines()[1:4] == [
         "  features.bias: missing",
         "  hardness.weight: the network has no such weight",

@@ -1,14 +1,23 @@
 """A network of the user's own: found, checked, and told what is wrong with it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from hardedge.contracts import NetworkSpec
+from hardedge import __version__
+from hardedge.contracts import Checkpoint, ClassInfo, NetworkSpec, Normalisation, SegmentationScore, Task, load, seal
 from hardedge.errors import BadInput
+from hardedge.export.graph.form import Form
+from hardedge.export.graph.network import network_from_checkpoint
+from hardedge.export.identity.arms import CertificateArm, start_arm
+from hardedge.export.stage import export
 from hardedge.models import build_network
+from hardedge.models.user_network import require_code_allowed
+from hardedge.train.hardness_maps import load_trained
+from hardedge.train.recipes import RECIPES, find_recipe
 
 OWN = """
 import torch
@@ -96,3 +105,85 @@ def test_the_check_leaves_the_users_network_as_it_was(own: str) -> None:
 def test_what_is_wrong_with_a_users_network_is_said(own: str, name: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         build_network(NetworkSpec(name=name, num_classes=4))
+
+
+EVIL = """
+from pathlib import Path
+Path("was_here").touch()
+def build(num_classes):
+    raise SystemExit(0)
+"""
+
+
+@pytest.fixture
+def evil(own: str, tmp_path: Path) -> Path:
+    """Somebody's checkpoint, whose network is a module in the working directory."""
+    (tmp_path / "hardedge_test_broken.py").write_text(EVIL)
+    directory = tmp_path / "evil"
+    directory.mkdir()
+    task = Task(classes=(ClassInfo(name="a", color=(0, 0, 0)), ClassInfo(name="b", color=(1, 1, 1))), ignore_index=255)
+    seal(
+        directory,
+        Checkpoint(
+            schema_id=Checkpoint.SCHEMA,
+            hardedge=__version__,
+            made_from=None,
+            files={},
+            task=task,
+            network=NetworkSpec(name="hardedge_test_broken:build", num_classes=2),
+            normalisation=Normalisation(),
+            recipe={},
+            inputs={},
+            loss="ce",
+            branches=(),
+            seed=0,
+            steps=1,
+            best_step=1,
+            validation=SegmentationScore(miou=1.0, per_class={}),
+            batchnorm_reestimated=False,
+            hardness="none",
+            data="d",
+            data_digest="",
+            torch="",
+            seconds=0.0,
+        ),
+    )
+    return directory
+
+
+def test_a_checkpoint_of_unknown_origin_imports_no_code(
+    evil: Path, tmp_path: Path, make_tiny_dataset: Callable[..., Path]
+) -> None:
+    data, made = make_tiny_dataset(tmp_path / "data"), load(Checkpoint, evil)
+    for attempt in (
+        lambda: export(evil, data, tmp_path / "out"),
+        lambda: network_from_checkpoint(evil, made),
+        lambda: load_trained(made, evil),
+    ):
+        with pytest.raises(BadInput, match=r"hardedge_test_broken:build is code of whoever wrote it.*--allow-code"):
+            attempt()
+    with pytest.raises(BadInput, match="--allow-code"):
+        require_code_allowed(made.network, evil, allowed=False)
+    assert not (tmp_path / "was_here").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_process_of_the_certificate_imports_none_either(evil: Path, tmp_path: Path) -> None:
+    arm = CertificateArm(kind="plain", checkpoint=str(evil), form=Form())
+    with start_arm(arm) as plain, pytest.raises(BadInput, match="--allow-code"):
+        plain()
+    assert not (tmp_path / "was_here").exists()
+
+
+def test_code_that_exits_is_an_error(evil: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="calling it with num_classes=2 failed: SystemExit"):
+        network_from_checkpoint(evil, load(Checkpoint, evil), allow_code=True)
+    assert (tmp_path / "was_here").exists()
+
+
+def test_the_recipe_of_a_checkpoint_names_no_code_of_its_own(evil: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = replace(RECIPES["camvid"](), network="hardedge_test_broken:build")
+    monkeypatch.setattr("hardedge.train.recipes.stored_recipe", lambda _: theirs)
+    with pytest.raises(BadInput, match="add --set network=hardedge_test_broken:build"):
+        find_recipe(str(evil), {"steps": "5"})
+    assert find_recipe(str(evil), {"network": theirs.network}).network == theirs.network

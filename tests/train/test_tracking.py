@@ -231,7 +231,7 @@ def test_a_training_waits_for_no_tracker_for_ever(
     monkeypatch.setattr(recorded, "scalars", lambda self, step, values: gone_on.wait())
     monkeypatch.setattr(tracking, "PATIENCE", 0.05)
     (tmp_path / "state").mkdir()
-    with tracked_by(("wandb",), tmp_path, {"steps": 1}) as followers:
+    with tracked_by(("wandb",), tmp_path, tmp_path.name, {"steps": 1}) as followers:
         followers.scalars(1, {})
     gone_on.set()
     assert "wandb did not take all" in capsys.readouterr().err
@@ -249,7 +249,7 @@ def test_trackers_that_hang_are_waited_for_together(
     monkeypatch.setattr(tracking.Thread, "join", lambda self, timeout=None: waited.append(timeout))
     gone_on = threading.Event()
     (tmp_path / "state").mkdir()
-    with tracked_by(("wandb", "mlflow"), tmp_path, {"steps": 1}) as followers:
+    with tracked_by(("wandb", "mlflow"), tmp_path, tmp_path.name, {"steps": 1}) as followers:
         followers.scalars(1, {})
     gone_on.set()
     assert waited == [60.0, 15.0]
@@ -257,7 +257,7 @@ def test_trackers_that_hang_are_waited_for_together(
 
 def test_a_tracker_that_is_named_twice_is_told_once(recorded: type[Recorded], tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    with tracked_by(("wandb", "wandb"), tmp_path, {"steps": 1}) as followers:
+    with tracked_by(("wandb", "wandb"), tmp_path, tmp_path.name, {"steps": 1}) as followers:
         followers.scalars(1, {})
     assert [each[0] for each in recorded.told] == ["begin", "scalars", "close"]
 
@@ -273,7 +273,7 @@ def test_what_is_not_known_or_not_installed_is_refused_before_anything_else(
 
 
 def test_without_trackers_nothing_is_written(tmp_path: Path) -> None:
-    with tracked_by((), tmp_path, {}) as followers:
+    with tracked_by((), tmp_path, tmp_path.name, {}) as followers:
         assert isinstance(followers, Followers)
         followers.scalars(1, {"loss": 1.0})
     assert list(tmp_path.iterdir()) == []

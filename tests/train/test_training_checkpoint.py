@@ -9,11 +9,13 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from hardedge.artefact import staged_directory
 from hardedge.contracts import Checkpoint, load, seal
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.metrics import score_of
 from hardedge.models import build_network
+from hardedge.ownership import CONTENTS
 from hardedge.train import budget, loop
 from hardedge.train.branches import HardnessBranch
 from hardedge.train.budget import Costs
@@ -162,14 +164,61 @@ def test_an_existing_folder_is_refused_and_force_replaces_it(
     tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    (out / "hardness").mkdir(parents=True)
-    (out / "model.onnx").write_text("of before")
-    (out / "bundle.json").write_text("{}")
+    with staged_directory(out, force=False) as old:
+        (old / "model.onnx").write_text("of before")
     with pytest.raises(BadInput, match=r"out exists.*--force"):
         train(tiny_recipe(steps=1), tiny_dataset, out)
     made = train(tiny_recipe(steps=1), tiny_dataset, out, force=True)
     assert not (out / "model.onnx").exists()
     assert load(Checkpoint, out) == made
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out"]
+
+
+def test_force_keeps_the_old_checkpoint_until_the_new_one_is_whole(
+    tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    old = train(tiny_recipe(steps=1), tiny_dataset, out)
+    monkeypatch.setattr("hardedge.train.stage.seal", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_recipe(steps=2), tiny_dataset, out, force=True)
+    monkeypatch.undo()
+    assert load(Checkpoint, out) == old
+    made = train(tiny_recipe(steps=2), tiny_dataset, tmp_path / "out.next", resume=True)
+    assert made is not None
+    assert made.steps == 2
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_force_replaces_what_an_earlier_version_trained_and_nothing_beside_it(
+    killed: bool, tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    train(tiny_recipe(steps=1), tiny_dataset, out)
+    (out / CONTENTS).unlink()
+    if killed:
+        for path in (out / "checkpoint.json", *(out / "hardness/test").iterdir()):
+            path.unlink()
+    (out / "thesis.tex").write_text("three years")
+    with pytest.raises(BadInput, match=r"did not write \(thesis.tex\)"):
+        train(tiny_recipe(steps=1), tiny_dataset, out, force=True)
+    (out / "thesis.tex").unlink()
+    assert train(tiny_recipe(steps=1), tiny_dataset, out, force=True) == load(Checkpoint, out)
+
+
+def test_a_training_that_fails_before_its_first_step_leaves_nothing(
+    tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise BadInput("an image cannot be read")
+
+    monkeypatch.setattr("hardedge.train.loop.training_step", failing)
+    with pytest.raises(BadInput, match="an image"):
+        train(tiny_recipe(steps=1), tiny_dataset, tmp_path / "out")
+    assert [path for path in tmp_path.iterdir() if "out" in path.name] == []
 
 
 def test_a_faulty_recipe_leaves_the_folder_alone(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:

@@ -51,11 +51,13 @@ def rank_hard(
     smallest: int = 64,
     shown: int = 48,
     force: bool = False,
+    allow_code: bool = False,
 ) -> Ranking:
     """Ranks a data set's images and labels, and the images of a folder without labels; writes OUT/hard.json and .html.
 
     Regions of fewer than `smallest` pixels are left out; the gallery shows the first `shown` of each list. Raises
-    BadInput when checkpoint, data or folder cannot be used or do not fit, and when `out` exists (unless `force`).
+    BadInput when checkpoint, data or folder cannot be used or do not fit, when `out` exists (unless `force`), and for a
+    network of a user's own (unless `allow_code`).
     """
     require_free(out, force, [path for path in (data, checkpoint, unlabelled) if path])
     source, dataset = load(Checkpoint, checkpoint), open_dataset(data)
@@ -63,7 +65,7 @@ def rank_hard(
         ours, theirs = (", ".join(info.name for info in task.classes) for task in (dataset.task, source.task))
         raise BadInput(f"{checkpoint} was trained on other classes ({theirs}) than {data} has ({ours}).")
     extra = images_of(unlabelled) if unlabelled else []
-    training = load_trained(source, checkpoint)
+    training = load_trained(source, checkpoint, allow_code=allow_code)
     images: list[HardImage] = []
     labels: list[DoubtedLabel] = []
     with disk_errors(), staged_directory(out, force=force) as directory, evaluation_mode(training):

@@ -73,10 +73,23 @@ def find_recipe(word: str, settings: Mapping[str, str]) -> Recipe:
     """The recipe that the word names, with some of its fields set from text, as `with_settings` reads them.
 
     The word is a shipped recipe's name; `FILE.py` or `FILE.py:function` of the user's own; or the directory or
-    checkpoint.json of a training that was done. Raises BadInput for any other word, with the nearest shipped name, and
+    checkpoint.json of a training that was done, whose network must be named anew where it is code. Raises BadInput for
+    any other word, with the nearest shipped name, and
     for a file or setting that cannot be used.
     """
-    return with_settings(_find(word), settings, f"recipe {word}")
+    recipe = _find(word)
+    if not _is_user_named(word, settings) and ":" in recipe.network:
+        raise BadInput(
+            f"recipe {word}: its network {recipe.network} is code of whoever wrote it, and building it runs that code. "
+            f"Read the code, then add --set network={recipe.network}."
+        )
+    return with_settings(recipe, settings, f"recipe {word}")
+
+
+def _is_user_named(word: str, settings: Mapping[str, str]) -> bool:
+    """Whether the network is ours, or named by whoever runs this: not out of a checkpoint."""
+    named = any(field.rpartition(".")[2] == "network" for field in settings)
+    return named or word in RECIPES or is_user_recipe(word)
 
 
 def _find(word: str) -> Recipe:

@@ -41,7 +41,7 @@ def load_user_recipe(word: str) -> Recipe:
     function = _find_function(path, content, name) if name else _only(path, content)
     try:
         recipe = function()
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise BadInput(f"{_place(error, path)}: {_error_text(error)}\nMend the file, then run this again.") from error
     if not isinstance(recipe, Recipe):
         returned = f"{getattr(function, '__name__', name)} returned {type(recipe).__name__}"
@@ -60,7 +60,7 @@ def _content(path: Path) -> dict[str, Any]:
         sys.path.insert(0, here)
     try:
         return runpy.run_path(str(path), run_name=MODULE)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise BadInput(f"{_place(error, path)}: {_error_text(error)}\nMend the file, then run this again.") from error
 
 
@@ -95,11 +95,11 @@ def _recipe_functions(content: dict[str, Any]) -> dict[str, Function]:
     }
 
 
-def _place(error: Exception, path: Path) -> str:
+def _place(error: BaseException, path: Path) -> str:
     """The file, and the line of it where the error arose, if it arose in it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f"{path}, line {lines[-1]}" if lines else str(path)
 
 
-def _error_text(error: Exception) -> str:
+def _error_text(error: BaseException) -> str:
     return str(error) if isinstance(error, HardedgeError) else f"{type(error).__name__}: {error}"

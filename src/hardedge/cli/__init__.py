@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import traceback
@@ -24,7 +25,8 @@ from hardedge.cli.serving import triton
 from hardedge.cli.stripping import strip
 from hardedge.cli.sweeping import search_loss, sweep
 from hardedge.cli.training import backbones, edges, hard, models, recipes, train
-from hardedge.errors import HardedgeError, ReportedElsewhere
+from hardedge.errors import BadInput, HardedgeError, ReportedElsewhere
+from hardedge.names import visible
 from hardedge.version import __version__
 
 __all__ = ["cli", "main"]
@@ -89,13 +91,21 @@ def main() -> NoReturn:
         with disk_errors():
             cli(standalone_mode=False, obj=stdout)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(visible(shown.getvalue()), nl=False, err=True)
         _end(error.format_message(), error.exit_code, stdout)
     except ReportedElsewhere as error:
         sys.exit(error.exit_code)
     except HardedgeError as error:
         _show(error)
         _end(str(error), error.exit_code, stdout)
+    except SystemExit as error:
+        if stdout.has_result:  # a command of ours, whose result says why
+            raise
+        ended = BadInput(f"code that is not hardedge's ended the program ({error.code}). Look at what was imported.")
+        _show(ended)
+        _end(str(ended), ended.exit_code, stdout)
     except (KeyboardInterrupt, click.Abort):
         stopped = f"Interrupted.{_goes_on(sys.argv)}"
         click.echo(stopped, err=True)
@@ -112,7 +122,7 @@ def _goes_on(arguments: Sequence[str]) -> str:
 def _show(error: HardedgeError) -> None:
     if "--debug" in sys.argv:
         traceback.print_exception(error)
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {visible(str(error))}", err=True)
 
 
 def _end(message: str, exit_code: int, stdout: Stdout) -> NoReturn:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from hardedge.cli import completion
-from hardedge.cli.options import FOLDER, data_option, force_option, json_option, out_option, precision_option
+from hardedge.cli.options import (
+    FOLDER,
+    allow_code_option,
+    data_option,
+    force_option,
+    json_option,
+    out_option,
+    precision_option,
+)
 from hardedge.cli.parts import guard_imports, print_result, read_levels
 from hardedge.errors import GateFailed
 
@@ -86,6 +94,7 @@ def graph_options(command: Callable[..., None]) -> Callable[..., None]:
     help="Tiles of so many pixels instead of whole images; whole: never; auto: 512x1024 where images are over 2^20.",
 )
 @click.option("--components", is_flag=True, help="Add components.cdx.json: files, data and libraries (CycloneDX).")
+@allow_code_option
 @click.option("--keep-failed", is_flag=True, help="Keep what was written before a failure, in OUT.failed.")
 @force_option
 @json_option
@@ -104,6 +113,7 @@ def export(
     calibration_images: int,
     calibration_tile: str,
     components: bool,
+    allow_code: bool,
     keep_failed: bool,
     force: bool,
     as_json: bool,
@@ -139,6 +149,7 @@ def export(
         precisions=wanted,
         frontend=frontend,
         components=components,
+        allow_code=allow_code,
         force=force,
         keep_failed=keep_failed,
     )
@@ -213,8 +224,9 @@ def keep(model: Path, out: Path, outputs: tuple[str, ...], size: tuple[int, int,
 @click.command()
 @click.argument("bundle", type=FOLDER)
 @click.argument("checkpoint", type=FOLDER)
+@allow_code_option
 @json_option
-def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
+def certify(bundle: Path, checkpoint: Path, allow_code: bool, as_json: bool) -> None:
     """Issue the identity certificate anew.
 
     Compares the bundle's file with the checkpoint's plain network, exported in a new process; exit code 1 when they, or
@@ -229,7 +241,7 @@ def certify(bundle: Path, checkpoint: Path, as_json: bool) -> None:
 
     manifest = load(Bundle, bundle)
     with spinner("identity certificate"):
-        certificate = certify(bundle / manifest.model("fp32").path, checkpoint)
+        certificate = certify(bundle / manifest.model("fp32").path, checkpoint, allow_code=allow_code)
     compared = {f"level {number}": level for number, level in read_levels(certificate)}
     compared["engines"] = certificate.level0.rtx_engines
     lines = [f"{name}: {check.status} ({check.detail})" for name, check in compared.items()]

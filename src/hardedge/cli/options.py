@@ -43,6 +43,9 @@ FOLDER = click.Path(path_type=Path)
 data_option = click.option("--data", type=FOLDER, required=True, help="The data set's folder.")
 out_option = click.option("--out", type=FOLDER, required=True, help="The directory to write.")
 force_option = click.option("--force", is_flag=True, help="Replace --out where it exists.")
+allow_code_option = click.option(
+    "--allow-code", is_flag=True, help="Import the checkpoint's network where it is code of its author's own."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 resume_option = click.option("--resume", is_flag=True, help="Go on where an earlier run stopped.")
 budget_option = click.option("--budget", type=Duration(), help="Train as many steps as fit this time (10m, 2h).")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hardedge.errors import BadInput, GateFailed, Unavailable
+from hardedge.names import escaped_json, visible
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -107,7 +108,7 @@ def read_levels(certificate: Any) -> list[tuple[int, Any]]:
 
 def print_result(result: Contract | Mapping[str, Json], text: str, as_json: bool) -> None:
     """Writes a result to stdout, as its text or as one JSON document."""
-    click.echo(as_document(result) if as_json else text, nl=not as_json)
+    click.echo(as_document(result) if as_json else visible(text), nl=not as_json)
     click.get_current_context().ensure_object(Stdout).has_result = True
 
 
@@ -116,8 +117,8 @@ def as_document(result: Contract | Mapping[str, Json]) -> str:
     from hardedge.contracts import to_json
 
     if isinstance(result, Mapping):
-        return json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    return to_json(result)
+        return escaped_json(json.dumps(result, indent=1, ensure_ascii=False)) + "\n"
+    return escaped_json(to_json(result))
 
 
 def exit_with_verdict(report: Report, out: Path, as_json: bool) -> None:

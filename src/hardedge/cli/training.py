@@ -9,6 +9,7 @@ import click
 from hardedge.cli import completion
 from hardedge.cli.options import (
     FOLDER,
+    allow_code_option,
     budget_option,
     data_option,
     force_option,
@@ -135,6 +136,7 @@ def edges(data: Path, out: Path, steps: int, seed: int, force: bool, as_json: bo
 @click.option(
     "--shown", type=click.IntRange(min=1), default=48, show_default=True, help="How many the page shows of each."
 )
+@allow_code_option
 @force_option
 @json_option
 def hard(
@@ -145,6 +147,7 @@ def hard(
     unlabelled: Path | None,
     smallest: int,
     shown: int,
+    allow_code: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -168,6 +171,7 @@ def hard(
         smallest=smallest,
         shown=shown,
         force=force,
+        allow_code=allow_code,
     )
     lines = [f"{image.hardness:.3f}  {image.id} ({image.split or 'no label'})" for image in ranking.images[:5]]
     doubted = [

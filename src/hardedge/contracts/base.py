@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from annotated_types import Ge, Le
 
+from hardedge.names import require_text
+
 Json: TypeAlias = object  # any JSON value
 Byte: TypeAlias = Annotated[int, Ge(0), Le(255)]
 Status = Literal["identical", "equivalent", "implied", "different", "inconclusive", "not run here"]
@@ -27,6 +29,9 @@ class ClassInfo(Contract):
 
     name: str
     color: tuple[Byte, Byte, Byte]
+
+    def __post_init__(self) -> None:
+        require_text("class name", self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,9 @@ class NetworkSpec(Contract):
 
     name: str
     num_classes: int
+
+    def __post_init__(self) -> None:
+        require_text("network name", self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

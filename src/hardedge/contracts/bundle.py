@@ -17,6 +17,7 @@ from hardedge.contracts.base import (
 from hardedge.contracts.models import Calibration, ModelFile, TensorModel
 from hardedge.contracts.sizes import Profile, _require_profiles
 from hardedge.errors import BadInput
+from hardedge.names import require_id, require_path
 from hardedge.precisions import precision_named
 
 
@@ -27,6 +28,9 @@ class ReferenceImage(Contract):
     id: str
     image_sha256: str
     label_sha256: str
+
+    def __post_init__(self) -> None:
+        require_id("reference image", self.id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,10 @@ class Bundle(Manifest):
 
     def __post_init__(self) -> None:
         _require_profiles(self.profiles)
+        for id in self.golden:
+            require_id("golden image", id)
+        if self.control is not None:
+            require_path("control", self.control)
 
     @property
     def profile(self) -> Profile:

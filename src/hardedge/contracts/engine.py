@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from hardedge.contracts.base import Contract, Manifest
 from hardedge.contracts.sizes import Profile, _require_profiles
+from hardedge.names import require_path
 
 # where the file that runs comes from: the bundle's own file, a build of the same command, or whoever signed it
 Origin: TypeAlias = Literal["bundle file", "bundle file, nodes in FP32", "built here", "signed", "unknown"]
@@ -71,3 +72,6 @@ class Engine(Manifest):
 
     def __post_init__(self) -> None:
         _require_profiles(self.profiles)
+        require_path("plan", self.plan)
+        if self.weights is not None:
+            require_path("weights", self.weights)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from hardedge.contracts.base import ZERO_DIGEST, Json, Manifest
 from hardedge.errors import BadInput, faults_error
+from hardedge.ownership import CONTENTS
 
 _DIGEST_LINE = re.compile(rb'^( "digest": ")[0-9a-f]{64}(")', re.MULTILINE)
 T = TypeVar("T")
@@ -64,6 +65,8 @@ def parse_json(kind: type[T], content: bytes, name: str) -> T:
         raise faults_error(
             f"{name} is not a valid {kind.__name__.lower()}", faults, "Make it again with this version."
         ) from None
+    except BadInput as error:  # of a contract's own rules, which do not know the file
+        raise BadInput(f"{name}: {error}") from None
     return found
 
 
@@ -93,7 +96,8 @@ def json_schema(kind: type) -> dict[str, Json]:
 
 def seal(directory: Path, manifest: M) -> M:
     """Writes the manifest into its directory, over every file that is there, and returns it with its digests."""
-    beside = (manifest.FILE, f"{manifest.FILE}.sig")  # a signature comes after the manifest that it signs
+    # a signature comes after the manifest that it signs; the list of contents is for --force, not for readers
+    beside = (manifest.FILE, f"{manifest.FILE}.sig", CONTENTS)
     paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name not in beside)
     files = {path.relative_to(directory).as_posix(): sha256_of(path) for path in paths}
     unsealed = dataclasses.replace(manifest, schema_id=manifest.SCHEMA, files=files, digest=ZERO_DIGEST)

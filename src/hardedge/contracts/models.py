@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hardedge.contracts.base import Contract, Interval, Verdict
+from hardedge.names import require_id, require_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,9 @@ class ModelFile(Contract):
     census: Complexity
     conversion: Conversion | None = None
 
+    def __post_init__(self) -> None:
+        require_path("model", self.path)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationTile(Contract):
@@ -99,6 +103,9 @@ class CalibrationTile(Contract):
     left: int
     height: int
     width: int
+
+    def __post_init__(self) -> None:
+        require_id("calibration image", self.image)
 
     @property
     def name(self) -> str:
@@ -116,6 +123,10 @@ class Calibration(Contract):
     images: tuple[str, ...]
     tiles: tuple[CalibrationTile, ...] = ()
 
+    def __post_init__(self) -> None:
+        for id in self.images:
+            require_id("calibration image", id)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TensorModel(Contract):
@@ -127,3 +138,6 @@ class TensorModel(Contract):
     path: str
     onnx_digest: str
     logit_difference: float
+
+    def __post_init__(self) -> None:
+        require_path("tensor model", self.path)

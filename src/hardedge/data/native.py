@@ -11,6 +11,7 @@ from hardedge.data.folder_dataset import FolderDataset
 from hardedge.data.labels import read_labels
 from hardedge.data.split_lists import SUGGESTED, id_of, nearest, read_splits, val_is_test
 from hardedge.errors import BadInput
+from hardedge.names import visible
 
 VAL_IS_TEST: Final = "test is the validation split: what was chosen on it is scored on it, so the score flatters"
 
@@ -23,7 +24,7 @@ def read_folder(root: Path) -> tuple[FolderDataset, list[str]]:
     splits, split_faults = read_splits(root, images.keys() | masks.keys())
     dataset = FolderDataset(
         root=root,
-        name=root.resolve().name,
+        name=visible(root.resolve().name),
         task=classes.task if classes else Task(classes=(), ignore_index=255),
         splits=splits,
         images=images,

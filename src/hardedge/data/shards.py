@@ -13,8 +13,9 @@ from typing import Final, Literal, TypeAlias, overload
 from urllib.parse import unquote
 
 from hardedge.contracts import Contract
-from hardedge.data.dataset import SPLITS
-from hardedge.errors import BadInput
+from hardedge.data.dataset import SHOWN, SPLITS
+from hardedge.errors import BadInput, faults_error
+from hardedge.names import id_faults, require_path, require_text
 
 INDEX: Final = "shards.json"
 MASK, SCRIBBLES = "mask.png", "scribbles.png"
@@ -33,6 +34,9 @@ class Shard(Contract):
     sha256: str
     first: str
 
+    def __post_init__(self) -> None:
+        require_path("shard", self.file)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShardIndex(Contract):
@@ -44,6 +48,9 @@ class ShardIndex(Contract):
     smallest: tuple[int, int]
     largest: tuple[int, int]
     splits: dict[str, tuple[Shard, ...]]
+
+    def __post_init__(self) -> None:
+        require_text("data set", self.name)
 
 
 @dataclass(frozen=True)
@@ -185,6 +192,9 @@ def read_table(path: Path, images: int) -> Table:
                 last = f"member {member.name}"
     except (tarfile.TarError, OSError, EOFError, UnicodeError) as error:
         reason = str(error)
+    faults = id_faults(str(path), members)
+    if faults:
+        raise faults_error(f"{path} cannot be used", faults[:SHOWN], "Prepare the data set again.")
     whole = [id for id, found in members.items() if MASK in found and len(found) > 1]
     if len(whole) != images or len(members) != images:
         raise BadInput(

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from hardedge.data.dataset import SPLITS
 from hardedge.data.decoding import IMAGE_SUFFIXES
+from hardedge.names import id_faults
 
 SUGGESTED = 5  # unknown names of a list whose nearest one is looked for
 
@@ -37,6 +38,7 @@ def read_splits(root: Path, known: Collection[str]) -> tuple[dict[str, tuple[str
         if not ids:
             faults.append(f"splits/{split}.txt: empty")
         faults += [f"splits/{split}.txt: {id} is named twice" for id in _twice(ids)]
+        faults += id_faults(f"splits/{split}.txt", dict.fromkeys(ids))
         splits[split] = tuple(ids)
     return splits, faults + shared_ids(splits)
 

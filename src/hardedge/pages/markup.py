@@ -7,6 +7,7 @@ from html import escape
 from typing import Final
 
 from hardedge.contracts import ClassInfo
+from hardedge.names import visible
 
 VOID: Final = frozenset({"img", "input", "link", "meta"})
 TONES: Final = {
@@ -28,10 +29,14 @@ class Markup(str):
     __slots__ = ()
 
 
+def _text(text: str) -> str:
+    return escape(visible(text))
+
+
 def tag(name: str, /, *children: str | None, **attributes: str | None) -> Markup:
     """An element; `class_` gives class, `aria_label` aria-label; None leaves a child or an attribute out."""
     pairs = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
-    head = "".join(f' {key}="{escape(value)}"' for key, value in pairs if value is not None)
+    head = "".join(f' {key}="{_text(value)}"' for key, value in pairs if value is not None)
     if name in VOID:
         return Markup(f"<{name}{head}>")
     return Markup(f"<{name}{head}>{join_markup(children)}</{name}>")
@@ -39,8 +44,8 @@ def tag(name: str, /, *children: str | None, **attributes: str | None) -> Markup
 
 def join_markup(children: Iterable[str | None], between: str = "") -> Markup:
     """Children one after another, plain text escaped."""
-    parts = (child if isinstance(child, Markup) else escape(child) for child in children if child is not None)
-    return Markup(escape(between).join(parts))
+    parts = (child if isinstance(child, Markup) else _text(child) for child in children if child is not None)
+    return Markup(_text(between).join(parts))
 
 
 def section(title: str, *children: str | None) -> Markup:

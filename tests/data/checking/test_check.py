@@ -10,6 +10,9 @@ from PIL import Image
 
 from hardedge.contracts import to_json
 from hardedge.data.checking.check import check_dataset, check_text
+from hardedge.data.opening import open_dataset
+from hardedge.data.split_lists import read_splits
+from hardedge.errors import BadInput
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:
@@ -138,3 +141,31 @@ def test_a_class_that_never_occurs_and_an_unused_image_are_notes(tiny_dataset: P
         "splits/test.txt: no pixel of class tram",
         "images/: 1 in no split",
     )
+
+
+def test_one_id_twice_is_found_in_a_long_list_in_one_pass(tmp_path: Path) -> None:
+    """Counting each id anew would take 200,000 squared comparisons: minutes."""
+    (tmp_path / "splits").mkdir()
+    ids = [f"{number:06d}" for number in range(200_000)]
+    for split in ("train", "val", "test"):
+        (tmp_path / f"splits/{split}.txt").write_text("\n".join([*ids, "000007"] if split == "train" else ids[:1]))
+    assert read_splits(tmp_path, set(ids))[1] == ["splits/train.txt: 000007 is named twice"]
+
+
+@pytest.mark.parametrize("name", ["scene\u202e000", "scene\x1b[2J", "n" * 240])
+def test_an_id_that_cannot_be_shown_or_written_on_is_refused(name: str, tiny_dataset: Path) -> None:
+    for folder in ("images", "masks"):
+        (tiny_dataset / folder / "scene000.png").rename(tiny_dataset / folder / f"{name}.png")
+    path = tiny_dataset / "splits/train.txt"
+    path.write_text(path.read_text().replace("scene000", name), encoding="utf-8")
+    with pytest.raises(BadInput, match="Rename the image and its mask"):
+        open_dataset(tiny_dataset)
+    assert any("Rename the image" in fault for fault in check_dataset(tiny_dataset).faults)
+
+
+@pytest.mark.parametrize("content", ['{"classes": ' + "[" * 100_000, "[" * 100_000 + "]" * 100_000])
+def test_nested_classes_are_a_fault(content: str, tiny_dataset: Path) -> None:
+    (tiny_dataset / "classes.json").write_text(content)
+    assert any("classes.json" in fault for fault in check_dataset(tiny_dataset).faults)
+    with pytest.raises(BadInput, match=r"classes\.json"):
+        open_dataset(tiny_dataset)

@@ -274,3 +274,16 @@ def test_a_videos_head_says_its_size_and_length(tmp_path: Path, shared_bundle: P
     assert isinstance(found, Video)
     assert (found.size, found.expected) == ((64, 96), 7)
     assert load(Bundle, shared_bundle).profiles[0].holds((1, *found.size))
+
+
+def test_a_video_of_an_unknown_codec_has_no_height_and_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "fuzzed.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        for packet in stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), format="rgb24")):
+            container.mux(packet)
+        container.mux(stream.encode())
+    assert isinstance(open_video(path), Video)
+    path.write_bytes(path.read_bytes().replace(b"mp4v", b"zzzz").replace(b"esds", b"free"))
+    assert open_video(path) == f"{path}: a video without height and width, or of an unknown codec"

@@ -18,6 +18,7 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from hardedge.artefact import disk_errors
 from hardedge.contracts import (
     ZERO_DIGEST,
     Bundle,
@@ -112,7 +113,7 @@ def test_masks_and_overlays_of_files_and_folders(bundle: Path, tmp_path: Path) -
         with Image.open(out / "overlays" / f"{mask.stem}.jpg") as shown:
             error = np.asarray(shown).astype(int) - overlay(image_HWC, expected_HW.astype(np.uint8), TASK)
         assert np.abs(error).mean() < 8  # JPEG on noise
-    assert sorted(path.name for path in out.iterdir()) == ["masks", "overlays"]
+    assert sorted(path.name for path in out.iterdir()) == [".hardedge.json", "masks", "overlays"]
 
 
 def test_grey_becomes_rgb_and_transparency_is_dropped(bundle: Path, tmp_path: Path) -> None:
@@ -194,6 +195,33 @@ def test_a_folder_that_is_wrong_as_a_whole_is_told_briefly(bundle: Path, tmp_pat
         predict(bundle, [tmp_path / "small"], tmp_path / "out")
     assert str(caught.value).count("8x8, but") == 20
     assert "and 5 more" in str(caught.value)
+
+
+def test_the_longest_names_that_a_folder_takes_are_segmented(bundle: Path, tmp_path: Path) -> None:
+    for letters in (247, 251):
+        saved(tmp_path / "in" / f"{'n' * letters}.png", pixels(letters))
+    predict(bundle, [tmp_path / "in"], tmp_path / "out")
+    for mask in (tmp_path / "out/masks").iterdir():
+        assert np.array_equal(read_mask(mask), pixels(len(mask.stem)).argmax(-1))
+    assert len(list((tmp_path / "out/masks").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J", "a\u202egnp", "a\nb"])
+def test_names_that_cannot_be_shown_are_told_before_any_work(name: str, bundle: Path, tmp_path: Path) -> None:
+    saved(tmp_path / "in" / f"{name}.png", pixels(0))
+    with pytest.raises(BadInput, match=r"its name has the character U\+") as caught:
+        predict(bundle, [tmp_path / "in"], tmp_path / "out")
+    assert name not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_path_that_is_too_long_is_one_message(bundle: Path, tmp_path: Path) -> None:
+    for inputs, out in (
+        ([Path("/".join(["d" * 100] * 60))], tmp_path / "out"),
+        ([tmp_path], Path("/".join(["d" * 100] * 60))),
+    ):
+        with pytest.raises(BadInput, match=r"too long"), disk_errors():
+            predict(bundle, inputs, out)
 
 
 def test_missing_empty_and_equal_names_are_told_together(bundle: Path, tmp_path: Path) -> None:
@@ -339,10 +367,12 @@ def test_a_changed_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
 
 def test_a_model_outside_the_sealed_files_is_never_run(tmp_path: Path) -> None:
     image = saved(tmp_path / "a.png", pixels())
-    directory = write_bundle(tmp_path / "b", model="../elsewhere.onnx")
-    onnx.save(brightest_channel(), tmp_path / "elsewhere.onnx")
+    directory = write_bundle(tmp_path / "b", model="elsewhere.onnx")
+    onnx.save(brightest_channel(), directory / "elsewhere.onnx")
     with pytest.raises(BadInput, match="not among its files"):
         predict(directory, [image], tmp_path / "out")
+    with pytest.raises(BadInput, match="no path inside its directory"):
+        write_bundle(tmp_path / "c", model="../elsewhere.onnx")
 
 
 def test_an_existing_folder_is_kept_unless_forced(bundle: Path, tmp_path: Path) -> None:

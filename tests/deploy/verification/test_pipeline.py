@@ -15,6 +15,7 @@ from hardedge.deploy.engines import build as engines
 from hardedge.deploy.latency import repeated_builds as arms
 from hardedge.deploy.verification.gates import Gates
 from hardedge.errors import BadInput, Unavailable
+from hardedge.ownership import CONTENTS
 
 CPU = [("onnxruntime:cpu", "fp32")]
 
@@ -69,7 +70,7 @@ def test_a_plain_file_is_not_replaced_by_what_it_is_compared_with(
     shared_bundle: Path, shared_data: Path, tmp_path: Path
 ) -> None:
     old = tmp_path / "out"
-    (old / "engines").mkdir(parents=True)
+    deployed(shared_bundle, shared_data, old)
     shutil.copy(shared_bundle / "model.onnx", old / "engines/model.onnx")
     plain = pipeline.Compared(old / "engines/model.onnx", 5)
     with pytest.raises(BadInput, match="would replace what is read"):
@@ -131,3 +132,53 @@ def test_a_plain_network_with_weights_beside_it_is_an_arm(
     assert found is not None
     assert found.plain is not None
     assert found.plain().masks(np.zeros((1, 64, 96, 3), np.uint8)).shape == (1, 64, 96)
+
+
+def _plan(out: Path, data: Path, **changes: Any) -> pipeline.PipelinePlan:
+    given: dict[str, Any] = {
+        "recipe": None, "budget": None, "targets": (), "gates": Gates(), "latency": 0, "resume": False, "force": False
+    }  # fmt: skip
+    return pipeline.PipelinePlan(out=out, data=data, **given | changes)
+
+
+def _fail(*_: object) -> None:
+    raise BadInput("no module mynet")
+
+
+def test_run_with_force_keeps_the_old_run_until_the_new_one_is_whole(
+    shared_bundle: Path, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    first = deployed(shared_bundle, shared_data, out)
+    plan = _plan(out, shared_data, force=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "_train", _fail)
+        with pytest.raises(BadInput, match="mynet"):
+            pipeline.run(plan)
+    assert load(Report, out / "report") == first
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    (out / CONTENTS).unlink()  # as an earlier version left it
+    monkeypatch.setattr(pipeline, "_train", lambda *_: None)
+    monkeypatch.setattr(pipeline, "_export", lambda *_: None)
+    monkeypatch.setattr(pipeline, "_build_and_verify", lambda *_, **__: first)
+    assert pipeline.run(plan) == first
+    assert [path.name for path in out.iterdir()] == [CONTENTS]
+
+
+def test_a_users_file_in_an_old_run_is_never_removed(shared_bundle: Path, shared_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    deployed(shared_bundle, shared_data, out)
+    (out / "engines/thesis.tex").write_text("three years")
+    with pytest.raises(BadInput, match=r"did not write \(engines/thesis.tex\)"):
+        pipeline.run(_plan(out, shared_data, force=True))
+    with pytest.raises(BadInput, match=r"did not write \(engines/thesis.tex\)"):
+        deployed(shared_bundle, shared_data, out, force=True)
+
+
+def test_a_run_that_fails_before_it_trains_leaves_nothing(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "_train", _fail)
+    with pytest.raises(BadInput, match="mynet"):
+        pipeline.run(_plan(tmp_path / "out", shared_data))
+    assert list(tmp_path.iterdir()) == []

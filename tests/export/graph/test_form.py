@@ -242,7 +242,7 @@ def formed(
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         source = make_checkpoint(folder / "checkpoint", data, "tiny_segmenter:build")
-        export(source, data, folder / "bundle", form=FORMED, frontend="tensor")
+        export(source, data, folder / "bundle", form=FORMED, frontend="tensor", allow_code=True)
     return folder / "bundle"
 
 
@@ -331,5 +331,5 @@ def test_the_control_has_the_same_outputs_and_the_hardness(checkpoint: Path, tmp
 
 def test_test_images_that_no_profile_holds_are_refused(checkpoint: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"(?s)fit no profile of 64x64 1x64x64 to 4x64x64.*1x64x96.*and 5 more"):
-        export(checkpoint, data, tmp_path / "bundle", form=parse_form(["64x64"], [], None, [], 20))
+        export(checkpoint, data, tmp_path / "bundle", form=parse_form(["64x64"], [], None, [], 20), allow_code=True)
     assert not (tmp_path / "bundle").exists()

@@ -118,7 +118,7 @@ def test_missing_builder_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def own_bundle(own_module: None, make_checkpoint: Callable[..., Path], data: Path, tmp_path: Path) -> Path:
     source = make_checkpoint(tmp_path / "checkpoint", data, "tiny_segmenter:build")
-    export(source, data, tmp_path / "bundle")
+    export(source, data, tmp_path / "bundle", allow_code=True)
     return tmp_path / "bundle"
 
 
@@ -131,7 +131,7 @@ def reseal_with(bundle: Path, tamper: Tamper) -> Path:
 
 def test_certify_finds_a_branch_weight_in_a_resealed_bundle(own_bundle: Path, tmp_path: Path) -> None:
     model = reseal_with(own_bundle, a_branch_weight)
-    certificate = certify(model, tmp_path / "checkpoint", targets=ONE_TARGET)
+    certificate = certify(model, tmp_path / "checkpoint", targets=ONE_TARGET, allow_code=True)
     assert (certificate.level0.status, certificate.level1.status) == ("different", "different")
     assert certificate.level1.shipped.parameters == certificate.level1.plain.parameters + 8
     # TensorRT drops an unused weight: only the file tells
@@ -142,8 +142,11 @@ def test_certify_finds_a_branch_weight_in_a_resealed_bundle(own_bundle: Path, tm
 @pytest.mark.parametrize("tamper", [one_weight, an_idle_node, a_branch])
 def test_certify_finds_it_in_a_resealed_bundle(own_bundle: Path, tmp_path: Path, tamper: Tamper) -> None:
     shutil.copytree(own_bundle, tmp_path / "clean")
-    assert certify(tmp_path / "clean" / "model.onnx", tmp_path / "checkpoint").level0.status == "identical"
-    certificate = certify(reseal_with(own_bundle, tamper), tmp_path / "checkpoint", targets=ONE_TARGET)
+    assert (
+        certify(tmp_path / "clean" / "model.onnx", tmp_path / "checkpoint", allow_code=True).level0.status
+        == "identical"
+    )
+    certificate = certify(reseal_with(own_bundle, tamper), tmp_path / "checkpoint", targets=ONE_TARGET, allow_code=True)
     assert certificate.level0.status == "different"
 
 

@@ -306,7 +306,7 @@ def test_nothing_is_written_when_a_precision_fails(
 
     monkeypatch.setattr(precisions, "convert", failing)
     with pytest.raises(BadInput, match="fp16: refused"):
-        export(small, data, tmp_path / "bundle", precisions=Precisions(names=("fp16",)))
+        export(small, data, tmp_path / "bundle", precisions=Precisions(names=("fp16",)), allow_code=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -315,7 +315,7 @@ def test_without_model_optimizer_the_command_to_add_it_is_told(
 ) -> None:
     monkeypatch.setattr(conversion, "NEEDED", {"no_such_module": "nvidia-modelopt"})
     with pytest.raises(Unavailable, match=r"nvidia-modelopt is not installed.*pip install 'hardedge\[export\]'"):
-        export(small, data, tmp_path / "bundle", precisions=Precisions(names=("fp16",)))
+        export(small, data, tmp_path / "bundle", precisions=Precisions(names=("fp16",)), allow_code=True)
     assert not (tmp_path / "bundle").exists()
 
 

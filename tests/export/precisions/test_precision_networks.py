@@ -38,7 +38,7 @@ def test_a_network_goes_through_every_precision(
     data = make_tiny_dataset(tmp_path / "data", train=2, val=1, test=2, size=(256, 512))
     checkpoint = make_checkpoint(tmp_path / "checkpoint", data, name)
     wanted = Precisions(names=("fp32", *LOW), calibration_images=2)
-    bundle = export(checkpoint, data, tmp_path / "bundle", precisions=wanted)
+    bundle = export(checkpoint, data, tmp_path / "bundle", precisions=wanted, allow_code=True)
     for precision in LOW:
         _check(bundle, precision, tmp_path / "bundle", SHARES[name][precision])
 

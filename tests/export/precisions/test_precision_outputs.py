@@ -29,7 +29,7 @@ def test_converted_files_have_the_outputs_that_were_asked_for(
     source = make_checkpoint(tmp_path / "checkpoint", data, "small_segmenter:build")
     wanted = Precisions(names=("fp16", "int8"), calibration_images=3)
     form = parse_form(["64x96"], [], None, ["margin", "logits"], 20)
-    export(source, data, tmp_path / "bundle", form=form, precisions=wanted)
+    export(source, data, tmp_path / "bundle", form=form, precisions=wanted, allow_code=True)
     manifest = load(Bundle, tmp_path / "bundle")
     image_BHWC = read_image(next((tmp_path / "bundle/golden/images").glob("*.png")))[None]
     found = {

@@ -17,6 +17,7 @@ from hardedge.data.decoding import IMAGE_SUFFIXES, Pixels, read_image, read_mask
 from hardedge.data.folder_dataset import FolderDataset
 from hardedge.data.labels import UNKNOWN, looked_up
 from hardedge.errors import BadInput
+from hardedge.names import id_faults
 
 IGNORED = 255
 HELD_OUT, MOST_HELD_OUT = 20, 500
@@ -71,6 +72,7 @@ def read_layout(layout: Layout, root: Path) -> tuple[FolderDataset, list[str]]:
     faults = [f"{listing.looked_for[split]}: none" for split in listing.looked_for if not listing.pairs[split]]
     if not faults and not all(pairs.values()):
         faults.append(f"{listing.looked_for['train']}: too few to hold some out for validation")
+    faults += id_faults(layout.name, together)
     uses = Counter(id for of_split in pairs.values() for id in of_split)
     faults += [f"{id}: in {count} splits; an image belongs to one" for id, count in uses.items() if count > 1]
     return dataset, faults + [f"{path.relative_to(root).as_posix()}: missing" for path in _absent(together.values())]
