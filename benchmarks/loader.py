@@ -32,7 +32,7 @@ from torchvision.transforms import v2
 from hardedge.console import spinner
 from hardedge.data import Dataset, open_dataset
 from hardedge.data.prepare import prepare
-from hardedge.data.streets.write import draw
+from hardedge.data.streets.scene import draw_scene
 from hardedge.train.batches.samples import NORMALISATION, TrainingSamples, training_batches
 from hardedge.train.recipe import IGNORED, Recipe
 from hardedge.train.recipes import find_recipe
@@ -109,7 +109,7 @@ def write_drawn(root: Path) -> None:
     rng, number = np.random.default_rng(0), 0
     for city, count in DRAWN.items():
         for _ in range(count):
-            image_HWC, mask_HW = draw(0, number)
+            image_HWC, mask_HW = draw_scene(0, number)
             size = (mask_HW.shape[1] * SCALE, mask_HW.shape[0] * SCALE)
             large_HWC = np.asarray(Image.fromarray(image_HWC).resize(size, Image.Resampling.BICUBIC), np.int16)
             noisy_HWC = (large_HWC + rng.integers(-1, 2, large_HWC.shape)).clip(0, 255).astype(np.uint8)

@@ -42,7 +42,7 @@ from hardedge.contracts import (
     seal,
 )
 from hardedge.data.decoding import read_image
-from hardedge.data.streets.write import draw
+from hardedge.data.streets.scene import draw_scene
 from hardedge.deploy import Segmenter
 from hardedge.deploy.machine import usable_cores
 from hardedge.deploy.media.images import ImageInputs
@@ -129,14 +129,14 @@ def write_images(folder: Path, size: tuple[int, int]) -> list[Path]:
     """Street scenes as JPEGs."""
     folder.mkdir()
     for number in range(IMAGES):
-        image = Image.fromarray(draw(0, number)[0]).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+        image = Image.fromarray(draw_scene(0, number)[0]).resize((size[1], size[0]), Image.Resampling.BICUBIC)
         image.save(folder / f"{number:02d}.jpg", quality=92)
     return sorted(folder.iterdir())
 
 
 def wrapper(name: str, bundle: Path, size: tuple[int, int], calls: int, seconds: float) -> list[Result]:
     """The Segmenter over its own session; an image of this size a call."""
-    image_BHWC = np.asarray(Image.fromarray(draw(0, 0)[0]).resize((size[1], size[0])))[None]
+    image_BHWC = np.asarray(Image.fromarray(draw_scene(0, 0)[0]).resize((size[1], size[0])))[None]
     with Segmenter.load(bundle) as segmenter:
         session = segmenter._runner._session  # type: ignore[attr-defined]
 

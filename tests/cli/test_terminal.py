@@ -14,13 +14,13 @@ BIN = Path(sys.executable).parent
 # goes on when it is told, by a line, that what it shows was seen
 PROGRAM = """
 import sys
-from hardedge.console import note, tracked, waiting
-for done in tracked(range(4), "counting"):
+from hardedge.console import note, progress_bar, spinner
+for done in progress_bar(range(4), "counting"):
     if done:
         sys.stdin.readline()
-with waiting("timing", 2):
+with spinner("timing", 2):
     sys.stdin.readline()
-with waiting("building") as tell:
+with spinner("building") as tell:
     tell("building for sm86: 50%")
     sys.stdin.readline()
 note("one line")

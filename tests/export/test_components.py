@@ -26,7 +26,7 @@ AGAIN = """
 import sys
 from pathlib import Path
 from hardedge.contracts import Bundle, Checkpoint, load
-from hardedge.data.dataset import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.export.components import with_components
 
 bundle, checkpoint, data = map(Path, sys.argv[1:])

@@ -213,7 +213,7 @@ def test_two_processes_are_one_that_accumulates_the_same_parts(
 def test_each_image_is_counted_once(members: Members, tiny_dataset: Path, tmp_path: Path) -> None:
     body = """
 import torch
-from hardedge.data.dataset import open_dataset
+from hardedge.data.opening import open_dataset
 from hardedge.metrics import score_of
 from hardedge.train.evaluation import validate
 

@@ -15,7 +15,8 @@ import pytest
 from hardedge.data import open_dataset
 from hardedge.data.streets.canvas import Canvas, Random, StreetCamera, speckle
 from hardedge.data.streets.objects import Kind, draw_sign, lamp
-from hardedge.data.streets.write import HEIGHT, IMAGES, TASK, WIDTH, draw, write_streets
+from hardedge.data.streets.scene import draw_scene
+from hardedge.data.streets.write import HEIGHT, IMAGES, TASK, WIDTH, write_streets
 from hardedge.errors import BadInput
 from hardedge.metrics import confusion_counts, iou_per_class
 
@@ -30,13 +31,13 @@ RARE = (Kind.PERSON, Kind.POLE, Kind.SIGN)
 @pytest.fixture(scope="module")
 def scenes() -> tuple[np.ndarray, np.ndarray]:
     """Every fourth scene of the default data set: the last quarter of them stands for its test split."""
-    pairs = [draw(0, index) for index in range(0, sum(IMAGES.values()), 4)]
+    pairs = [draw_scene(0, index) for index in range(0, sum(IMAGES.values()), 4)]
     return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs])
 
 
 @pytest.mark.parametrize(("seed", "index"), sorted(DIGESTS))
 def test_a_seed_gives_the_same_bytes_on_every_machine(seed: int, index: int) -> None:
-    image_HWC, mask_HW = draw(seed, index)
+    image_HWC, mask_HW = draw_scene(seed, index)
     assert hashlib.sha256(image_HWC.tobytes() + mask_HW.tobytes()).hexdigest() == DIGESTS[seed, index]
 
 
@@ -105,7 +106,7 @@ def test_the_folder_holds_what_was_drawn(tmp_path: Path) -> None:
     assert dataset.task == TASK
     assert {split: len(ids) for split, ids in dataset.splits.items()} == {"train": 2, "val": 1, "test": 1}
     for index, id in enumerate(id for ids in dataset.splits.values() for id in ids):
-        written, drawn = dataset.pair(id), draw(3, index)
+        written, drawn = dataset.pair(id), draw_scene(3, index)
         np.testing.assert_array_equal(written[0], drawn[0])
         np.testing.assert_array_equal(written[1], drawn[1])
     with pytest.raises(BadInput, match="exists"):

@@ -282,7 +282,9 @@ def test_a_camera_that_is_pulled_out_or_hangs_leaves_what_it_gave(
 ) -> None:
     """The last frame waits until the network is ready; the waiting for more is made short where it hangs."""
     silence = 1.0 if hangs else 240.0
-    program = f"from hardedge.deploy import camera; camera.SILENCE = {silence}; from hardedge.cli import main; main()"
+    program = (
+        f"from hardedge.deploy.media import camera; camera.SILENCE = {silence}; from hardedge.cli import main; main()"
+    )
     out = tmp_path / "out"
     words = ["predict", shared_bundle, "--camera", "/dev/video0", "--out", out, "--video", "both"]
     env = {**driver, "PLANTED_HANG" if hangs else "PLANTED_FRAMES": "50"}
@@ -300,9 +302,9 @@ def test_no_memory_of_the_driver_is_held_when_it_is_closed(driver: dict[str, str
     """libavdevice warns of frames whose memory it takes away; here one is being kept, and one was given."""
     program = (
         "import threading, time, av\n"
-        "from hardedge.deploy.media.camera import Live, camera_of\n"
+        "from hardedge.deploy.media.camera import Live, parse_camera\n"
         "av.logging.set_level(av.logging.WARNING)\n"
-        "live = Live(camera_of('0'))\n"
+        "live = Live(parse_camera('0'))\n"
         "frames = live.frames(threading.Event())\n"
         "next(frames), next(frames)\n"
         "end = time.monotonic() + 120\n"

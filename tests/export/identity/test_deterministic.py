@@ -17,17 +17,17 @@ from pathlib import Path
 
 import hardedge
 from hardedge.contracts import Checkpoint, Profile, load, write_atomically
-from hardedge.export.graph.form import form_of
-from hardedge.export.graph.pixels_to_mask import onnx_from_network, shipped, with_facts
-from hardedge.export.graph.network import pixels_to_mask
+from hardedge.export.graph.form import parse_form
+from hardedge.export.graph.pixels_to_mask import onnx_from_network, shipped_module, with_facts
+from hardedge.export.graph.network import load_pixels_to_mask
 from hardedge.export.graph.tensor_frontend import write_tensor_model
 
 checkpoint, out = Path(sys.argv[1]), Path(sys.argv[2])
 manifest = load(Checkpoint, checkpoint)
 for name, outputs in (("model", ()), ("outputs", ("margin", "logits"))):
-    form = form_of(["64x96", "128x96"], [], None, outputs, 20)
-    network = pixels_to_mask(checkpoint, manifest)
-    model = onnx_from_network(shipped(network, form.outputs), form.hull(), form.outputs, form.opset)
+    form = parse_form(["64x96", "128x96"], [], None, outputs, 20)
+    network = load_pixels_to_mask(checkpoint, manifest)
+    model = onnx_from_network(shipped_module(network, form.outputs), form.hull(), form.outputs, form.opset)
     facts = lambda graph: with_facts(graph, manifest, form)
     write_atomically(out / f"{name}.onnx", facts(model).SerializeToString(deterministic=True))
 write_tensor_model(network, form, facts, {}, out)

@@ -186,7 +186,7 @@ def measured_drops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return ConversionAgreement(**{**vars(found), "difference": -0.1 * counts[-1]})
 
     for module in (stage, tuned):
-        monkeypatch.setattr(module, "measured", drop)
+        monkeypatch.setattr(module, "measure_agreement", drop)
     return counts
 
 
