@@ -104,7 +104,7 @@ MISTAKES: list[tuple[str, int, str, str]] = [
     (f"{PREDICT} small.png", 2, "small.png: 1x20x20", "Convert or resize them"),
     ("keep garbage.onnx --out o.onnx --keep logits", 2, "garbage.onnx is not a valid ONNX file", "Export it again"),
     ("keep run/bundle/model.onnx --out o.onnx --keep logits", 2, "has no output logits", "It has: mask"),
-    ("check data/images", 2, "images/: no .jpg, .png or .bmp file", "classes.json"),
+    ("check data/images", 2, "has no classes.json", "Write one"),
     # wrong order of stages
     (
         "export run/bundle --data data --out o",

@@ -28,6 +28,7 @@ JETPACK_OF_L4T: Final = {35: "5", 36: "6", 38: "7", 39: "7"}
 _NVIDIA: Final = "0x10de"
 _IMPORT: Final = """
 import importlib, json, sys
+sys.modules["openvino_telemetry"] = None  # an import of it fails, and nothing is reported
 module = importlib.import_module(sys.argv[1])
 providers = getattr(module, "get_available_providers", list)()
 print(json.dumps({"version": str(getattr(module, "__version__", "")), "providers": providers}))

@@ -17,6 +17,7 @@ QUICK = [
     ("check data", {"splits", "faults"}),
     ("deploy run/bundle --data data --out o --target onnxruntime:cpu --latency 0s", {"verdict", "parity"}),
     ("doctor run/bundle", {"machine"}),
+    ("import indices data --out o --unlabelled ignore --table 0=sky,1=road,2=car", {"format", "images"}),
     ("keep run/bundle/model.onnx --keep mask --out kept.onnx", {"outputs"}),
     ("predict run/bundle data/images --out o", {"made"}),
     ("prepare data --out o", {"data", "bytes"}),

@@ -168,6 +168,7 @@ def test_two_processes_are_one_with_the_combined_batch(
 ) -> None:
     recipe = plain_recipe(ema=0.9)
     (tiny_dataset / "splits/val.txt").write_text("scene004\nscene005\nscene006\n")  # no multiple of two
+    (tiny_dataset / "splits/test.txt").write_text("scene007\nscene008\n")
     assert by_two(members, recipe, tiny_dataset, tmp_path / "two") == ["done", "done"]
     made = train(recipe, tiny_dataset, tmp_path / "one")
     assert made is not None
@@ -221,7 +222,7 @@ def build():
     torch.manual_seed(0)
     return torch.nn.Conv2d(3, 3, 3, padding=1)
 
-with processes.joined():
+with processes.process_group():
     dataset = open_dataset(Path(data))
     for split, ids in dict(dataset.splits).items():
         dataset.splits["val"] = ids

@@ -169,9 +169,10 @@ def test_the_positive_control_is_put_in_words(
         rng = np.random.default_rng(0)
         pairs = [0.01 * np.exp(rng.normal(0, noise, (20, 2, 2))) for _ in range(8)]
         for times in pairs:
-            times[:, 1] *= ratio
+            times[:, 1] *= next(ratios)
         return pairs
 
+    ratios = itertools.chain(itertools.repeat(1.0, 8), itertools.repeat(ratio))  # the file against itself, the control
     monkeypatch.setattr(paired_runs, "paired_times", synthetic)
     bundle = load(Bundle, shared_bundle)
     issued = read_json(Certificate, shared_bundle / Certificate.FILE).level0
@@ -255,7 +256,7 @@ def test_a_busy_machine_gives_the_overhead_gate_nothing_to_judge(
     bundle = replace(load(Bundle, shared_bundle), control=None)
     issued = replace(read_json(Certificate, shared_bundle / Certificate.FILE).level0, status="different")
     loaded(0.0, 0.0, 3.0)
-    level = certify_latency(shared_bundle, bundle, issued, IMAGE_HWC, 10, arms_of(clock, EQUAL, EQUAL, []))
+    level = certify_latency(OpenBundle(shared_bundle, bundle), issued, IMAGE_HWC, 10, arms_of(clock, EQUAL, EQUAL, []))
     cost = overhead_of(level)
     assert (level.status, cost.status, cost.ratio, cost.interval) == ("inconclusive", "inconclusive", None, None)
     assert "not judged: other processes kept 0.0 of 4 cores busy before it" in cost.detail
