@@ -76,16 +76,19 @@ def test_the_summary_ends_with_the_report(finished: Path) -> None:
 
 
 def test_nothing_half_written_is_left(finished: Path) -> None:
-    assert sorted(path.name for path in (finished / "run").iterdir()) == ["bundle", "checkpoint", "engines", "report"]
+    assert sorted(path.name for path in (finished / "run").iterdir()) == [
+        *(".hardedge.json", "bundle", "checkpoint", "engines", "report")
+    ]
     assert [path for path in (finished / "run").rglob("*partial*")] == []
 
 
-def test_a_finished_run_is_resumed_without_training_again(finished: Path, hardedge: Program) -> None:
-    before = load(Checkpoint, finished / "run/checkpoint").digest
+def test_a_finished_run_is_resumed_without_training_again(finished: Path, hardedge: Program, tmp_path: Path) -> None:
+    own = shutil.copytree(finished / "run", tmp_path / "run")
+    before = load(Checkpoint, own / "checkpoint").digest
     arguments = ["--target", "onnxruntime:cpu", "--latency", "0s"]
-    done = hardedge("run", "--data", finished / "data", "--out", finished / "run", "--resume", *arguments)
+    done = hardedge("run", "--data", finished / "data", "--out", own, "--resume", *arguments)
     assert done.returncode == 0, done.stderr
-    assert load(Checkpoint, finished / "run/checkpoint").digest == before
+    assert load(Checkpoint, own / "checkpoint").digest == before
     assert "2/5" not in done.stderr
 
 
@@ -140,7 +143,7 @@ def test_certify_fails_where_any_part_differs(finished: Path, monkeypatch: pytes
         "level 1": replace(found, level1=replace(found.level1, status="different", detail="fake")),
         "engines": replace(found, level0=replace(found.level0, rtx_engines=different)),
     }[part]
-    monkeypatch.setattr("hardedge.export.identity.certificate.certify", lambda *_arguments: fake)
+    monkeypatch.setattr("hardedge.export.identity.certificate.certify", lambda *_, **__: fake)
     done = CliRunner().invoke(cli, ["certify", str(finished / "run/bundle"), str(finished / "run/checkpoint")])
     assert isinstance(done.exception, GateFailed)
     assert f": {part} different. Export it again" in str(done.exception)

@@ -26,7 +26,7 @@ checkpoint, out = Path(sys.argv[1]), Path(sys.argv[2])
 manifest = load(Checkpoint, checkpoint)
 for name, outputs in (("model", ()), ("outputs", ("margin", "logits"))):
     form = parse_form(["64x96", "128x96"], [], None, outputs, 20)
-    network = load_pixels_to_mask(checkpoint, manifest)
+    network = load_pixels_to_mask(checkpoint, manifest, allow_code=True)
     model = onnx_from_network(shipped_module(network, form.outputs), form.hull(), form.outputs, form.opset)
     facts = lambda graph: with_facts(graph, manifest, form)
     write_atomically(out / f"{name}.onnx", facts(model).SerializeToString(deterministic=True))
