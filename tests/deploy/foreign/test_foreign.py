@@ -170,6 +170,7 @@ NORMALISED = OnnxInputSpec(MEAN, STD)
     ("model", "given", "said"),
     [
         (model_of(F, FLOATS, F, ("logits", [1, 21, "h", "w"])), NORMALISED, r"21 classes, the data has 3"),
+        (model_of(F, FLOATS, F, ("c", [1, 1, "h", "w"])), NORMALISED, r"one channel of floats, which is a sigmoid of"),
         (model_of(F, [1, "h", "w", 3], F, SCORES), NORMALISED, r"x float32 \[1,h,w,3\].*channels last"),
         (
             model_of(F, FLOATS, F, ("logits", [1, "h", "w", 3])),

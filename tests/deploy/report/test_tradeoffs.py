@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hardedge.contracts import Bench, BenchRun, read_json
+from hardedge.contracts import Bench, BenchRun, Bundle, load, read_json
 from hardedge.deploy.report.bench_page import bench_html
 from hardedge.deploy.report.tradeoffs import (
     FEW,
@@ -105,7 +105,10 @@ def test_a_real_bench_writes_its_page(
     assert "Energy of onnxruntime:cpu: " in done.stdout
     found = read_json(Bench, out / "bench.json")
     (only,) = found.runs
-    assert only.miou is not None
+    assert only.miou == pytest.approx(load(Bundle, shared_bundle).reference.score.miou)
+    assert 0 < only.p50 <= only.p90 <= only.p99
+    assert 1000 * only.batch / only.images_per_second > only.p50 / 2  # the mean time of an image
+    assert only.copy_in + only.compute + only.copy_out <= only.p99
     assert only.sensors is not None
     assert (only.energy is None) == (only.sensors.power is None)
     assert only.sensors.power is not None or only.sensors.source.startswith("not measured: no sensor")
