@@ -160,8 +160,9 @@ def _chosen_faults(chosen: onnx.ValueInfoProto, classes: int, others: str) -> It
         yield f"output {said}: channels last, expected scores [B,{classes},h,w]: transpose it and export it again"
     elif dims[1] == 1:
         yield (
-            f"output {said}: one channel of floats, which is a sigmoid of two classes or a map of class indices. Export "
-            f"scores of every class, [B,{classes},h,w] (of a sigmoid's x: 0 and x), or cast the indices to uint8{others}"
+            f"output {said}: one channel of floats, which is a sigmoid of two classes or a map of class indices. "
+            f"Export scores of every class, [B,{classes},h,w] (of a sigmoid's x: 0 and x), or cast the indices to "
+            f"uint8{others}"
         )
     elif dims[1] not in (classes, None):
         yield f"output {said}: {dims[1]} classes, the data has {classes}. Give the data that it was trained for{others}"
