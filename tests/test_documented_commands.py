@@ -45,7 +45,6 @@ NOT_RUN = {
     "--points 20": "tests/train/test_sweep.py runs samplers",
     "hardedge run --out runs/demo": "make demo: five minutes",
     "check gardens": "tests/test_adding.py runs it",
-    "onnxruntime:openvino": "tests/test_adding.py runs it",
     "engines/tensorrt-": "needs an engine of TensorRT, which is not here",
     "mit_b0.safetensors": "tests/models/test_pretrained.py makes such a file and reads it",
     "--size 512x1024": "tests/export/test_form.py exports for several sizes, on images of these sizes",

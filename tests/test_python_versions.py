@@ -86,4 +86,6 @@ def test_the_edge_side_runs_on_other_pythons(version: str, tmp_path: Path) -> No
 
 def _python(version: str) -> str | None:
     beside = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))
-    return str(beside[-1]) if beside else shutil.which(f"python{version}")
+    found = str(beside[-1]) if beside else shutil.which(f"python{version}")
+    runs = found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0
+    return found if runs else None

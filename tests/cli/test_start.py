@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ def test_it_can_be_stopped_while_it_is_still_being_imported(number: signal.Signa
     (tmp_path / "click.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from hardedge.__main__ import main; main()"
     words = [sys.executable, "-c", program]
-    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # jobs in the background begin with Ctrl-C ignored, and so would what they start
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     assert started.stdout is not None
     assert started.stdout.readline() == "importing\n"
     started.send_signal(number)

@@ -52,7 +52,7 @@ def test_the_command_draws_the_training_split_and_refuses_to_draw_twice(tiny_dat
     done = hardedge("scribbles", tiny_dataset)
     assert done.returncode == 0, done.stderr
     assert "% of the pixels are labelled" in done.stdout
-    drawn = sorted(path.stem for path in (tiny_dataset / "scribbles").iterdir())
+    drawn = sorted(path.stem for path in (tiny_dataset / "scribbles").glob("*.png"))
     assert drawn == sorted(open_dataset(tiny_dataset).splits["train"])
     again = hardedge("scribbles", tiny_dataset)
     assert again.returncode == 2

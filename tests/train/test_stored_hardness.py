@@ -38,8 +38,8 @@ def test_the_maps_are_the_branchs_answer_for_every_training_image(
     teacher: Path, tiny_dataset: Path, tmp_path: Path
 ) -> None:
     dataset = open_dataset(tiny_dataset)
-    write_training_maps(teacher, dataset, tmp_path / "maps")
-    training = load_trained(load(Checkpoint, teacher), teacher).eval()
+    write_training_maps(teacher, dataset, tmp_path / "maps", allow_code=True)
+    training = load_trained(load(Checkpoint, teacher), teacher, allow_code=True).eval()
     for id in dataset.splits["train"]:
         image_HWC, label_HW = dataset.pair(id)
         pixels_BCHW = torch.from_numpy(image_HWC.transpose(2, 0, 1).copy()).float()[None] / 255
@@ -57,10 +57,10 @@ def test_without_a_branch_the_maps_are_one_minus_the_top_probability_and_it_is_s
 ) -> None:
     train(tiny_recipe(steps=2), tiny_dataset, tmp_path / "teacher")
     capsys.readouterr()
-    write_training_maps(tmp_path / "teacher", open_dataset(tiny_dataset), tmp_path / "maps")
+    write_training_maps(tmp_path / "teacher", open_dataset(tiny_dataset), tmp_path / "maps", allow_code=True)
     assert "has no hardness branch: its maps are 1 - top probability" in capsys.readouterr().err
     dataset = open_dataset(tiny_dataset)
-    training = load_trained(load(Checkpoint, tmp_path / "teacher"), tmp_path / "teacher").eval()
+    training = load_trained(load(Checkpoint, tmp_path / "teacher"), tmp_path / "teacher", allow_code=True).eval()
     id = dataset.splits["train"][0]
     image_HWC, _ = dataset.pair(id)
     with torch.inference_mode():
@@ -106,7 +106,7 @@ def test_the_weights_of_a_step_are_the_maps(
 ) -> None:
     recipe = tiny_recipe(**PLAIN)
     dataset = open_dataset(tiny_dataset)
-    write_training_maps(teacher, dataset, tmp_path / "maps")
+    write_training_maps(teacher, dataset, tmp_path / "maps", allow_code=True)
     samples = TrainingSamples(dataset, recipe, tmp_path / "maps")
     batch = next(loop.training_batches(samples, recipe, torch.device("cpu"), first=0, last=1))
     state = loop.new_state(recipe, dataset.task)
@@ -160,4 +160,4 @@ def test_a_teacher_of_other_classes_is_refused(teacher: Path, tiny_dataset: Path
     dataset = open_dataset(tiny_dataset)
     fewer = replace(dataset, task=replace(dataset.task, classes=dataset.task.classes[:2]))
     with pytest.raises(BadInput, match=r"trained on other classes \(sky, road, car\) than these \(sky, road\)"):
-        write_training_maps(teacher, fewer, tmp_path / "maps")
+        write_training_maps(teacher, fewer, tmp_path / "maps", allow_code=True)

@@ -112,7 +112,7 @@ def test_a_finished_training_is_run_again_to_the_same_bytes(
     first, second = tmp_path / "first", tmp_path / "second"
     recipe = tiny_recipe(steps=4, brightness=0.2, loss=parse_loss("ce + 0.25*cpg(kernel=5)@0.5"), warm_up=2)
     train(recipe, tiny_dataset, first)
-    again = find_recipe(str(first), {})
+    again = find_recipe(str(first), {"network": "three_layers:build"})
     assert again == recipe
     train(again, tiny_dataset, second)
     assert (first / "weights.safetensors").read_bytes() == (second / "weights.safetensors").read_bytes()
@@ -127,8 +127,9 @@ def test_the_manifest_alone_holds_the_recipe_with_the_steps_that_a_budget_had(
     monkeypatch.setattr(budget, "affordable_steps", lambda *_: 3)
     train(tiny_recipe(steps=1000), tiny_dataset, tmp_path / "out", budget=5.0)
     (tmp_path / "out" / "checkpoint.json").rename(tmp_path / "kept.json")
-    assert find_recipe(str(tmp_path / "kept.json"), {}) == tiny_recipe(steps=3)
-    assert find_recipe(str(tmp_path / "kept.json"), {"seed": "5"}) == tiny_recipe(steps=3, seed=5)
+    assert find_recipe(str(tmp_path / "kept.json"), {"network": "three_layers:build"}) == tiny_recipe(steps=3)
+    named = {"network": "three_layers:build", "seed": "5"}
+    assert find_recipe(str(tmp_path / "kept.json"), named) == tiny_recipe(steps=3, seed=5)
 
 
 def test_what_a_training_read_beside_its_recipe_is_said(
@@ -179,5 +180,5 @@ def test_the_command_trains_a_file_and_its_checkpoint_has_the_recipe(
     )
     done = hardedge("train", "mine.py", "--data", tiny_dataset, "--out", "a", "--set", "train.batch=4", cwd=here)
     assert done.returncode == 0, done.stderr
-    again = find_recipe("a/checkpoint.json", {"seed": "3"})
+    again = find_recipe("a/checkpoint.json", {"network": "three_layers:build", "seed": "3"})
     assert again == tiny_recipe(steps=2, batch=4, seed=3)

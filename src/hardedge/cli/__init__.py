@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 import traceback
@@ -101,7 +102,7 @@ def main() -> NoReturn:
         _show(error)
         _end(str(error), error.exit_code, stdout)
     except SystemExit as error:
-        if stdout.has_result:  # a command of ours, whose result says why
+        if stdout.has_result or "_HARDEDGE_COMPLETE" in os.environ:  # a command of ours whose result says why, or TAB
             raise
         ended = BadInput(f"code that is not hardedge's ended the program ({error.code}). Look at what was imported.")
         _show(ended)

@@ -22,6 +22,7 @@ from hardedge.deploy.prediction.predict import predict
 from hardedge.deploy.prediction.ray_cluster import LOOPBACK, QUIET
 from hardedge.deploy.prediction.ray_worker import Labeller, Work
 from hardedge.errors import BadInput, Unavailable
+from hardedge.ownership import declare_contents
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 HEAD = """
@@ -238,6 +239,7 @@ def test_masks_of_another_bundle_are_not_mixed(
     (out / "masks").mkdir(parents=True)
     made_by = Predicted(bundle=load(Bundle, shared_bundle).digest, engine=None, target="onnxruntime:cpu")
     (out / RECORD).write_text(to_json(made_by))
+    declare_contents(out, files=(RECORD,), patterns=("masks/*.png",))
     with pytest.raises(BadInput, match="has masks of another bundle, engine or target"):
         predict_on_ray(shared_bundle, [images], out, nowhere, engine=shared_engine)
     (out / "masks/photo0000.png").write_bytes(b"made")

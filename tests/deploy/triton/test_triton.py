@@ -81,7 +81,7 @@ def test_the_repository_is_one_that_triton_reads(shared_bundle: Path, tmp_path: 
     found = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
     config = config_of(model)
     warm_up = config.model_warmup[0].inputs["image"].input_data_file
-    assert found == {"config.pbtxt", "1/model.onnx", "1/served.json", f"warmup/{warm_up}"}
+    assert found == {".hardedge.json", "config.pbtxt", "1/model.onnx", "1/served.json", f"warmup/{warm_up}"}
     assert (model / "1/model.onnx").read_bytes() == (shared_bundle / "model.onnx").read_bytes()
     assert (config.name, config.platform, config.max_batch_size) == ("streets", "onnxruntime_onnx", 2)
     (given,), (mask,) = config.input, config.output
@@ -107,7 +107,7 @@ def test_zeros_of_the_typical_size_or_nothing_warm_it_up(shared_bundle: Path, tm
     write_model(shared_bundle, tmp_path, name="cold", warm_up="none")
     assert not config_of(tmp_path / "cold").model_warmup
     for name in ("zeros", "cold"):
-        assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["1", "config.pbtxt"]
+        assert sorted(path.name for path in (tmp_path / name).iterdir()) == [".hardedge.json", "1", "config.pbtxt"]
 
 
 def test_each_profile_is_warmed_up_and_the_smallest_of_their_batches_holds(
