@@ -97,6 +97,8 @@ class ReferenceSession:
 
 def prepare_image(image_HWC: Pixels, form: ForeignForm) -> npt.NDArray[Any]:
     """An image as the file takes it: uint8 [1,H,W,3] pixels, or float32 [1,3,h,w], normalised and resized."""
+    if form.channels == "bgr":
+        image_HWC = np.ascontiguousarray(image_HWC[..., ::-1])
     if form.pixels:
         return image_HWC[None]
     planes_CHW = image_HWC.astype(np.float32).transpose(2, 0, 1)

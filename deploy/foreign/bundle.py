@@ -41,10 +41,11 @@ from hardedge.deploy.foreign.as_given import ReferenceSession, Result, confidenc
 from hardedge.deploy.foreign.forms import ForeignForm, OnnxInputSpec, foreign_form, foreign_pixels_to_mask, read_foreign
 from hardedge.deploy.foreign.trial import require_runnable
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
+from hardedge.deploy.parity.doubt import doubt_of_counts
 from hardedge.errors import BadInput
 from hardedge.graphs.files import open_session
 from hardedge.graphs.probes import PROBE, with_logits_output
-from hardedge.metrics import Counts, confusion_counts, score_of
+from hardedge.metrics import confusion_counts, score_of
 from hardedge.version import __version__
 
 if TYPE_CHECKING:
@@ -104,21 +105,11 @@ def _write_reference(run: ReferenceSession, dataset: Dataset, directory: Path) -
         raise BadInput(f"{dataset.root}, {SPLIT}: no pixel of its masks is labelled. Add labelled images.")
     np.savez_compressed(directory / COUNTS, counts=np.stack(counts))
     score = score_of(np.sum(counts, axis=0), task)
-    if doubt := _doubt(np.stack(counts), score.miou):
+    if doubt := doubt_of_counts(np.stack(counts)):
         note(
-            f"{doubt}: the description of the input may be wrong (--mean, --std, the order of the channels or classes)"
+            f"{doubt}: the description of the input may be wrong (--mean, --std, --channels, the order of the classes)"
         )
     return golden, Reference(split=SPLIT, images=tuple(images), score=score)
-
-
-def _doubt(counts_NCC: Counts, miou: float) -> str | None:
-    """What looks as if images were not given as the network expects them; None where nothing does."""
-    predicted_NC, labelled_C = counts_NCC.sum(1), counts_NCC.sum((0, 2))
-    if (predicted_NC > 0).any(0).sum() == 1:
-        return "every pixel of every image is predicted as one class"
-    # what naming the most frequent class everywhere would score
-    chance = 100 * labelled_C.max() / labelled_C.sum() / np.count_nonzero(labelled_C)
-    return f"mIoU {miou:.2f} % is near that of naming one class everywhere" if miou < 1.2 * chance else None
 
 
 def _save_grey(values_HW: Pixels, path: Path) -> None:
@@ -194,6 +185,14 @@ def _profile(dataset: Dataset, form: ForeignForm) -> Profile:
     )
 
 
+def _normalisation(form: ForeignForm) -> Normalisation:
+    """In the order RGB, whatever the file's is."""
+    if form.channels == "rgb":
+        return Normalisation(mean=form.mean, std=form.std)
+    (blue, green, red), (blue_std, green_std, red_std) = form.mean, form.std
+    return Normalisation(mean=(red, green, blue), std=(red_std, green_std, blue_std))
+
+
 def _seal_bundle(
     path: Path,
     directory: Path,
@@ -230,7 +229,8 @@ def _seal_bundle(
         files={},
         task=dataset.task,
         network=NetworkSpec(name=path.stem, num_classes=dataset.task.num_classes),
-        normalisation=Normalisation(mean=form.mean, std=form.std),
+        normalisation=_normalisation(form),
+        channels=form.channels,
         profiles=(profile,),
         models=(ModelFile(path=MODEL, precision="fp32", onnx_digest=digest, census=counted),),
         control=None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hardedge.contracts import Channels
 from hardedge.deploy.foreign.inlined import require_few_nodes
 from hardedge.errors import BadInput, faults_error, first_line
 
@@ -26,12 +27,16 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class OnnxInputSpec:
-    """What a user says of a file: normalisation of pixels in 0..1, (height, width) that it takes, and its output."""
+    """What a user says of a file: normalisation of pixels in 0..1, (height, width) that it takes, and its output.
+
+    `channels` is the order that the file takes them in, `mean` and `std` are in that order.
+    """
 
     mean: Triple | None = None
     std: Triple | None = None
     size: tuple[int, int] | None = None
     output: str | None = None
+    channels: Channels | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class ForeignForm:
 
     `pixels`: uint8 [B,H,W,3], else float [B,3,H,W] normalised by mean and std; `size` (height, width) where it is not
     the image's. `scores`: [B,C,h,w], else classes [B,H,W] (or [B,1,H,W]: `squeeze`). `batch` where the file fixes it.
+    `mean` and `std` are in the order of `channels`.
     """
 
     input: str
@@ -51,6 +57,7 @@ class ForeignForm:
     std: Triple
     size: tuple[int, int] | None
     batch: int | None
+    channels: Channels = "rgb"
 
 
 def read_foreign(path: Path) -> onnx.ModelProto:
@@ -103,6 +110,7 @@ def foreign_form(model: onnx.ModelProto, given: OnnxInputSpec, classes: int, nam
         std=given.std or (1.0, 1.0, 1.0),
         size=fixed or given.size,
         batch=dims[0],
+        channels=given.channels or "rgb",
     )
 
 
@@ -178,7 +186,8 @@ def foreign_pixels_to_mask(model: onnx.ModelProto, form: ForeignForm, resize: bo
     from hardedge.graphs.canonical import canonical_form, every_node
 
     cut = utils.Extractor(canonical_form(model)).extract_model([form.input], [form.output])
-    names = {form.input: "image" if form.pixels else "network input", form.output: "network output"}
+    as_it_is = form.pixels and form.channels == "rgb"
+    names = {form.input: "image" if as_it_is else "network input", form.output: "network output"}
     for node in every_node(cut.graph):
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
@@ -212,12 +221,20 @@ class _Around:
         """Pixels to what the network takes; the cast comes first, as TensorRT takes uint8 as an input type only."""
         from onnx import TensorProto, helper
 
+        reverse = self.form.channels == "bgr"
         if self.form.pixels:
+            if reverse:
+                yield helper.make_node(
+                    "Gather", ["image", self.constant("order", [2, 1, 0])], ["network input"], axis=3
+                )
             return
         mean, std = ([[[255 * value]] for value in values] for values in (self.form.mean, self.form.std))
         yield helper.make_node("Cast", ["image"], ["around pixels"], to=TensorProto.FLOAT)
         yield helper.make_node("Transpose", ["around pixels"], ["around planes"], perm=[0, 3, 1, 2])
         planes = "around planes"
+        if reverse:
+            yield helper.make_node("Gather", [planes, self.constant("order", [2, 1, 0])], ["around reversed"], axis=1)
+            planes = "around reversed"
         if self.form.size:
             yield from self.resized(planes, "around fitted", self.constant("size", self.form.size))
             planes = "around fitted"

@@ -59,6 +59,7 @@ def main(folder: str, source: str, output: str, seconds: str, memory: str) -> No
     resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
     import onnxruntime
 
+    onnxruntime.set_default_logger_severity(4)  # what fails is raised
     try:
         session = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])
         session.run([output], {source: np.load(f"{folder}/image.npy")})

@@ -256,8 +256,8 @@ def _worst_class(found: MiouDifference, names: Sequence[str]) -> ClassDrop | Non
 def _per_class(
     bundle: Bundle, reference_NCC: Counts, target_NCC: Counts, found: MiouDifference, shares: list[float | None]
 ) -> tuple[ClassParity, ...]:
-    parts = (hit_labelled_predicted(counts.sum(0)) for counts in (reference_NCC, target_NCC))
-    reference_C, target_C = (100 * iou_of_parts(each) for each in parts)
+    reference_C3, target_C3 = (hit_labelled_predicted(counts.sum(0)) for counts in (reference_NCC, target_NCC))
+    reference_C, target_C = 100 * iou_of_parts(reference_C3), 100 * iou_of_parts(target_C3)
     return tuple(
         ClassParity(
             name=info.name,
@@ -265,6 +265,9 @@ def _per_class(
             target=None if np.isnan(target_C[index]) else float(target_C[index]),
             pixel_agreement=shares[index],
             p_worse=found.p_worse[index],
+            labelled=int(reference_C3[index, 1]),
+            predicted_reference=int(reference_C3[index, 2]),
+            predicted=int(target_C3[index, 2]),
         )
         for index, info in enumerate(bundle.task.classes)
     )

@@ -103,6 +103,7 @@ def findings_of(report: Report) -> list[Markup]:
         rows.insert(2, finding_item("Accuracy", "not run here", NOT_COMPARED, None))
     kept = "What was measured before is in the report."
     rows += [finding_item("Broken off", "fail", f"{each}.", kept) for each in report.broken_off]
+    rows += [finding_item("Look at", "inconclusive", f"{each}.", None) for each in report.warnings or ()]
     if unrun := not_run(report):
         sentence = f"Built, but not executed on this machine: {', '.join(unrun)}."
         rows.append(finding_item("Targets", "not run here", sentence, None))

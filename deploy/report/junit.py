@@ -23,6 +23,8 @@ def report_junit(report: Report) -> str:
         timestamp=report.created,
     )
     suite.extend(cases)
+    if report.warnings:
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(f"warning: {each}" for each in report.warnings)
     ElementTree.indent(suite)
     # XML has no way to write a control character
     return visible(ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)) + "\n"

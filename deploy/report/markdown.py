@@ -20,6 +20,8 @@ def report_markdown(report: Report) -> str:
         "",
         *_table(("check", "status", "found"), _checks(report)),
     ]
+    if report.warnings:
+        lines += ["", *(f"- ⚠️ {_text(each)}" for each in report.warnings)]
     if report.latency:
         lines += ["", *_table(("target", "image", "p50", "p90", "p99"), _latencies(report))]
     made = f"{report.machine.get('cpu', 'unknown CPU')}, GPU {report.machine.get('gpu', 'unknown')}, {report.created}"

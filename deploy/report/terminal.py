@@ -44,6 +44,7 @@ def summary_text(report: Report, out: Path) -> str:
         ),
         *(f"  healed       {each.target}: {fallback_text(each.healed)}" for each in report.engines if each.healed),
         *(f"  computes in  {_audit(audit)}" for audit in report.audits if audit.precision != "fp32"),
+        *(f"  warning      {each}" for each in report.warnings or ()),
         *(f"  broken off   {lost}" for lost in report.broken_off),
         *(f"  gate         {gate.name} {gate.limit}: {gate.status} ({gate.found})" for gate in report.gates),
         "",

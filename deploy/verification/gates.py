@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from hardedge.contracts import Certificate, EngineSummary, Gate, Overhead, Parity, PrecisionAudit, Verdict
 from hardedge.deploy.parity.detail import too_few, unseen_text
+from hardedge.deploy.verification.minimums import minimum_gates
 from hardedge.errors import BadInput, faults_error
 from hardedge.precisions import EXPORTED, precision_named
 from hardedge.statistics.bootstrap import FEWEST_IMAGES
@@ -22,6 +23,9 @@ Require = Literal["level0", "level0-engines"]
 class Gates:
     """Limits: mIoU drop in points, latency overhead in percent, the certificate's level that must be identical.
 
+    `min_miou`, `min_class_iou` (of the lowest labelled class) and `min_pixel_agreement` (with the reference's masks)
+    are percent on the test images.
+
     `built_only` leaves engines that did not run here out of the gates that need a run. `max_unseen` is the most percent
     of such images that may be of a kind that no test image is (10 without it). `require_precision` is a precision
     with its least share of the multiply-adds, `int8>=0.9`. Raises BadInput for other text and for no finite number.
@@ -31,14 +35,18 @@ class Gates:
     built_only: bool | None = None
     max_unseen: float | None = None
     max_overhead: float | None = None
+    min_miou: float | None = None
+    min_class_iou: float | None = None
+    min_pixel_agreement: float | None = None
     require: Require | None = None
     require_precision: str | None = None
 
     def __post_init__(self) -> None:
         if self.require_precision is not None:
             parse_required_share(self.require_precision)
-        limits = {"max-miou-drop": self.max_miou_drop, "max-overhead": self.max_overhead, "max-unseen": self.max_unseen}
-        faults = [fault for name, value in limits.items() if value is not None and (fault := _fault(name, value))]
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name[:3] in ("max", "min")}
+        limits = {name.replace("_", "-"): value for name, value in numbers.items() if value is not None}
+        faults = [fault for name, value in limits.items() if (fault := _fault(name, value))]
         if faults:
             raise faults_error("these gates cannot be used", faults, "Give finite numbers.")
 
@@ -80,6 +88,9 @@ _KNOWN = {
     "max-miou-drop": "a number of points, 0 or more",
     "max-unseen": "a number of percent, between 0 and 100",
     "max-overhead": "a number of percent, 0 or more",
+    "min-miou": "a number of percent, 0 to 100",
+    "min-class-iou": "a number of percent, 0 to 100",
+    "min-pixel-agreement": "a number of percent, 0 to 100",
     "require": '"level0" or "level0-engines"',
     "require-precision": 'text such as "int8>=0.9"',
     "built-only": "true or false",
@@ -106,7 +117,10 @@ def _fault(name: str, value: object) -> str | None:
         fits = isinstance(value, str) and _reads(value)
     else:
         number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
-        fits = 0 < number < 100 if name == "max-unseen" else 0 <= number < math.inf
+        if name == "max-unseen":
+            fits = 0 < number < 100
+        else:
+            fits = 0 <= number <= 100 if name.startswith("min-") else 0 <= number < math.inf
     return None if fits else f"{name}: expected {_KNOWN[name]}, got {value!r}"
 
 
@@ -124,6 +138,10 @@ def judge_gates(
         judged += miou_gates(gates.max_miou_drop, parity, gates.unseen)
         if not gates.built_only:
             judged += not_run_gates("--max-miou-drop", f"at most {gates.max_miou_drop:g} points", engines)
+    for name, limit, judge in minimum_gates(gates.min_miou, gates.min_class_iou, gates.min_pixel_agreement):
+        judged += judge(parity)
+        if not gates.built_only:
+            judged += not_run_gates(name, limit, engines)
     if gates.max_overhead is not None:
         judged.append(overhead_gate(gates.max_overhead, certificate, overhead))
         judged += origin_gates("--max-overhead", f"at most {gates.max_overhead:g} %", engines)

@@ -20,6 +20,7 @@ from hardedge.deploy.verification.gates import Gates, judge_gates, overall_verdi
 from hardedge.deploy.verification.inputs import VerifyInputs, open_inputs
 from hardedge.deploy.verification.recertify import recertify
 from hardedge.deploy.verification.runs import Runs, run_all
+from hardedge.deploy.verification.warnings import report_warnings
 from hardedge.errors import Unavailable
 from hardedge.metrics import hit_labelled_predicted, score_of
 from hardedge.version import __version__
@@ -98,6 +99,7 @@ def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: G
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         broken_off=runs.broken_off,
         built_only=bool(gates.built_only),
+        warnings=report_warnings(inputs.bundle.counts, bundle.task, runs.parity, runs.latency),
     )
 
 

@@ -113,7 +113,7 @@ def deploy(
     if foreign:
         _require_fp32(bundle, engines)
     elif said != OnnxInputSpec():
-        raise BadInput(f"{bundle} is a bundle: leave out --mean, --std, --input-size and --output.")
+        raise BadInput(f"{bundle} is a bundle: leave out --mean, --std, --channels, --input-size and --output.")
     else:
         _require_buildable(bundle, data, engines)
     plain = compared.plain if compared else None

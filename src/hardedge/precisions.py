@@ -16,6 +16,7 @@ class Precision:
 
     `onnx_type` is the element type that gives it its name, by ONNX's name for it. `rest` is the precision of the nodes
     that stay unquantised; empty where nothing is quantised. `margin` is how far mIoU may fall, in points, for parity.
+    `usual_agreement` is the share of equal pixels below which a report warns.
     `arithmetic` is what export checks a converted file with; empty where no file is converted. `first_architecture` is
     the first NVIDIA architecture that computes in it (89: SM89), 0 for all. `command` writes its file.
     """
@@ -23,6 +24,7 @@ class Precision:
     name: str
     onnx_type: str
     margin: float
+    usual_agreement: float
     rest: str = ""
     arithmetic: str = ""
     first_architecture: int = 0
@@ -43,12 +45,14 @@ _ROUNDED: Final = "onnxruntime on a CPU in FP32, every result rounded to"
 _QUANTISED: Final = "onnxruntime on a CPU in FP32, values rounded to {} as the graph says and every result to FP16"
 
 PRECISIONS: Final = (
-    Precision("fp32", "FLOAT", 0.1),
-    Precision("fp16", "FLOAT16", 0.1, arithmetic=f"{_ROUNDED} FP16"),
-    Precision("bf16", "BFLOAT16", 0.1, arithmetic=f"{_ROUNDED} BF16", first_architecture=80),
-    Precision("int8", "INT8", 0.5, rest="fp16", arithmetic=_QUANTISED.format("INT8")),
-    Precision("fp8", "FLOAT8E4M3FN", 0.5, rest="fp16", arithmetic=_QUANTISED.format("FP8"), first_architecture=89),
-    Precision("mixed", "INT8", 0.5, rest="fp16", command="hardedge tune"),
+    Precision("fp32", "FLOAT", 0.1, 0.999),
+    Precision("fp16", "FLOAT16", 0.1, 0.99, arithmetic=f"{_ROUNDED} FP16"),
+    Precision("bf16", "BFLOAT16", 0.1, 0.98, arithmetic=f"{_ROUNDED} BF16", first_architecture=80),
+    Precision("int8", "INT8", 0.5, 0.95, rest="fp16", arithmetic=_QUANTISED.format("INT8")),
+    Precision(
+        "fp8", "FLOAT8E4M3FN", 0.5, 0.95, rest="fp16", arithmetic=_QUANTISED.format("FP8"), first_architecture=89
+    ),
+    Precision("mixed", "INT8", 0.5, 0.95, rest="fp16", command="hardedge tune"),
 )
 
 # those that export writes, and all that an engine can be built in

@@ -97,6 +97,12 @@ def verify_options(command: Callable[..., None]) -> Callable[..., None]:
         metavar="NAME>=SHARE",
         help="Fail unless this share of the multiply-adds is in this precision, e.g. 'int8>=0.9'.",
     )(command)
+    for name, what in (
+        ("--min-pixel-agreement", "this many percent of the pixels are as in the reference's masks"),
+        ("--min-class-iou", "every labelled class has this IoU on the test images, in percent"),
+        ("--min-miou", "mIoU on the test images is at least this many percent"),
+    ):
+        command = click.option(name, type=click.FloatRange(0, 100), help=f"Fail unless {what}.")(command)
     command = click.option(
         "--max-overhead", type=click.FloatRange(min=0), help="Fail unless the overhead is below this many percent."
     )(command)
@@ -177,6 +183,11 @@ def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
         (
             click.option("--mean", type=Triple(), help="An ONNX file of others: the mean of its pixels in 0..1."),
             click.option("--std", type=Triple(), help="The same: their standard deviation."),
+            click.option(
+                "--channels",
+                type=click.Choice(["rgb", "bgr"]),
+                help="The same: the order of its channels (rgb), in which --mean and --std are then.",
+            ),
             click.option("--input-size", type=Size(), help="The same: the size that it takes, if not the image's."),
             click.option("--output", "output_name", help="The same: the output with scores or classes, if of several."),
         )

@@ -88,7 +88,8 @@ def onnx_input_spec(given: dict[str, Any]) -> OnnxInputSpec:
     """What was said of an ONNX file of others, taken out of the options."""
     from hardedge.deploy.foreign.forms import OnnxInputSpec
 
-    mean, std, size, output = (given.pop(name) for name in ("mean", "std", "input_size", "output_name"))
+    names = ("mean", "std", "input_size", "output_name", "channels")
+    mean, std, size, output, channels = (given.pop(name) for name in names)
     if std and min(std) <= 0:
         raise BadInput(f"--std {','.join(map(str, std))}: expected numbers above 0.")
     for name, values in (("--mean", mean), ("--std", std)):
@@ -98,7 +99,7 @@ def onnx_input_spec(given: dict[str, Any]) -> OnnxInputSpec:
                 f"{name} {','.join(map(str, values))}: expected numbers of pixels in 0..1. "
                 f"Of pixels in 0..255 these are {name} {divided}."
             )
-    return OnnxInputSpec(mean=mean, std=std, size=size, output=output)
+    return OnnxInputSpec(mean=mean, std=std, size=size, output=output, channels=channels)
 
 
 def read_levels(certificate: Any) -> list[tuple[int, Any]]:

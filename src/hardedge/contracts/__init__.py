@@ -2,6 +2,7 @@
 
 from hardedge.contracts.base import (
     ZERO_DIGEST,
+    Channels,
     ClassInfo,
     Contract,
     HardnessSource,
@@ -86,6 +87,7 @@ __all__ = [
     "Calibration",
     "CalibrationTile",
     "Certificate",
+    "Channels",
     "Check",
     "Checkpoint",
     "ClassDrop",

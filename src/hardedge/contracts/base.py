@@ -13,6 +13,7 @@ Json: TypeAlias = object  # any JSON value
 Byte: TypeAlias = Annotated[int, Ge(0), Le(255)]
 Status = Literal["identical", "equivalent", "implied", "different", "inconclusive", "not run here"]
 Verdict = Literal["pass", "fail", "inconclusive"]
+Channels = Literal["rgb", "bgr"]
 HardnessSource = Literal["branch", "confidence", "none"]
 ZERO_DIGEST = "0" * 64
 

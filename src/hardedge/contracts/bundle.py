@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hardedge.contracts.base import (
+    Channels,
     Contract,
     HardnessSource,
     Manifest,
@@ -51,6 +52,7 @@ class Bundle(Manifest):
     """An exported network with everything that its verification needs.
 
     `network_size` is the (height, width) that images are resized to inside the graph, null where they are not.
+    `channels` is the order that the network takes inside it; the graph's image is RGB, as `normalisation` is.
     """
 
     FILE: ClassVar[str] = "bundle.json"
@@ -74,6 +76,7 @@ class Bundle(Manifest):
     calibration: Calibration | None = None
     network_size: tuple[int, int] | None = None
     tensor: TensorModel | None = None
+    channels: Channels = "rgb"
 
     def __post_init__(self) -> None:
         _require_profiles(self.profiles)

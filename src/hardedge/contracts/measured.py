@@ -11,13 +11,20 @@ from hardedge.contracts.certificate import LatencyComparison
 
 @dataclass(frozen=True, kw_only=True)
 class ClassParity(Contract):
-    """One class's IoU in percent under both arms, with the Holm-corrected p-value of `worse than the margin`."""
+    """One class's IoU in percent under both arms, with the Holm-corrected p-value of `worse than the margin`.
+
+    IoU is null where no pixel is labelled. `labelled`, `predicted_reference` and `predicted` (by the target) are pixels
+    of the test split without its ignored ones; null in reports of earlier versions.
+    """
 
     name: str
     reference: float | None
     target: float | None
     pixel_agreement: float | None
     p_worse: float | None
+    labelled: int | None = None
+    predicted_reference: int | None = None
+    predicted: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

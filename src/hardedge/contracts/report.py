@@ -49,7 +49,8 @@ class Report(Manifest):
     each class in each of them, int64 [N, C, 3]: `reference`, and `engine_I` for the I-th of `parity`.
     `broken_off` are the engines, with the reason, that failed while they ran: what was measured before is here, what
     was to be measured of them after it is not, and the verdict is at best inconclusive. With `built_only`, engines that
-    did not run here were left out of the gates, as was asked for; null in reports of earlier versions.
+    did not run here were left out of the gates, as was asked for. `warnings` are what decides no verdict and should be
+    looked at. Both are null in reports of earlier versions.
     """
 
     FILE: ClassVar[str] = "report.json"
@@ -75,3 +76,4 @@ class Report(Manifest):
     created: str
     broken_off: tuple[str, ...] = ()
     built_only: bool | None = None
+    warnings: tuple[str, ...] | None = None

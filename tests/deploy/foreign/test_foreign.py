@@ -1,5 +1,6 @@
 """Networks that others exported: real exports of both exporters to a verified engine, and one message for the rest."""
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Callable
@@ -135,6 +136,30 @@ def test_pixels_in_and_mask_out_needs_no_word(
     with pytest.raises(BadInput, match="takes pixels: leave out --mean"):
         bundle_of_foreign(tmp_path / "theirs.onnx", shared_data, tmp_path / "other", OnnxInputSpec(MEAN, STD))
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("pixels", [True, False])
+def test_a_file_that_takes_bgr_is_told_so(
+    pixels: bool, shared_data: Path, tmp_path: Path, color_model: Callable[..., onnx.ModelProto]
+) -> None:
+    """Its channels are exchanged in the reference run and in the graph that ships, whose own image is RGB."""
+    theirs, bgr = tmp_path / "theirs.onnx", COLORS[:, ::-1].copy()
+    if pixels:
+        onnx.save(color_model(bgr), theirs)
+        given = OnnxInputSpec(channels="bgr")
+    else:
+        module = Nearest()
+        weight, bias = 2 * bgr * 255 * STD[::-1], 2 * (bgr * 255 * MEAN[::-1]).sum(1) - (bgr**2).sum(1)
+        module.score.weight.data = torch.tensor(weight, dtype=torch.float32)[..., None, None] / 1e4
+        module.score.bias.data = torch.tensor(bias, dtype=torch.float32) / 1e4
+        exported(theirs, module, dynamo=False, output_names=["logits"])
+        given = OnnxInputSpec(MEAN[::-1], STD[::-1], channels="bgr")
+    told = bundle_of_foreign(theirs, shared_data, tmp_path / "told", given)
+    untold = bundle_of_foreign(theirs, shared_data, tmp_path / "untold", dataclasses.replace(given, channels=None))
+    assert (told.channels, untold.channels) == ("bgr", "rgb")
+    assert told.reference.score.miou > 99 > 80 > untold.reference.score.miou
+    if not pixels:
+        assert (told.normalisation.mean, told.normalisation.std) == (MEAN, STD)
 
 
 def test_weights_beside_the_file_are_read_and_none_elsewhere(tmp_path: Path) -> None:
