@@ -41,8 +41,8 @@ from hardedge.deploy.tensorrt.plans import compile_plans
 from hardedge.export.precisions.accuracy import PrecisionReference, measure_agreement, session_for
 from hardedge.export.precisions.calibration import write_calibration
 from hardedge.export.precisions.convert import convert
-from hardedge.graphs.files import copy_model, open_session
-from hardedge.graphs.probes import with_logits_output
+from hardedge.graphs.files import open_session
+from hardedge.graphs.probes import logits_form
 from hardedge.graphs.rounding import rounded_form
 
 USUAL = Arm(by="stratified", count=32, method="max")
@@ -138,9 +138,7 @@ def converted_row(
 
 def stable_pixels(model: onnx.ModelProto, precision: str, error: float, reference: PrecisionReference) -> StablePixels:
     """How many pixels were far enough from a tie, and how many of these changed all the same."""
-    probe = with_logits_output(copy_model(reference.model))
-    assert probe is not None  # the file is hardedge's: it ends in an argmax
-    exact, session = open_session(probe), session_for(rounded_form(model), precision)
+    exact, session = open_session(logits_form(reference.model)), session_for(rounded_form(model), precision)
     parts = []
     for id in reference.ids:
         image_HWC = reference.dataset.image(id)

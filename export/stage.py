@@ -28,6 +28,7 @@ from hardedge.data.content import require_usable_data
 from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
+from hardedge.deploy.parity.subset import compared_ids
 from hardedge.errors import BadInput
 from hardedge.export.components import require_cyclonedx, with_components
 from hardedge.export.graph.agreement import require_agreement
@@ -38,7 +39,7 @@ from hardedge.export.graph.profiles import profiles_for
 from hardedge.export.graph.tensor_frontend import write_tensor_model
 from hardedge.export.identity.arms import CertificateArm, Finished, start_arm
 from hardedge.export.identity.certificate import compare_files
-from hardedge.export.precisions.accuracy import PrecisionReference, compared_ids
+from hardedge.export.precisions.accuracy import PrecisionReference
 from hardedge.export.precisions.calibration import By, calibration_of, golden_ids, write_calibration
 from hardedge.export.precisions.convert import require_converter
 from hardedge.export.precisions.tiles import Tile

@@ -22,6 +22,7 @@ from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.engines.build import repeat_build
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.memory_process import memory_of
+from hardedge.deploy.latency.overhead import percentiles_of
 from hardedge.deploy.latency.paired_runs import PAIRS, TooSlow, compare_runners
 from hardedge.deploy.latency.sensors import sensor_for, sensor_text, watch_sensor
 from hardedge.deploy.machine import machine
@@ -133,7 +134,7 @@ def _run(
 ) -> BenchRun:
     times_N = 1000 * parts_N3.sum(1)
     copy_in, compute, copy_out = (1000 * float(np.median(part_N)) for part_N in parts_N3.T)
-    p50, p90, p99 = (float(value) for value in np.percentile(times_N, [50, 90, 99]))
+    p50, p90, p99 = percentiles_of(times_N)
     batch, height, width = images_BHWC.shape[:3]
     return BenchRun(
         target=arm.target,
@@ -195,7 +196,7 @@ def miou_of(bundle: Bundle, precision: str) -> float | None:
 
 def _row(run: BenchRun) -> tuple[str, ...]:
     size = f"{run.batch}x{run.size[1]}x{run.size[0]}"
-    times = (f"{value:.2f}" for value in (run.p50, run.p90, run.p99))
+    times = (f"{value:.2f}" for value in run.percentiles.values())
     parts = (f"{value:.2f}" for value in (run.copy_in, run.compute, run.copy_out))
     memory = ("-" if value is None else f"{value / 1e6:.0f}" for value in (run.memory, run.gpu_memory))
     energy = "-" if run.energy is None else f"{run.energy:.3f}"

@@ -105,7 +105,7 @@ def measure_latency(runner: Runner, target: str, precision: str, image_HWC: Pixe
         end = time.perf_counter() + seconds
         while len(times) < FEWEST_RUNS or time.perf_counter() < end:
             times.append(1000 * seconds_of(runner, images_BHWC))
-    p50, p90, p99 = (float(value) for value in np.percentile(times, [50, 90, 99]))
+    p50, p90, p99 = percentiles_of(np.array(times))
     height, width = image_HWC.shape[:2]
     return Latency(
         target=target,
@@ -118,6 +118,12 @@ def measure_latency(runner: Runner, target: str, precision: str, image_HWC: Pixe
         samples=tuple(round(value, 4) for value in sample_times(np.array(times))),
         sensors=watch.summary(),
     )
+
+
+def percentiles_of(times: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    """The median, and what 90 % and 99 % of the times are below."""
+    p50, p90, p99 = (float(value) for value in np.percentile(times, [50, 90, 99]))
+    return p50, p90, p99
 
 
 def sample_times(times: npt.NDArray[np.float64]) -> list[float]:

@@ -18,14 +18,12 @@ from hardedge.contracts import Bundle, StablePixels
 from hardedge.data.decoding import Pixels
 from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.bundles.validity import read_model
+from hardedge.deploy.parity.subset import compared_ids
 from hardedge.errors import BadInput
 from hardedge.graphs.files import open_session
 from hardedge.graphs.probes import PROBE, with_logits_output
 
 Mask = npt.NDArray[np.bool_]
-
-# margins come from the FP32 network on the CPU: as many images as take a minute or so on two cores
-MOST_IMAGES, LEAST_IMAGES, MULTIPLY_ADDS = 64, 8, 3e12
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,11 @@ def open_stable_probe(bundle: OpenBundle, precisions: Collection[str]) -> Stable
     """
     errors = {name: error for name in precisions if (error := logit_error(bundle.manifest, name)) is not None}
     session = _logits_session(bundle.model_path("fp32")) if errors else None
-    return StableProbe(session, errors, frozenset(compared_ids(bundle.manifest))) if session else None
+    if session is None:
+        return None
+    images = [image.id for image in bundle.manifest.reference.images]
+    ids = compared_ids(images, bundle.manifest.model("fp32").census.multiply_adds)
+    return StableProbe(session, errors, frozenset(ids))
 
 
 def logit_error(bundle: Bundle, precision: str) -> float | None:
@@ -60,14 +62,6 @@ def logit_error(bundle: Bundle, precision: str) -> float | None:
         return bundle.logit_difference
     conversion = bundle.model(precision).conversion
     return bundle.logit_difference + conversion.agreement.logit_difference if conversion else None
-
-
-def compared_ids(bundle: Bundle) -> tuple[str, ...]:
-    """Test images, evenly spaced: as many as the network's multiply-adds allow, 8 to 64."""
-    ids = [image.id for image in bundle.reference.images]
-    allowed = int(MULTIPLY_ADDS / max(bundle.model("fp32").census.multiply_adds, 1))
-    count = min(len(ids), max(LEAST_IMAGES, min(MOST_IMAGES, allowed)))
-    return tuple(ids[place * len(ids) // count] for place in range(count))
 
 
 def count_stable(stable_HW: Mask, equal_HW: Mask) -> npt.NDArray[np.int64]:

@@ -8,6 +8,7 @@ from hardedge.contracts import Check, Complexity, EngineArms, LatencyComparison,
 from hardedge.pages.charts import interval_text, intervals
 from hardedge.pages.markup import (
     Markup,
+    Section,
     as_sentence,
     badge,
     digest_text,
@@ -20,7 +21,7 @@ from hardedge.pages.markup import (
 )
 
 
-def certificate_section(report: Report) -> Markup:
+def certificate_section(report: Report) -> Section:
     """The three levels, each with its status and what it rests on."""
     intro = (
         "Two arms: the model that ships, and the plain network, built from its specification and weights in a new "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardedge.contracts import HardnessDecile, Parity, Report, StablePixels
-from hardedge.pages.markup import Markup, html_table, note_line, number_text, percent_text, section, tag
+from hardedge.pages.markup import Markup, Section, html_table, note_line, number_text, percent_text, section, tag
 
 DECILES = "Labelled pixels in tenths by stored hardness, {target}"
 LEGEND = (
@@ -17,7 +17,7 @@ STABLE = (
 )
 
 
-def hard_pixels_section(report: Report) -> Markup:
+def hard_pixels_section(report: Report) -> Section:
     """Deciles of hardness and stable pixels of every target that ran."""
     shown = [part for each in report.parity for part in (decile_table(each),) if part]
     stable = stable_table(report)

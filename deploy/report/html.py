@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from hardedge.contracts import Report
 from hardedge.deploy.report import sections as body
@@ -12,24 +11,10 @@ from hardedge.deploy.report.findings import verdict_words
 from hardedge.deploy.report.hard_pixels import hard_pixels_section
 from hardedge.deploy.report.pictures import SamplePictures, pictures_section
 from hardedge.deploy.report.tradeoffs import tradeoffs_section
-from hardedge.pages.markup import Markup, anchor, facts_list, join_markup, number_text, tag
+from hardedge.pages.markup import Markup, Section, anchor, facts_list, join_markup, number_text, tag
 from hardedge.pages.page import page
 
 __all__ = ["SamplePictures", "report_html"]
-
-PARTS: Final = (
-    "Gates",
-    "Certificate",
-    "Parity",
-    "Classes",
-    "Hard and stable pixels",
-    "Latency",
-    "Trade-offs",
-    "Engines",
-    "Precision",
-    "Pictures",
-    "Provenance",
-)
 
 
 def report_html(report: Report, samples: Sequence[SamplePictures]) -> str:
@@ -47,7 +32,9 @@ def report_html(report: Report, samples: Sequence[SamplePictures]) -> str:
         pictures_section(report, samples),
         body.provenance_section(report),
     )
-    main = tag("main", top_section(report), verdict_words(report), key_facts(report), contents_list(), *sections)
+    main = tag(
+        "main", top_section(report), verdict_words(report), key_facts(report), contents_list(sections), *sections
+    )
     footer = tag("footer", f"hardedge {report.hardedge} · {report.created} · the same in report.json, for machines")
     return page(f"{report.verdict.upper()}: {report.network.name} · {report.data}", main, footer)
 
@@ -70,6 +57,6 @@ def key_facts(report: Report) -> Markup:
     return tag("section", tag("div", facts_list(found), class_="key"), aria_label="Key facts")
 
 
-def contents_list() -> Markup:
-    links = (tag("a", name, href=f"#{anchor(name)}") for name in PARTS)
+def contents_list(sections: Sequence[Section]) -> Markup:
+    links = (tag("a", each.heading, href=f"#{anchor(each.heading)}") for each in sections)
     return tag("nav", *links, aria_label="Contents")

@@ -46,7 +46,7 @@ def _checks(report: Report) -> Iterator[tuple[str, str, str]]:
 
 def _latencies(report: Report) -> Iterator[tuple[str, ...]]:
     for run in report.latency:
-        times = (f"{value:.2f} ms" for value in (run.p50, run.p90, run.p99))
+        times = (f"{value:.2f} ms" for value in run.percentiles.values())
         yield f"{run.target} {run.precision}", f"{run.size[1]}x{run.size[0]}", *times
 
 

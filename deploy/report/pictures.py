@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hardedge.contracts import HardnessSource, Report, Task
 from hardedge.data.palette import palette_image
 from hardedge.metrics import confusion_counts, mean_iou
-from hardedge.pages.markup import Markup, class_name, facts_list, note_line, number_text, section, tag
+from hardedge.pages.markup import Markup, Section, class_name, facts_list, note_line, number_text, section, tag
 from hardedge.pages.thumbnails import HARDNESS, data_uri, panel
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SamplePictures:
     stable_HW: npt.NDArray[np.bool_] | None
 
 
-def pictures_section(report: Report, samples: Sequence[SamplePictures]) -> Markup:
+def pictures_section(report: Report, samples: Sequence[SamplePictures]) -> Section:
     """The section of sample images with the legend of the class colours."""
     if not samples:
         return section("Pictures", note_line("No image was chosen for this report."))

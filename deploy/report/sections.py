@@ -9,6 +9,7 @@ from hardedge.deploy.report.findings import NOT_COMPARED, not_run, reference_of
 from hardedge.pages.charts import histogram_chart
 from hardedge.pages.markup import (
     Markup,
+    Section,
     badge,
     class_name,
     digest_text,
@@ -25,7 +26,7 @@ from hardedge.pages.markup import (
 )
 
 
-def gates_section(report: Report) -> Markup:
+def gates_section(report: Report) -> Section:
     if not report.gates:
         return section(
             "Gates", note_line("No gate was asked for. Set one with --max-miou-drop, --max-overhead or --require.")
@@ -34,7 +35,7 @@ def gates_section(report: Report) -> Markup:
     return section("Gates", html_table("Limits that were asked for", ("gate", "status", "limit", "found"), rows))
 
 
-def parity_section(report: Report) -> Markup:
+def parity_section(report: Report) -> Section:
     """mIoU and agreement of every target that ran, and the targets that did not."""
     rest = [note_line(f"{name}: built, not run here.") for name in not_run(report)]
     if not report.parity:
@@ -67,7 +68,7 @@ def parity_row(found: Parity) -> tuple[str, ...]:
     )
 
 
-def classes_section(report: Report) -> Markup:
+def classes_section(report: Report) -> Section:
     """Each class under the reference and every target that ran."""
     if not report.parity:
         return section("Classes", reference_classes(report))
@@ -121,7 +122,7 @@ def iou_gauge(value: float | None, mark: float | None) -> Markup:
     return sorted_by(value, tag("span", bar, tick, class_="gauge", aria_hidden="true"))
 
 
-def latency_section(report: Report) -> Markup:
+def latency_section(report: Report) -> Section:
     if not report.latency:
         return section("Latency", note_line("No target was timed on this machine."))
     head = ("target", "image", "runs", "p50", "p90", "p99", "images/s at p50")
@@ -144,12 +145,12 @@ def latency_section(report: Report) -> Markup:
 
 def latency_row(found: Latency) -> tuple[str, ...]:
     height, width = found.size
-    times = (number_text(value, 2, "ms") for value in (found.p50, found.p90, found.p99))
+    times = (number_text(value, 2, "ms") for value in found.percentiles.values())
     name, size = f"{found.target} {found.precision}", f"{width} × {height}"
     return (name, size, number_text(found.runs, 0), *times, number_text(1000 / found.p50, 1))
 
 
-def engines_section(report: Report) -> Markup:
+def engines_section(report: Report) -> Section:
     if not report.engines:
         return section("Engines", note_line("No engine was built."))
     unrun = not_run(report)
@@ -175,7 +176,7 @@ def engine_row(found: EngineSummary, ran: bool) -> tuple[str, ...]:
     )
 
 
-def precision_section(report: Report) -> Markup:
+def precision_section(report: Report) -> Section:
     """What every engine really computes in."""
     if not report.audits:
         return section("Precision", note_line("No engine was audited."))
@@ -199,7 +200,7 @@ def parts(shares: dict[str, float]) -> str:
     return ", ".join(f"{name} {percent_text(part)}" for name, part in shares.items()) or "–"
 
 
-def provenance_section(report: Report) -> Markup:
+def provenance_section(report: Report) -> Section:
     """Where all of it comes from: digests, versions, machine."""
     digests = {
         "this report": report.digest if report.digest != ZERO_DIGEST else None,

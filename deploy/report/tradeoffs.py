@@ -9,10 +9,21 @@ from typing import Final
 
 from hardedge.contracts import BenchRun, Report
 from hardedge.pages.charts import tick_values
-from hardedge.pages.markup import Markup, badge, html_table, note_line, number_text, section, size_text, sorted_by, tag
+from hardedge.pages.markup import (
+    Markup,
+    Section,
+    badge,
+    html_table,
+    note_line,
+    number_text,
+    section,
+    size_text,
+    sorted_by,
+    tag,
+)
+from hardedge.pages.scatter import HEIGHT, Axes
+from hardedge.statistics.pareto import pareto_front
 
-HEIGHT, TOP, BOTTOM = 310, 64, 46  # px
-LEFT, RIGHT = 8.0, 97.0  # percent of the width
 SMALLEST, LARGEST = 4.0, 14.0  # radii in px: areas go with the engines' bytes
 TITLE: Final = "Trade-offs"
 LEGEND: Final = (
@@ -31,13 +42,12 @@ class Point:
     latency: float
     bytes: int
 
-    def beats(self, other: Point) -> bool:
-        """Whether it is as good in everything, and better in something."""
-        mine, theirs = ((-each.miou, each.latency, each.bytes) for each in (self, other))
-        return all(a <= b for a, b in zip(mine, theirs, strict=True)) and mine != theirs
+    @property
+    def costs(self) -> tuple[float, float, float]:
+        return self.latency, -self.miou, self.bytes
 
 
-def tradeoffs_section(report: Report) -> Markup:
+def tradeoffs_section(report: Report) -> Section:
     """The engines that ran on the test images and were timed."""
     return section(TITLE, *points_to_draw(points_of_report(report)))
 
@@ -89,25 +99,28 @@ def points_to_draw(points: Sequence[Point]) -> list[Markup]:
 
 def front(points: Sequence[Point]) -> list[Point]:
     """The points that no other beats, the fastest first."""
-    kept = [point for point in points if not any(other.beats(point) for other in points)]
-    return sorted(kept, key=lambda point: (point.latency, -point.miou))
+    return pareto_front(points, lambda point: point.costs)
 
 
 def tradeoff_plot(points: Sequence[Point]) -> Markup:
     """mIoU upwards, p50 to the right, the area of a dot for bytes; its label says all of it in words."""
-    axes = Axes.around(points)
+    axes = axes_around(points)
     best = front(points)
-    lines = [axes.line(one, two) for one, two in pairwise(best)]
+    lines = [axes.line((one.latency, one.miou), (two.latency, two.miou), "front") for one, two in pairwise(best)]
     largest = max(point.bytes for point in points)
     places = heights_of_names([axes.y(point.miou) for point in points])
-    dots = [axes.dot(point, point in best, largest, place) for point, place in zip(points, places, strict=True)]
+    dots = [
+        labelled_dot(axes, point, point in best, largest, place) for point, place in zip(points, places, strict=True)
+    ]
     said = "; ".join(
         f"{point.name}: {number_text(point.miou, 2)} % mIoU, {number_text(point.latency, 2)} ms, "
         f"{size_text(point.bytes)}"
         for point in points
     )
     label = f"mIoU against latency. {said}. Not beaten: {', '.join(point.name for point in best)}."
-    inner = (*axes.grid(), *lines, *dots)
+    latencies = [(value, f"{value:g} ms") for value in tick_values(axes.left, axes.right)]
+    mious = [(value, f"{value:g} %") for value in tick_values(axes.low, axes.high, 4)]
+    inner = (*axes.grid("median latency", "mIoU", latencies, mious), *lines, *dots)
     return tag("svg", *inner, width="100%", height=str(HEIGHT), role="img", aria_label=label, class_="chart")
 
 
@@ -120,58 +133,23 @@ def heights_of_names(heights: Sequence[float], apart: float = 15.0) -> list[floa
     return places
 
 
-@dataclass(frozen=True)
-class Axes:
-    """What the plot's edges stand for."""
+def axes_around(points: Sequence[Point]) -> Axes:
+    """A tenth wider than the points on each side; latencies from 0, as their ratio is what counts."""
+    mious = [point.miou for point in points]
+    room = max(0.1 * (max(mious) - min(mious)), 0.05)
+    return Axes(0.0, 1.05 * max(point.latency for point in points), min(mious) - room, max(mious) + room)
 
-    fast: float
-    slow: float
-    low: float
-    high: float
 
-    @classmethod
-    def around(cls, points: Sequence[Point]) -> Axes:
-        """A tenth wider than the points on each side; latencies from 0, as their ratio is what counts."""
-        mious = [point.miou for point in points]
-        room = max(0.1 * (max(mious) - min(mious)), 0.05)
-        return cls(0.0, 1.05 * max(point.latency for point in points), min(mious) - room, max(mious) + room)
-
-    def x(self, latency: float) -> float:
-        return LEFT + (latency - self.fast) / (self.slow - self.fast) * (RIGHT - LEFT)
-
-    def y(self, miou: float) -> float:
-        return TOP + (self.high - miou) / (self.high - self.low) * (HEIGHT - TOP - BOTTOM)
-
-    def grid(self) -> list[Markup]:
-        """Ticks and their lines, and what the axes are."""
-        bottom = HEIGHT - BOTTOM
-        rows = []
-        for value in tick_values(self.low, self.high, 4):
-            height = f"{self.y(value):.1f}"
-            ends = {"x1": f"{LEFT}%", "x2": f"{RIGHT}%", "y1": height, "y2": height}
-            rows.append(tag("line", **ends, class_="axis"))
-            rows.append(tag("text", f"{value:g} %", x="0", y=height, dy="4", class_="tick"))
-        for value in tick_values(self.fast, self.slow):
-            place = f"{self.x(value):.2f}%"
-            rows.append(tag("text", f"{value:g} ms", x=place, y=f"{bottom + 18}", text_anchor="middle", class_="tick"))
-        across = tag("text", "median latency", x=f"{RIGHT}%", y=f"{bottom + 38}", text_anchor="end", class_="tick")
-        return [*rows, tag("text", "mIoU", x="0", y="12", class_="tick"), across]
-
-    def line(self, one: Point, two: Point) -> Markup:
-        ends = {"x1": f"{self.x(one.latency):.2f}%", "x2": f"{self.x(two.latency):.2f}%"}
-        return tag("line", **ends, y1=f"{self.y(one.miou):.1f}", y2=f"{self.y(two.miou):.1f}", class_="front")
-
-    def dot(self, point: Point, best: bool, largest: int, name_at: float) -> Markup:
-        """The dot with its name beside it, the name in full for who points at it."""
-        radius = SMALLEST + (LARGEST - SMALLEST) * (point.bytes / largest) ** 0.5
-        place = self.x(point.latency)
-        x = f"{place:.2f}%"
-        # names of slow engines end at their dots: to the right they would leave the plot
-        side = {"text_anchor": "end" if place > 60 else "start"}
-        words = f"{point.name} · {size_text(point.bytes)}"
-        return tag(
-            "g",
-            tag("title", f"{words}, {number_text(point.miou, 2, '%')}, {number_text(point.latency, 2, 'ms')}"),
-            tag("circle", cx=x, cy=f"{self.y(point.miou):.1f}", r=f"{radius:.1f}", class_="dot" if best else "beaten"),
-            tag("text", words, x=x, y=f"{name_at:.1f}", **side),
-        )
+def labelled_dot(axes: Axes, point: Point, best: bool, largest: int, name_at: float) -> Markup:
+    """The dot with its name beside it, the name in full for who points at it."""
+    radius = SMALLEST + (LARGEST - SMALLEST) * (point.bytes / largest) ** 0.5
+    place = axes.x(point.latency)
+    # names of slow engines end at their dots: to the right they would leave the plot
+    side = "end" if place > 60 else "start"
+    words = f"{point.name} · {size_text(point.bytes)}"
+    return tag(
+        "g",
+        tag("title", f"{words}, {number_text(point.miou, 2, '%')}, {number_text(point.latency, 2, 'ms')}"),
+        axes.dot((point.latency, point.miou), "dot" if best else "beaten", radius),
+        tag("text", words, x=f"{place:.2f}%", y=f"{name_at:.1f}", text_anchor=side),
+    )

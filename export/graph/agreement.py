@@ -8,7 +8,6 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
-from onnx import TensorProto, helper
 
 from hardedge.contracts import find_profile
 from hardedge.data.decoding import Pixels
@@ -16,7 +15,8 @@ from hardedge.errors import BadInput, faults_error, first_line
 from hardedge.export.graph.first_difference import first_difference
 from hardedge.export.graph.form import Form
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, margin_of, top_class
-from hardedge.graphs.files import copy_model, open_session
+from hardedge.graphs.files import open_session
+from hardedge.graphs.probes import PROBE, logits_form
 
 # of the largest logit: float32 sums in another order differ by 1e-6 to 1e-5 of it, in a random ResNet-101 by 3e-4
 RELATIVE_TOLERANCE = 5e-4
@@ -55,7 +55,7 @@ def require_agreement(
     more output. Raises BadInput when the network does not take a size of the profiles, and naming every input with a
     pixel that differs though its margin is above the tolerance, and the first node that does not give torch's values.
     """
-    sessions = _Sessions(open_session(model), open_session(with_torch_logits(model)))
+    sessions = _Sessions(open_session(model), open_session(logits_form(model)))
     inputs = _inputs(images, form)
     found = {name: _compare(sessions, network, name, images_BHWC) for name, images_BHWC in inputs.items()}
     endless = [f"{name}: logits that are not finite" for name, one in found.items() if not np.isfinite(one.difference)]
@@ -84,16 +84,6 @@ def require_agreement(
 
 
 NO_NODE = "no node differs from the graph that torch traced: its forward does something else while it is traced"
-
-
-def with_torch_logits(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of the model with the input of the last argmax as one more float output, `logits`, if it has none."""
-    argmax = [node for node in model.graph.node if node.op_type == "ArgMax"][-1]
-    probe = copy_model(model)
-    if not any(value.name == "logits" for value in model.graph.output):
-        probe.graph.node.append(helper.make_node("Cast", [argmax.input[0]], ["logits"], to=TensorProto.FLOAT))
-        probe.graph.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, None))
-    return probe
 
 
 def _inputs(images: Mapping[str, Pixels], form: Form) -> dict[str, Pixels]:
@@ -126,7 +116,7 @@ def _compare(sessions: _Sessions, network: PixelsToMask, name: str, images_BHWC:
     margin_BHW, mask_BHW = margin_of(logits_BCHW).numpy(), top_class(logits_BCHW).numpy()
     outputs = [output.name for output in sessions.shipped.get_outputs()]
     shipped = dict(zip(outputs, _run(sessions.shipped, outputs, name, images_BHWC), strict=True))
-    (shipped_BCHW,) = sessions.logits.run(["logits"], {"image": images_BHWC})
+    (shipped_BCHW,) = sessions.logits.run([PROBE], {"image": images_BHWC})
     differences = [np.abs(shipped_BCHW - logits_BCHW.numpy()).max()]
     if "logits" in shipped:
         differences.append(np.abs(shipped["logits"] - logits_BCHW.numpy()).max())

@@ -14,15 +14,12 @@ from hardedge.contracts import ConversionAgreement
 from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels, read_mask
 from hardedge.errors import BadInput, first_line
-from hardedge.export.graph.agreement import with_torch_logits
 from hardedge.graphs.files import open_session
+from hardedge.graphs.probes import PROBE, logits_form
 from hardedge.graphs.rounding import rounded_form
 from hardedge.metrics import Counts, confusion_counts
 from hardedge.precisions import precision_named
 from hardedge.statistics.non_inferiority import miou_difference
-
-# a minute or so on two cores; deploy judges the whole split
-MOST_IMAGES, LEAST_IMAGES, MULTIPLY_ADDS = 64, 8, 3e12
 
 Floats = npt.NDArray[np.float32]
 
@@ -43,12 +40,6 @@ class _Logits:
     difference: float
     rms: float
     largest: float
-
-
-def compared_ids(ids: Sequence[str], multiply_adds: int) -> tuple[str, ...]:
-    """As many ids, evenly spaced, as 3e12 multiply-adds allow: 8 to 64 of them."""
-    count = min(len(ids), max(LEAST_IMAGES, min(MOST_IMAGES, int(MULTIPLY_ADDS / max(multiply_adds, 1)))))
-    return tuple(ids[place * len(ids) // count] for place in range(count))
 
 
 def measure_agreement(model: onnx.ModelProto, precision: str, reference: PrecisionReference) -> ConversionAgreement:
@@ -76,14 +67,12 @@ def measure_agreement(model: onnx.ModelProto, precision: str, reference: Precisi
 
 def _compare_logits(form: onnx.ModelProto, precision: str, reference: PrecisionReference) -> _Logits:
     ours, theirs = (
-        session_for(with_torch_logits(form), precision),
-        session_for(with_torch_logits(reference.model), "fp32"),
+        session_for(logits_form(form), precision),
+        session_for(logits_form(reference.model), "fp32"),
     )
     largest, differences, squares = 0.0, [], []
     for image_HWC in reference.golden:
-        logits_CHW, exact_CHW = (
-            session.run(["logits"], {"image": image_HWC[None]})[0][0] for session in (ours, theirs)
-        )
+        logits_CHW, exact_CHW = (session.run([PROBE], {"image": image_HWC[None]})[0][0] for session in (ours, theirs))
         if not np.isfinite(logits_CHW).all():
             raise BadInput(
                 f"{precision}: the converted network's logits are not finite: its values do not fit. "

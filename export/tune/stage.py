@@ -17,10 +17,10 @@ from hardedge.data.decoding import read_image
 from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
 from hardedge.deploy.bundles.same_data import require_same_data
+from hardedge.deploy.parity.subset import compared_ids
 from hardedge.errors import BadInput, GateFailed
 from hardedge.export.components import require_extendable
-from hardedge.export.graph.agreement import with_torch_logits
-from hardedge.export.precisions.accuracy import PrecisionReference, compared_ids, measure_agreement, session_for
+from hardedge.export.precisions.accuracy import PrecisionReference, measure_agreement, session_for
 from hardedge.export.precisions.coverage import multiply_adds_by_precision
 from hardedge.export.tune.latency import Stopwatch, candidate_timer
 from hardedge.export.tune.mixed import partly_quantised, quantised_nodes
@@ -28,6 +28,7 @@ from hardedge.export.tune.record import LOW, MixtureLatency, NodeError, Progress
 from hardedge.export.tune.search import Found, find_fewest, order_nodes
 from hardedge.export.tune.write import choose_mixture, write_tuned
 from hardedge.graphs.canonical import node_multiply_adds
+from hardedge.graphs.probes import PROBE, logits_form
 from hardedge.graphs.rounding import rounded_form
 from hardedge.version import __version__
 
@@ -156,8 +157,8 @@ def _order(search: Search) -> list[NodeError]:
 
 
 def _logits(model: onnx.ModelProto, images: list[Path]) -> list[Floats]:
-    session = session_for(with_torch_logits(rounded_form(model)), LOW)
-    return [session.run(["logits"], {"image": read_image(path)[None]})[0] for path in images]
+    session = session_for(logits_form(rounded_form(model)), LOW)
+    return [session.run([PROBE], {"image": read_image(path)[None]})[0] for path in images]
 
 
 def _step(search: Search, order: list[NodeError], kept: int) -> Step:

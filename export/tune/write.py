@@ -9,9 +9,10 @@ from pathlib import Path
 import onnx
 
 from hardedge.contracts import Bundle, Conversion, KeptNode, ModelFile, seal, to_json, write_atomically
+from hardedge.deploy.parity.subset import compared_ids
 from hardedge.deploy.targets import RTX_TARGETS
 from hardedge.export.components import add_file
-from hardedge.export.precisions.accuracy import PrecisionReference, compared_ids, measure_agreement
+from hardedge.export.precisions.accuracy import PrecisionReference, measure_agreement
 from hardedge.export.precisions.coverage import multiply_adds_by_precision
 from hardedge.export.precisions.engine_checks import check_engines
 from hardedge.export.precisions.legality import require_legal

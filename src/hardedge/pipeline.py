@@ -53,6 +53,17 @@ class Compared:
     builds: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeployPlan:
+    """What to build and verify: `engines` are targets with precisions, `latency` is in seconds."""
+
+    engines: Sequence[tuple[str, str]]
+    gates: Gates
+    latency: float
+    request: BuildRequest | None = None
+    compared: Compared | None = None
+
+
 def default_targets() -> tuple[str, ...]:
     """onnxruntime on the CPU, and each other runtime that is installed, for every device that it can build for."""
     from hardedge.deploy.backends.request import Target
@@ -82,23 +93,14 @@ def _run_stages(plan: PipelinePlan) -> Report:
     _train(plan, data)
     _export(plan, data)
     engines = [(target, "fp32") for target in plan.targets]
-    return _build_and_verify(plan.out / "bundle", data, plan.out, engines, gates=plan.gates, latency=plan.latency)
+    asked = DeployPlan(engines=engines, gates=plan.gates, latency=plan.latency)
+    return _build_and_verify(asked, plan.out / "bundle", data, plan.out)
 
 
 def deploy(
-    bundle: Path,
-    data: Path,
-    out: Path,
-    engines: Sequence[tuple[str, str]],
-    *,
-    gates: Gates,
-    latency: float,
-    request: BuildRequest | None = None,
-    given: OnnxInputSpec | None = None,
-    compared: Compared | None = None,
-    force: bool,
+    plan: DeployPlan, bundle: Path, data: Path, out: Path, *, given: OnnxInputSpec | None = None, force: bool
 ) -> Report:
-    """Builds the engines, each a target and a precision, and verifies them: out/{engines,report}.
+    """Builds the engines of the plan and verifies them: out/{engines,report}.
 
     `bundle` may be an ONNX file that someone else exported, of which `given` tells what the file does not: its bundle
     is written to out/bundle. With `force` an old `out` is replaced when the new one is finished, whatever its verdict.
@@ -111,12 +113,12 @@ def deploy(
     said = given or OnnxInputSpec()
     foreign = bundle.is_file()
     if foreign:
-        _require_fp32(bundle, engines)
+        _require_fp32(bundle, plan.engines)
     elif said != OnnxInputSpec():
         raise BadInput(f"{bundle} is a bundle: leave out --mean, --std, --channels, --input-size and --output.")
     else:
-        _require_buildable(bundle, data, engines)
-    plain = compared.plain if compared else None
+        _require_buildable(bundle, data, plan.engines)
+    plain = plan.compared.plain if plan.compared else None
     if plain:
         check_model(plain)
     _require_free(out, force, [bundle, data, *([plain] if plain else [])])
@@ -125,9 +127,7 @@ def deploy(
             note("3/5 bundle: pixels in, mask out, reference masks of the file as it was given")
             bundle_of_foreign(bundle, data, folder / "bundle", said)
             bundle = folder / "bundle"
-        return _build_and_verify(
-            bundle, data, folder, engines, gates=gates, latency=latency, request=request, compared=compared
-        )
+        return _build_and_verify(plan, bundle, data, folder)
 
 
 @contextmanager
@@ -234,46 +234,37 @@ def _export(plan: PipelinePlan, data: Path) -> None:
     export(plan.out / "checkpoint", data, plan.out / "bundle", allow_code=allowed)
 
 
-def _build_and_verify(
-    bundle: Path,
-    data: Path,
-    out: Path,
-    engines: Sequence[tuple[str, str]],
-    *,
-    gates: Gates,
-    latency: float,
-    request: BuildRequest | None = None,
-    compared: Compared | None = None,
-) -> Report:
+def _build_and_verify(plan: DeployPlan, bundle: Path, data: Path, out: Path) -> Report:
     from hardedge.deploy.backends.request import BuildRequest
     from hardedge.deploy.engines.build import build_all
     from hardedge.deploy.latency.repeated_builds import FEWEST_BUILDS, build_repeatedly
     from hardedge.deploy.verification.stage import verify
 
-    paths = {engine: out / "engines" / _directory_name(*engine) for engine in engines}
+    gates, compared = plan.gates, plan.compared
+    paths = {engine: out / "engines" / _directory_name(*engine) for engine in plan.engines}
     written: set[str] = set()
     # an engine that an earlier command built shows nobody what it was built from
     origin_matters = gates.require is not None or gates.max_overhead is not None
-    for precision in dict.fromkeys(precision for _, precision in engines):
+    for precision in dict.fromkeys(precision for _, precision in plan.engines):
         of_this = {target: path for (target, its_own), path in paths.items() if its_own == precision}
         note(f"4/5 build {precision}: {', '.join(of_this)}")
         missing = {
             target: path for target, path in of_this.items() if origin_matters or not (path / Engine.FILE).exists()
         }
         if missing:
-            made = build_all(bundle, missing, precision=precision, request=request, force=True)
+            made = build_all(bundle, missing, precision=precision, request=plan.request, force=True)
             written.update(engine.digest for engine in made)
     note("5/5 verify: parity, latency, gates")
     with TemporaryDirectory(prefix="hardedge-") as folder:
         arms = None
         if compared and compared != Compared():
-            targets, builds = dict.fromkeys(target for target, _ in engines), compared.builds or FEWEST_BUILDS
+            targets, builds = dict.fromkeys(target for target, _ in plan.engines), compared.builds or FEWEST_BUILDS
             arms = build_repeatedly(
-                bundle, compared.plain, list(targets), builds, Path(folder), request or BuildRequest()
+                bundle, compared.plain, list(targets), builds, Path(folder), plan.request or BuildRequest()
             )
         report, built = out / "report", list(paths.values())
         return verify(
-            bundle, built, data, report, gates=gates, latency_seconds=latency, arms=arms, built=written, force=True
+            bundle, built, data, report, gates=gates, latency_seconds=plan.latency, arms=arms, built=written, force=True
         )
 
 

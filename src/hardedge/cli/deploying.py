@@ -132,15 +132,14 @@ def deploy(
     engines = engines_to_build(read_targets(targets) or pipeline.default_targets(), precisions)
     request, given = build_request(rest), onnx_input_spec(rest)
     limits = gates_from_options(rest)
-    report = pipeline.deploy(
-        *(bundle, data, out, engines),
+    plan = pipeline.DeployPlan(
+        engines=engines,
         gates=limits if targets else limits.over(pipeline.BUILT_ONLY),
         latency=latency,
         request=request,
-        given=given,
         compared=pipeline.Compared(plain, builds),
-        force=force,
     )
+    report = pipeline.deploy(plan, bundle, data, out, given=given, force=force)
     exit_with_verdict(report, out / "report", as_json)
 
 

@@ -114,8 +114,8 @@ class Sensors(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latency(Contract):
-    """Latency of one target in milliseconds, batch 1, at one image size (height, width)."""
+class Timing(Contract):
+    """How long one engine's runs took at one image size (height, width): percentiles in milliseconds."""
 
     target: str
     precision: str
@@ -124,13 +124,23 @@ class Latency(Contract):
     p50: float
     p90: float
     p99: float
+
+    @property
+    def percentiles(self) -> dict[str, float]:
+        return {"p50": self.p50, "p90": self.p90, "p99": self.p99}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency(Timing):
+    """Latency of one target, batch 1."""
+
     samples: tuple[float, ...]
     sensors: Sensors | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchRun(Contract):
-    """One engine timed alone: milliseconds of one batch at one image size (height, width).
+class BenchRun(Timing):
+    """One engine timed alone: milliseconds of one batch.
 
     Copies are medians, 0 where nothing is copied to a device. `memory` and `gpu_memory` are the bytes that a process
     that only runs it, and the GPU, hold more than before it was loaded; null where nothing tells. `energy` is in joules
@@ -138,14 +148,7 @@ class BenchRun(Contract):
     test split, in percent, where it is known.
     """
 
-    target: str
-    precision: str
     batch: int
-    size: tuple[int, int]
-    runs: int
-    p50: float
-    p90: float
-    p99: float
     images_per_second: float
     copy_in: float
     compute: float

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hardedge.graphs.files import copy_model
+
 if TYPE_CHECKING:
     import onnx
 
@@ -22,3 +24,11 @@ def with_logits_output(model: onnx.ModelProto) -> onnx.ModelProto | None:
     model.graph.node.append(helper.make_node("Cast", [found[-1].input[0]], [PROBE], to=TensorProto.FLOAT))
     model.graph.output.append(helper.make_tensor_value_info(PROBE, TensorProto.FLOAT, None))
     return model
+
+
+def logits_form(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with the logits as one more output; raises ValueError for a network without an argmax over its classes."""
+    probe = with_logits_output(copy_model(model))
+    if probe is None:
+        raise ValueError("no node takes the argmax over the classes")
+    return probe

@@ -22,8 +22,8 @@ def histogram_chart(latency: Latency) -> Markup:
     low, high = histogram_range(samples, latency.p99)
     counts, edges = np.histogram(samples, bins=min(60, max(8, 2 * int(len(samples) ** 0.5))), range=(low, high))
     bars = [_bar(count / counts.max(), edges[i], edges[i + 1], low, high) for i, count in enumerate(counts) if count]
-    marks = [_mark(row, name, value, low, high) for row, (name, value) in enumerate(percentiles(latency))]
-    summary = ", ".join(f"{name} {number_text(value, 2)} ms" for name, value in percentiles(latency))
+    marks = [_mark(row, name, value, low, high) for row, (name, value) in enumerate(latency.percentiles.items())]
+    summary = ", ".join(f"{name} {number_text(value, 2)} ms" for name, value in latency.percentiles.items())
     label = f"Latency of {latency.target} {latency.precision}, {latency.runs} runs: {summary}"
     return _svg(LABELS + PLOT + AXIS, label, *bars, *marks, *_axis(low, high, LABELS + PLOT, "ms"))
 
@@ -33,10 +33,6 @@ def histogram_range(samples: npt.NDArray[np.float64], p99: float) -> tuple[float
     low = float(samples.min())
     high = min(float(samples.max()), p99 + 0.25 * (p99 - low))
     return (low, high) if high > low else (low * 0.99, low * 1.01 + 1e-9)
-
-
-def percentiles(latency: Latency) -> list[tuple[str, float]]:
-    return [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99)]
 
 
 def intervals(rows: Sequence[tuple[str, LatencyComparison]]) -> Markup:

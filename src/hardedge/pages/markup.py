@@ -48,9 +48,18 @@ def join_markup(children: Iterable[str | None], between: str = "") -> Markup:
     return Markup(_text(between).join(parts))
 
 
-def section(title: str, *children: str | None) -> Markup:
+class Section(Markup):
+    """A part of the page that knows its heading."""
+
+    __slots__ = ("heading",)
+    heading: str
+
+
+def section(title: str, *children: str | None) -> Section:
     """A part of the page under its heading, reachable by #anchor."""
-    return tag("section", tag("h2", title), *children, id=anchor(title))
+    made = Section(tag("section", tag("h2", title), *children, id=anchor(title)))
+    made.heading = title
+    return made
 
 
 def anchor(title: str) -> str:

@@ -1,6 +1,7 @@
 """Deciles of hardness and stable pixels against loops, and on a whole bundle with a network that was disturbed."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ import onnx
 import pytest
 from PIL import Image
 
-from hardedge.contracts import Bundle, load
+from hardedge.contracts import Bundle
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.parity.hardness_deciles import hardness_counts, split_into_deciles
-from hardedge.deploy.parity.stable_pixels import compared_ids, count_stable, open_stable_probe, sum_stable
+from hardedge.deploy.parity.stable_pixels import count_stable, open_stable_probe, sum_stable
+from hardedge.deploy.parity.subset import compared_ids
 from hardedge.deploy.report.pictures import WRONG, stable_map
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
@@ -84,9 +86,14 @@ def test_margins_are_those_of_the_formula(own_bundle: Path, shared_data: Path, r
     assert probe.of("another", data.image(id)) == {}
 
 
-def test_few_images_are_taken_of_a_large_network(shared_bundle: Path) -> None:
-    bundle = load(Bundle, shared_bundle)
-    assert compared_ids(bundle) == tuple(image.id for image in bundle.reference.images)
+@pytest.mark.parametrize(("multiply_adds", "count"), [(1, 64), (10**11, 30), (10**13, 8)])
+def test_few_images_are_taken_of_a_large_network(multiply_adds: int, count: int) -> None:
+    ids = [f"{number:03d}" for number in range(100)]
+    found = compared_ids(ids, multiply_adds)
+    assert len(found) == count
+    assert (found[0], found) == ("000", tuple(sorted(set(found))))
+    assert max(int(b) - int(a) for a, b in pairwise(found)) - min(int(b) - int(a) for a, b in pairwise(found)) <= 1
+    assert compared_ids(ids[:3], multiply_adds) == tuple(ids[:3])
 
 
 def test_a_network_without_an_argmax_over_classes_has_no_margins(color_model: Callable[..., onnx.ModelProto]) -> None:

@@ -11,14 +11,15 @@ from hardedge.contracts import Bench, BenchRun, Bundle, load, read_json
 from hardedge.deploy.report.bench_page import bench_html
 from hardedge.deploy.report.tradeoffs import (
     FEW,
-    HEIGHT,
-    Axes,
     Point,
+    axes_around,
     front,
     heights_of_names,
     points_to_draw,
     tradeoff_plot,
 )
+from hardedge.pages.scatter import HEIGHT
+from hardedge.statistics.pareto import beats
 
 FP32 = Point("onnxruntime:cpu fp32", 70.0, 20.0, 8_000_000)
 FP16 = Point("onnxruntime:cpu fp16", 70.0, 10.0, 4_000_000)
@@ -31,8 +32,8 @@ def test_what_no_other_beats_is_the_front() -> None:
     assert front([FP32, SLOW]) == [FP32, SLOW]  # slower and worse, but smaller
     same = Point("twin", 70.0, 10.0, 4_000_000)
     assert front([FP16, same]) == [FP16, same]
-    assert not FP16.beats(same)
-    assert FP16.beats(FP32)
+    assert not beats(FP16.costs, same.costs)
+    assert beats(FP16.costs, FP32.costs)
 
 
 def test_the_plot_has_every_engine_in_its_place_and_in_words() -> None:
@@ -52,7 +53,7 @@ def test_the_plot_has_every_engine_in_its_place_and_in_words() -> None:
     assert circles[FP32.name].get("class") == "beaten"
     assert circles[FP16.name].get("class") == "dot"
     # latencies start at 0: half the time is half the way
-    axes = Axes.around(points)
+    axes = axes_around(points)
     assert axes.x(10) - axes.x(0) == pytest.approx((axes.x(20) - axes.x(0)) / 2)
 
 

@@ -21,8 +21,9 @@ CPU = [("onnxruntime:cpu", "fp32")]
 
 
 def deployed(bundle: Path, data: Path, out: Path, **options: Any) -> Report:
-    given: dict[str, Any] = {"gates": Gates(), "latency": 0, "force": False, **options}
-    return pipeline.deploy(bundle, data, out, CPU, **given)
+    force = options.pop("force", False)
+    plan = pipeline.DeployPlan(**{"engines": CPU, "gates": Gates(), "latency": 0, **options})
+    return pipeline.deploy(plan, bundle, data, out, force=force)
 
 
 @pytest.mark.parametrize("error", [Unavailable("out of memory"), KeyboardInterrupt()], ids=["memory", "ctrl-c"])

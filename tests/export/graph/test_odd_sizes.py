@@ -9,10 +9,11 @@ from torch.nn import functional as F
 
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
 from hardedge.errors import BadInput
-from hardedge.export.graph.agreement import require_agreement, with_torch_logits
+from hardedge.export.graph.agreement import require_agreement
 from hardedge.export.graph.form import Form, parse_form
 from hardedge.export.graph.pixels_to_mask import AtNetworkSize, PixelsToMask, onnx_from_network
 from hardedge.graphs.files import open_session
+from hardedge.graphs.probes import PROBE, logits_form
 from hardedge.models import build_network
 
 RANGE = Form(profiles=(Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(4, 256, 256)),))
@@ -56,12 +57,12 @@ def test_a_family_gives_torchs_masks_at_sizes_that_its_stride_does_not_divide(na
     torch.manual_seed(0)
     plain = lively(build_network(NetworkSpec(name=name, num_classes=5)), 5)
     network = PixelsToMask(plain, Normalisation()).eval()
-    session = open_session(with_torch_logits(onnx_from_network(network, RANGE.hull(), ("mask",), RANGE.opset)))
+    session = open_session(logits_form(onnx_from_network(network, RANGE.hull(), ("mask",), RANGE.opset)))
     classes = set()
     for size in SIZES:
         with torch.inference_mode():
             logits_BCHW = network.logits(torch.from_numpy(images(*size)))
-        mask_BHW, shipped_BCHW = session.run(["mask", "logits"], {"image": images(*size)})
+        mask_BHW, shipped_BCHW = session.run(["mask", PROBE], {"image": images(*size)})
         largest = float(logits_BCHW.abs().max())
         np.testing.assert_allclose(shipped_BCHW, logits_BCHW.numpy(), atol=5e-4 * largest, err_msg=str(size))
         top_B2HW = logits_BCHW.topk(2, dim=1).values

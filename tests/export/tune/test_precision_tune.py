@@ -21,7 +21,7 @@ from hardedge.export.tune import latency as tune_latency
 from hardedge.export.tune import stage as stage
 from hardedge.export.tune import write as tuned
 from hardedge.export.tune.mixed import partly_quantised, quantised_nodes
-from hardedge.export.tune.pareto import dots_of, pareto_front, pareto_svg
+from hardedge.export.tune.pareto import dots_of, front_of, pareto_svg
 from hardedge.export.tune.record import MixtureLatency, Progress, Step, Tuning
 from hardedge.export.tune.search import find_fewest, order_nodes
 from hardedge.export.tune.stage import parse_goal, tune
@@ -106,7 +106,7 @@ def tuning(steps: list[Step], chosen: int, latencies: dict[int, float]) -> Tunin
 
 def circles_of(svg: str) -> list[tuple[str, float, float]]:
     circles = ET.fromstring(svg).findall(".//{http://www.w3.org/2000/svg}circle")
-    return [(str(one.get("fill")), float(one.get("cx", "nan")), float(one.get("cy", "nan"))) for one in circles]
+    return [(str(one.get("class")), float(one.get("cx", "").rstrip("%")), float(one.get("cy", ""))) for one in circles]
 
 
 STEPS = [step(0, 1.0, -2.0), step(4, 0.8, -0.5), step(6, 0.7, -0.6), step(9, 0.0, -0.1)]
@@ -114,10 +114,10 @@ STEPS = [step(0, 1.0, -2.0), step(4, 0.8, -0.5), step(6, 0.7, -0.6), step(9, 0.0
 
 def test_the_front_leaves_out_what_is_beaten() -> None:
     by_share = tuning(STEPS, 4, {})
-    assert [dot.step.kept for dot in pareto_front(dots_of(by_share)[0])] == [0, 4, 9]
+    assert [dot.step.kept for dot in front_of(dots_of(by_share)[0])] == [0, 4, 9]
     svg = pareto_svg(by_share)
     found = circles_of(svg)
-    assert [fill for fill, _, _ in found] == ["white", "#36c", "white", "white"]
+    assert [kind for kind, _, _ in found] == ["dot", "dot chosen", "dot", "dot"]
     assert found[0][1] > found[3][1]
     assert found[0][2] > found[3][2]
     words = "".join(ET.fromstring(svg).itertext())
@@ -128,7 +128,7 @@ def test_the_front_leaves_out_what_is_beaten() -> None:
 
 def test_with_latencies_the_plot_is_against_them_and_says_whose() -> None:
     by_latency = tuning(STEPS, 4, {0: 0.6, 4: 0.9, 6: 0.8, 9: 2.5})
-    assert [dot.step.kept for dot in pareto_front(dots_of(by_latency)[0])] == [0, 6, 4, 9]
+    assert [dot.step.kept for dot in front_of(dots_of(by_latency)[0])] == [0, 6, 4, 9]
     svg = pareto_svg(by_latency)
     found = circles_of(svg)
     assert sorted(found, key=lambda one: one[1]) == [found[0], found[2], found[1], found[3]]
