@@ -39,7 +39,8 @@ class StableProbe:
         if id not in self.ids:
             return {}
         margin_HW = margins_of(self.session, image_HWC)
-        return {name: margin_HW > 2 * error for name, error in self.errors.items()}
+        # in float64: a bundle's own number may be larger than a float32 takes
+        return {name: margin_HW > np.float64(2 * error) for name, error in self.errors.items()}
 
 
 def open_stable_probe(bundle: OpenBundle, precisions: Collection[str]) -> StableProbe | None:

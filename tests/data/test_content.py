@@ -11,6 +11,7 @@ from PIL import Image
 
 from hardedge.data.checking.check import check_dataset, check_text
 from hardedge.data.content import require_usable_data
+from hardedge.data.native import VAL_IS_TEST
 from hardedge.data.opening import open_dataset
 from hardedge.data.sharding import write_shards
 from hardedge.errors import BadInput
@@ -61,6 +62,80 @@ def test_identical_files_are_one_fault_of_every_command(
     assert fault in _refused(tiny_dataset)
     with pytest.raises(BadInput, match=said):
         write_shards(tiny_dataset, tmp_path / "sharded", shards=1)
+
+
+def _as_shards(root: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Shards as somebody else may write them: prepare itself refuses such a folder."""
+    monkeypatch.setattr("hardedge.data.sharding.require_usable_data", lambda _: None)
+    write_shards(root, out, shard_size=2)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("split", "like", "said"),
+    [
+        ("test", "scene000", "1 image file is in train and in test under two names: scene000 = copy"),
+        ("val", "scene000", "1 image file is in train and in val under two names: scene000 = copy"),
+        ("test", "scene006", "1 image file is twice in test under two names: scene006 = copy"),
+    ],
+)
+def test_identical_files_in_shards_are_the_same_fault(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str, like: str, said: str
+) -> None:
+    require_usable_data(open_dataset(_as_shards(tiny_dataset, tmp_path / "clean", monkeypatch)))
+    _add(tiny_dataset, split, "copy", like)
+    sharded = _as_shards(tiny_dataset, tmp_path / "sharded", monkeypatch)
+    (fault,) = check_dataset(sharded).faults
+    assert fault.startswith(said) or fault.startswith(said.replace(f"{like} = copy", f"copy = {like}"))
+    assert fault in _refused(sharded)
+
+
+def test_ids_in_two_splits_of_shards_are_faults_but_for_a_test_split_that_is_val(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(tiny_dataset / "splits/val.txt", tiny_dataset / "splits/test.txt")
+    both = _as_shards(tiny_dataset, tmp_path / "both", monkeypatch)
+    assert check_dataset(both).faults == ()
+    assert VAL_IS_TEST in check_dataset(both).notes
+    capsys.readouterr()
+    require_usable_data(open_dataset(both))
+    assert VAL_IS_TEST in capsys.readouterr().err
+    index = json.loads((both / "shards.json").read_text())
+    index["splits"]["test"] = index["splits"]["train"]
+    (both / "shards.json").write_text(json.dumps(index))
+    faults = check_dataset(both).faults
+    assert "test: scene000 is also in train" in faults
+    assert "test: scene000 is also in train" in _refused(both)
+    index["splits"]["test"] = index["splits"]["val"] * 2
+    (both / "shards.json").write_text(json.dumps(index))
+    said = f"test: {open_dataset(both).splits['val'][0]} is there 2 times"
+    assert said in check_dataset(both).faults
+    assert said in _refused(both)
+
+
+def test_shards_have_the_faults_and_notes_of_their_folder(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for id in open_dataset(tiny_dataset).splits["test"]:
+        Image.fromarray(np.full((64, 96), 255, np.uint8)).save(tiny_dataset / f"masks/{id}.png")
+    path = tiny_dataset / f"images/{open_dataset(tiny_dataset).splits['val'][0]}.png"
+    Image.open(tiny_dataset / "images/scene000.png").convert("RGB").save(path.with_suffix(".jpg"), quality=90)
+    path.unlink()
+    folder, sharded = (
+        check_dataset(tiny_dataset),
+        check_dataset(_as_shards(tiny_dataset, tmp_path / "out", monkeypatch)),
+    )
+    assert sharded.faults == folder.faults
+    assert any("nearly the same" in note for note in sharded.notes)
+    assert {note.replace("splits/", "").replace(".txt", "") for note in folder.notes} == set(sharded.notes)
+
+
+def test_more_images_in_shards_than_are_compared_are_a_note(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharded = _as_shards(tiny_dataset, tmp_path / "out", monkeypatch)
+    monkeypatch.setattr("hardedge.data.leaks.MOST_COMPARED", 8)
+    assert "identical images were not looked for among 9 images in shards" in check_dataset(sharded).notes
 
 
 def test_identical_training_files_and_files_of_one_size_are_none(tiny_dataset: Path) -> None:

@@ -11,6 +11,7 @@ from hardedge.names import require_text
 
 Json: TypeAlias = object  # any JSON value
 Byte: TypeAlias = Annotated[int, Ge(0), Le(255)]
+Count: TypeAlias = Annotated[int, Ge(0), Le(2**63 - 1)]
 Status = Literal["identical", "equivalent", "implied", "different", "inconclusive", "not run here"]
 Verdict = Literal["pass", "fail", "inconclusive"]
 Channels = Literal["rgb", "bgr"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hardedge.contracts.base import Contract, Interval, Verdict
+from hardedge.contracts.base import Contract, Count, Interval, Verdict
 from hardedge.names import require_id, require_path
 
 
@@ -13,10 +13,10 @@ from hardedge.names import require_id, require_path
 class Complexity(Contract):
     """What a graph is made of: level 1 of the certificate."""
 
-    parameters: int
-    multiply_adds: int
-    nodes: int
-    operators: dict[str, int]
+    parameters: Count
+    multiply_adds: Count
+    nodes: Count
+    operators: dict[str, Count]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hardedge.console import note
 from hardedge.contracts import Task
-from hardedge.data.dataset import SPLITS, Dataset
+from hardedge.data.dataset import SHOWN, SPLITS, Dataset
 from hardedge.data.leaks import find_leaks
 from hardedge.errors import faults_error
 
@@ -17,16 +17,19 @@ Values = npt.NDArray[np.int64]
 
 
 def require_usable_data(dataset: Dataset, splits: Sequence[str] = SPLITS) -> None:
-    """Raises BadInput where a split has no labels, the training split one class, or a file is in two splits.
+    """Raises BadInput where a split has no labels, the training split one class, or an image is in two splits.
 
-    Masks are decoded until enough is seen, as a rule one a split; of shards, image files are not compared
-    (`hardedge check` does).
+    Masks are decoded until enough is seen, as a rule one a split. Prints what find_leaks notes.
     """
-    faults = [fault for split in splits if (fault := _label_fault(dataset, split))] + [*find_leaks(dataset).faults]
+    leaks = find_leaks(dataset)
+    faults = [fault for split in splits if (fault := _label_fault(dataset, split))] + [*leaks.faults]
     if faults:
+        shown = [*faults[:SHOWN], f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else faults
         raise faults_error(
-            f"{dataset.root} cannot be used", faults, f"See all faults with: hardedge check {dataset.root}"
+            f"{dataset.root} cannot be used", shown, f"See all faults with: hardedge check {dataset.root}"
         )
+    for text in leaks.notes:
+        note(f"{dataset.name}: {text}")
 
 
 def tell_notes(dataset: Dataset) -> None:

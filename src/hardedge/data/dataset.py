@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from hardedge.contracts import Task
 from hardedge.data.decoding import Pixels
@@ -17,6 +18,35 @@ SHOWN: Final = 20
 
 Labels = Literal["masks", "scribbles"]
 SizeRange: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+
+
+class StoredImage(NamedTuple):
+    """Where the bytes of an image's file are: a file of its own, or a part of one that holds many."""
+
+    split: str
+    id: str
+    path: Path
+    offset: int
+    size: int
+
+    def middle(self, length: int) -> bytes:
+        """So many bytes around the middle, which tell most files of one size apart."""
+        start = max(0, self.size // 2 - length // 2)
+        return b"".join(self._read(start, min(length, self.size - start)))
+
+    def sha256(self) -> str:
+        """The sha256 of the bytes."""
+        digest = hashlib.sha256()
+        for block in self._read(0, self.size):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def _read(self, start: int, length: int) -> Iterator[bytes]:
+        with self.path.open("rb") as file:
+            file.seek(self.offset + start)
+            while length > 0 and (block := file.read(min(length, 1 << 20))):
+                length -= len(block)
+                yield block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +107,10 @@ class Dataset(ABC):
     @abstractmethod
     def fingerprint(self, id: str) -> tuple[str | None, str | None]:
         """The sha256 of image and mask: of the file, or of the pixels where a file holds many; None without one."""
+
+    @abstractmethod
+    def stored_images(self) -> Iterator[StoredImage]:
+        """Every split's image files; images inside a file that is no archive are left out."""
 
     @abstractmethod
     def digest(self) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hardedge.contracts import sha256_of, to_json
-from hardedge.data.dataset import Dataset, SizeRange
+from hardedge.data.dataset import Dataset, SizeRange, StoredImage
 from hardedge.data.decoding import Pixels, stored_orientation
 from hardedge.data.labels import read_labels
 
@@ -57,6 +57,12 @@ class FolderDataset(Dataset):
 
     def fingerprint(self, id: str) -> tuple[str | None, str | None]:
         return _sha256(self.image_path(id), self.decode_image), _sha256(self.mask_path(id), self.decode_mask)
+
+    def stored_images(self) -> Iterator[StoredImage]:
+        for split, ids in self.splits.items():
+            for id in dict.fromkeys(ids):
+                if self.has(id) and (path := self.image_path(id)).is_file():
+                    yield StoredImage(split, id, path, 0, path.stat().st_size)
 
     def digest(self) -> str:
         """A sha256 over the classes, the splits, and every used file's name and size (not its content)."""

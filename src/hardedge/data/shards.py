@@ -101,7 +101,7 @@ class Shards:
         for file, table in reversed(list(self._tables.items())):
             if id in table.members:
                 found = table.members[id]
-                return self.root / file / member_name(id, extension or _image_extension(found))
+                return self.root / file / member_name(id, extension or image_extension(found))
         # another shard than the last ones: of evaluation first, as these are few
         held = (split for split in reversed(SPLITS) if self.place_of(split, id) is not None)
         return self.path(id, extension) if next(held, None) else None
@@ -204,5 +204,6 @@ def read_table(path: Path, images: int) -> Table:
     return Table(tuple(members), members)
 
 
-def _image_extension(members: Mapping[str, Place]) -> str:
+def image_extension(members: Mapping[str, Place]) -> str:
+    """The extension of an id's image among its members."""
     return next(extension for extension in members if extension not in (MASK, SCRIBBLES))

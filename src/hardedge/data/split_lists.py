@@ -71,13 +71,14 @@ def val_is_test(splits: Mapping[str, Sequence[str]]) -> bool:
     return "val" in splits and "test" in splits and set(splits["val"]) == set(splits["test"])
 
 
-def shared_ids(splits: Mapping[str, Sequence[str]]) -> list[str]:
+def shared_ids(splits: Mapping[str, Sequence[str]], named: str = "splits/{}.txt") -> list[str]:
     """A fault for every id in two splits, but for a test split that is the validation split as a whole."""
     faults = []
     for (first, ids), (second, others) in combinations(splits.items(), 2):
         if (first, second) == ("val", "test") and val_is_test(splits):
             continue
-        faults += [f"splits/{second}.txt: {id} is also in splits/{first}.txt" for id in sorted({*ids} & {*others})]
+        both = sorted({*ids} & {*others})
+        faults += [f"{named.format(second)}: {id} is also in {named.format(first)}" for id in both]
     return faults
 
 

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -67,7 +68,7 @@ def changed_value(value: Any, other: Any, rng: np.random.Generator) -> Any:
     if isinstance(value, bool) or value is None:
         return not value
     if isinstance(value, int | float):
-        return [0, -value, value + 1, 1e300, other][rng.integers(5)]
+        return [0, -value, value + 1, 1e300, math.nan, 10**400, other][rng.integers(7)]
     if isinstance(value, str):
         return ["", value[::-1], f"{value}/../x", other][rng.integers(4)]
     if isinstance(value, list) and value:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from hardedge.data.checking.counts import Pair, SplitCount
-from hardedge.data.dataset import Dataset
 from hardedge.data.splitting.near_duplicates import near_duplicates
 
 RARE: Final = 0.001  # of the labelled training pixels
@@ -15,14 +14,14 @@ MOST_COMPARED: Final = 4000  # images: the time of near duplicates grows with th
 SHOWN: Final = 3
 
 
-def advice_notes(dataset: Dataset, pairs: Mapping[str, Pair], counts: Sequence[SplitCount]) -> list[str]:
-    """One note a cause."""
+def advice_notes(split_of: Mapping[str, str], pairs: Mapping[str, Pair], counts: Sequence[SplitCount]) -> list[str]:
+    """One note a cause; `split_of` has the split of each id that is in one."""
     return [
         *_turned_notes(pairs),
         *_size_notes(pairs),
         *_ignored_notes(counts),
         *_rare_notes(counts),
-        *_similar_notes(dataset, pairs),
+        *_similar_notes(split_of, pairs),
     ]
 
 
@@ -69,8 +68,7 @@ def _rare_notes(counts: Sequence[SplitCount]) -> list[str]:
     ]
 
 
-def _similar_notes(dataset: Dataset, pairs: Mapping[str, Pair]) -> list[str]:
-    split_of = {id: split for split, ids in dataset.splits.items() for id in ids}
+def _similar_notes(split_of: Mapping[str, str], pairs: Mapping[str, Pair]) -> list[str]:
     known = [(id, print_) for id, pair in pairs.items() if id in split_of and (print_ := pair.fingerprint)]
     if len(known) > MOST_COMPARED:
         return [f"near duplicates were not looked for among more than {MOST_COMPARED} images"]

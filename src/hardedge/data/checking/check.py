@@ -78,7 +78,8 @@ def _result(
     counts = tuple(count_classes(split, ids, pairs, dataset.task) for split, ids in dataset.splits.items())
     leaks, (unlabelled, one_class) = find_leaks(dataset), label_faults(dataset, pairs)
     faults = [*faults, *(fault for pair in pairs.values() for fault in pair.faults), *unlabelled, *leaks.faults]
-    notes = [*first_notes, *dataset.notes, *one_class, *leaks.notes, *advice_notes(dataset, pairs, counts)]
+    split_of = {id: split for split, ids in dataset.splits.items() for id in ids}
+    notes = [*first_notes, *dataset.notes, *one_class, *leaks.notes, *advice_notes(split_of, pairs, counts)]
     return DataCheck(
         data=dataset.name,
         classes=dataset.task.classes,
