@@ -13,6 +13,7 @@ from hardedge.data.checking.check import check_dataset, check_text
 from hardedge.data.content import require_usable_data
 from hardedge.data.native import VAL_IS_TEST
 from hardedge.data.opening import open_dataset
+from hardedge.data.sharded_dataset import ShardedDataset
 from hardedge.data.sharding import write_shards
 from hardedge.errors import BadInput
 
@@ -134,7 +135,7 @@ def test_more_images_in_shards_than_are_compared_are_a_note(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sharded = _as_shards(tiny_dataset, tmp_path / "out", monkeypatch)
-    monkeypatch.setattr("hardedge.data.leaks.MOST_COMPARED", 8)
+    monkeypatch.setattr(ShardedDataset, "most_compared", 8)
     assert "identical images were not looked for among 9 images in shards" in check_dataset(sharded).notes
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import ClassVar, Final, Literal, NamedTuple, TypeAlias
 
 from hardedge.contracts import Task
 from hardedge.data.decoding import Pixels
@@ -63,6 +63,7 @@ class Dataset(ABC):
     splits: Mapping[str, Sequence[str]]
     labels: Labels = "masks"
     notes: tuple[str, ...] = ()
+    most_compared: ClassVar[int | None] = None  # images whose contents are compared; None: all
 
     @abstractmethod
     def has(self, id: str) -> bool:
@@ -111,6 +112,10 @@ class Dataset(ABC):
     @abstractmethod
     def stored_images(self) -> Iterator[StoredImage]:
         """Every split's image files; images inside a file that is no archive are left out."""
+
+    @abstractmethod
+    def repeated_ids(self, images: Sequence[StoredImage]) -> tuple[list[str], list[str]]:
+        """Faults and notes of ids that are there twice and that opening could not see."""
 
     @abstractmethod
     def digest(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,10 @@ class FolderDataset(Dataset):
             for id in dict.fromkeys(ids):
                 if self.has(id) and (path := self.image_path(id)).is_file():
                     yield StoredImage(split, id, path, 0, path.stat().st_size)
+
+    def repeated_ids(self, images: Sequence[StoredImage]) -> tuple[list[str], list[str]]:
+        """None: the lists were read when it was opened."""
+        return [], []
 
     def digest(self) -> str:
         """A sha256 over the classes, the splits, and every used file's name and size (not its content)."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hardedge.data.dataset import Dataset, StoredImage
-from hardedge.data.folder_dataset import FolderDataset
-from hardedge.data.native import VAL_IS_TEST
-from hardedge.data.split_lists import shared_ids, val_is_test
 
 SHOWN: Final = 3
 BLOCK: Final = 4096  # bytes in the middle that tell most files of one size apart
-MOST_COMPARED: Final = 200_000  # images in shards: 20 s and 60 MB
 
 
 @dataclass(frozen=True)
@@ -29,15 +25,14 @@ def find_leaks(dataset: Dataset) -> Leaks:
     """Compares the contents of image files, of those alone whose sizes and middles are equal; of shards also the ids.
 
     In a public data set as it is distributed, whose files are not the user's to change, what is found is a note. Images
-    inside a file that is no archive are not compared, nor those of shards with more than 200,000. Raises BadInput for
-    a damaged shard.
+    inside a file that is no archive are not compared, nor more of a data set's than its `most_compared`. Raises
+    BadInput for a damaged shard.
     """
-    in_shards = not isinstance(dataset, FolderDataset)
     count = sum(map(len, dataset.splits.values()))
-    if in_shards and count > MOST_COMPARED:
+    if dataset.most_compared is not None and count > dataset.most_compared:
         return Leaks((), (f"identical images were not looked for among {count} images in shards",))
     images = list(dataset.stored_images())
-    shared, notes = _shared_ids(images) if in_shards else ([], [])
+    shared, notes = dataset.repeated_ids(images)
     across: dict[tuple[str, str], list[str]] = defaultdict(list)
     for first, *others in _same_files(images):
         for other in others:
@@ -46,16 +41,6 @@ def find_leaks(dataset: Dataset) -> Leaks:
     own = (dataset.root / "classes.json").is_file()
     faults = tuple(words for pair, words in found if own and _forbids(*pair))
     return Leaks((*shared, *faults), (*notes, *(words for _, words in found if words not in faults)))
-
-
-def _shared_ids(images: Sequence[StoredImage]) -> tuple[list[str], list[str]]:
-    """Faults and notes of ids that are there twice; a folder's lists have shown theirs when it was opened."""
-    named = Counter((image.split, image.id) for image in images)
-    splits: dict[str, list[str]] = defaultdict(list)
-    for split, id in named:
-        splits[split].append(id)
-    faults = [f"{split}: {id} is there {count} times" for (split, id), count in named.items() if count > 1]
-    return [*faults, *shared_ids(splits, "{}")], [VAL_IS_TEST] if val_is_test(splits) else []
 
 
 def _forbids(first: str, second: str) -> bool:

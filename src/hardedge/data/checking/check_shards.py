@@ -24,8 +24,8 @@ from hardedge.data.checking.counts import (
 )
 from hardedge.data.content import label_fault, one_class_note
 from hardedge.data.dataset import SPLITS
-from hardedge.data.leaks import MOST_COMPARED, Leaks, find_leaks
-from hardedge.data.sharded_dataset import ShardedDataset, read_shards
+from hardedge.data.leaks import Leaks, find_leaks
+from hardedge.data.sharded_dataset import MOST_COMPARED, ShardedDataset, read_shards
 from hardedge.data.shards import Shard
 from hardedge.errors import BadInput
 
