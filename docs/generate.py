@@ -1,4 +1,4 @@
-"""Writes docs/schema/*.json, docs/cli.md and the table of docs/recipes.md from the code: python docs/generate.py.
+"""Writes docs/schema/*.json, cli.md, glossary.md and the table of recipes.md from the code: python docs/generate.py.
 
 Tests compare.
 """
@@ -22,6 +22,7 @@ from hardedge.contracts import (
     Signature,
     json_schema,
 )
+from hardedge.pages.glossary import glossary_markdown
 
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes.md"
@@ -67,3 +68,4 @@ if __name__ == "__main__":
         (HERE / "schema" / name).write_text(text)
     RECIPES.write_text(with_recipes(RECIPES.read_text()))
     (HERE / "cli.md").write_text(command_line())
+    (HERE / "glossary.md").write_text(glossary_markdown())

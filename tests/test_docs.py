@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardedge.cli import cli
+from hardedge.pages.glossary import glossary_markdown
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -37,6 +38,10 @@ def test_the_page_of_the_command_line_is_that_of_the_commands() -> None:
     program = f"import runpy; print(runpy.run_path({str(ROOT / 'docs/generate.py')!r})['command_line'](), end='')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=850)
     assert DOCUMENTS["cli.md"] == done.stdout, "run: python docs/generate.py"
+
+
+def test_the_glossary_is_that_of_the_reports() -> None:
+    assert DOCUMENTS["glossary.md"] == glossary_markdown(), "run: python docs/generate.py"
 
 
 def test_the_pages_make_a_site_without_a_warning(tmp_path: Path) -> None:
