@@ -14,7 +14,7 @@ GLOSSARY: Final = {
     "hardedge keeps it beside the network, so export has nothing to cut out.",
     "built, not run": "An engine was built, and no device of its kind is in this machine. "
     "Nothing is known about its masks or its speed.",
-    "bundle": "The directory that `export` writes: ONNX files, the reference's masks, golden images, and the certificate. "
+    "bundle": "The directory that `export` writes: ONNX files, the reference's masks, golden images, certificate. "
     "It holds all that a device needs, and all that checks it there.",
     "calibration": "Choosing the range of numbers that INT8 covers in each tensor, from example images. "
     "Values outside the range are cut off.",
@@ -33,17 +33,18 @@ GLOSSARY: Final = {
     "that any of them is answered wrongly.",
     "implied": "Follows without a measurement: two files with equal bytes run at the same speed. "
     "Only an engine whose origin is known can have it.",
-    "inconclusive": "The measurement was not enough to decide. The report says what would decide it, and a gate on it fails.",
+    "inconclusive": "The measurement was not enough to decide. "
+    "The report says what would decide it, and a gate on it fails.",
     "interval": "The range of values that the measurement supports, at the stated confidence. "
     "A wide one means: measure more images, or for longer.",
     "level 0": "Certificate: the shipped ONNX file and the plain network's have the same digest in canonical form. "
     "The same for their TensorRT-RTX engines is `level0-engines`.",
-    "level 1": "Certificate: both networks have equal counts of parameters, multiply-adds, operators, inputs and outputs. "
+    "level 1": "Certificate: both networks have as many parameters, multiply-adds, operators, inputs and outputs. "
     "If they differ, this names the difference.",
     "level 2": "Certificate: both networks are timed in turns. It is needed only where level 0 does not hold.",
     "margin": "The largest mIoU drop that still counts as kept, in points. Its default is 0.1 for FP32.",
-    "margin output": "A second output of the network: the difference between the two highest class probabilities of each "
-    "pixel. A low value means that the pixel could easily change its class.",
+    "margin output": "A second output: the difference between the two highest class probabilities of each pixel. "
+    "A low value means that the pixel could easily change its class.",
     "mIoU": "The mean over the classes of intersection over union, in percent. Classes that are neither labelled nor "
     "predicted do not count.",
     "noise floor": "How large a difference this machine shows when there is none, from the A/A test. "
