@@ -16,6 +16,7 @@ from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.runner import Runner
 from hardedge.deploy.targets import BACKENDS, backend_of, parse_target
 from hardedge.errors import BadInput
+from hardedge.paths import StrPath, local_path
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -32,16 +33,14 @@ class Segmenter:
         self.target, self.profiles, self.task = target, profiles, task
 
     @classmethod
-    def load(
-        cls, source: Path | str, target: str | None = None, *, trust: Path | str | Trust | None = None
-    ) -> Segmenter:
+    def load(cls, source: StrPath, target: str | None = None, *, trust: StrPath | Trust | None = None) -> Segmenter:
         """Opens a bundle (on `onnxruntime:cpu` unless `target` says otherwise) or an engine directory.
 
         With `trust`, the path of a public key, only what its holder signed is loaded. Raises BadInput for an altered
         or untrusted directory and a target that it is not for, Unavailable when it cannot run on this machine.
         """
-        directory = Path(source)
-        trusted = read_trust(Path(trust)) if isinstance(trust, Path | str) else trust
+        directory = local_path(source)
+        trusted = trust if isinstance(trust, Trust | None) else read_trust(trust)
         if (directory / Engine.FILE).is_file():
             return of_engine(directory, target, trusted)
         return of_bundle(load_bundle(directory, trusted), target)

@@ -13,6 +13,7 @@ from hardedge.contracts import Contract
 from hardedge.errors import BadInput, faults_error
 from hardedge.graphs.canonical import every_node, node_multiply_adds
 from hardedge.graphs.files import is_large, write_onnx
+from hardedge.paths import StrPath, local_paths
 
 SHOWN = 8
 _OTHER_OPERATORS = (
@@ -39,13 +40,14 @@ class Kept(Contract):
     size: tuple[int, int, int]
 
 
-def keep_outputs(source: Path, names: tuple[str, ...], out: Path, size: tuple[int, int, int]) -> Kept:
+def keep_outputs(source: StrPath, names: tuple[str, ...], out: StrPath, size: tuple[int, int, int]) -> Kept:
     """Writes the graph that gives these outputs, without a node or weight that only the others needed.
 
     Without names the graph must have one output. Raises BadInput when the file is not valid ONNX, has no such output,
     or has several and none is named, with those there are; when what is kept has operators that ONNX does not have, or
     does not run at `size`; for weights above 2 GiB; and when `out` exists. Unavailable when the disk is full.
     """
+    source, out = local_paths((source, out))
     require_free(out, None)
     model = _read(source)
     kept = tuple(dict.fromkeys(names)) or _only_output(model, source)

@@ -54,6 +54,7 @@ from hardedge.export.reference import (
 from hardedge.graphs.files import is_large, read_onnx, write_onnx
 from hardedge.models import architecture
 from hardedge.models.user_network import require_code_allowed
+from hardedge.paths import StrPath, local_paths
 from hardedge.version import __version__
 
 MODEL, CONTROL = "model.onnx", "control.onnx"
@@ -88,9 +89,9 @@ class Source:
 
 
 def export(
-    checkpoint: Path,
-    data: Path,
-    out: Path,
+    checkpoint: StrPath,
+    data: StrPath,
+    out: StrPath,
     *,
     form: Form | None = None,
     precisions: Precisions = Precisions(),
@@ -111,6 +112,7 @@ def export(
     Unavailable when the disk is full, for other precisions without Model Optimizer, and for components without their
     extra. Nothing is left behind then, or with `keep_failed` what was written before the failure, in OUT.failed.
     """
+    checkpoint, data, out = local_paths((checkpoint, data, out))
     require_free(out, force, [checkpoint, data])
     if precisions.converted:
         require_converter()

@@ -18,6 +18,7 @@ from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
+from hardedge.paths import StrPath, local_paths
 from hardedge.train.batches.epoch_order import mix_seed
 from hardedge.train.losses.pixels import one_hot
 from hardedge.version import __version__
@@ -53,13 +54,14 @@ class EdgeNetwork(nn.Module):
 
 
 def train_edge_network(
-    data: Path, out: Path, *, steps: int = 1000, seed: int = 0, force: bool = False
+    data: StrPath, out: StrPath, *, steps: int = 1000, seed: int = 0, force: bool = False
 ) -> EdgeNetworkManifest:
     """Trains an edge network on a data set's training masks, and writes its directory.
 
     Raises BadInput for data that cannot be used, a step count below 1, and `out` that exists (unless `force`);
     Unavailable when the disk is full.
     """
+    data, out = local_paths((data, out))
     if steps < 1:
         raise BadInput(f"steps: expected 1 or more, got {steps}.")
     dataset = open_dataset(data)

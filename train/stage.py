@@ -18,6 +18,7 @@ from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.ownership import declare_contents, has_manifest
+from hardedge.paths import StrPath, local_paths, optional_path
 from hardedge.train import processes
 from hardedge.train.batches.samples import NORMALISATION, TrainingSamples
 from hardedge.train.batches.shared_memory import require_shared_memory
@@ -60,14 +61,14 @@ _PATTERNS = (f"{TENSORBOARD}/*", f"{TRAINING_MAPS}/*", "hardness/test/*.png", "h
 @processes.process_group()
 def train(
     recipe: Recipe,
-    data: Path,
-    out: Path,
+    data: StrPath,
+    out: StrPath,
     *,
     resume: bool = False,
     budget: float | None = None,
-    hardness_maps: Path | None = None,
-    backbone_weights: Path | None = None,
-    start_from: Path | None = None,
+    hardness_maps: StrPath | None = None,
+    backbone_weights: StrPath | None = None,
+    start_from: StrPath | None = None,
     track: Sequence[str] = (),
     force: bool = False,
 ) -> Checkpoint | None:
@@ -87,12 +88,13 @@ def train(
     Under torchrun its processes share each batch; the first alone writes and returns the checkpoint, the others return
     None. They may be another number on resuming.
     """
+    data, out = local_paths((data, out))
+    hardness_maps, backbone_weights, start_from = map(optional_path, (hardness_maps, backbone_weights, start_from))
     dataset, inputs = processes.raise_together(lambda: _usable(recipe, data, budget, hardness_maps, track))
     if not resume:
-        read = [path for path in (data, hardness_maps, backbone_weights, start_from) if path is not None]
+        read = [path for path in (data, hardness_maps, backbone_weights, start_from) if path]
         processes.on_rank_zero(lambda: require_place(out, force, read))
-    _tell(recipe)
-    processes.on_rank_zero(lambda: tell_notes(dataset))
+    processes.on_rank_zero(lambda: _tell(recipe, dataset))
     weights = processes.raise_together(
         lambda: load_initial_weights(recipe, dataset.task, backbone_weights=backbone_weights, start_from=start_from)
     )
@@ -224,9 +226,7 @@ def load_resumable(recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out
     return started
 
 
-def _tell(recipe: Recipe) -> None:
-    if not processes.is_rank_zero():
-        return
+def _tell(recipe: Recipe, dataset: Dataset) -> None:
     if not torch.cuda.is_available():
         note(f"no CUDA device: training on the CPU, in {'bfloat16 and ' if recipe.bfloat16 else ''}float32")
     if processes.process_count() > 1:
@@ -235,6 +235,7 @@ def _tell(recipe: Recipe) -> None:
         note(warning)
     if "features" in recipe.loss.accepts and not any(isinstance(part, FeatureBranch) for part in recipe.parts()):
         note(f"loss {recipe.loss}: which features of {recipe.network} to compare is not known; colours alone are")
+    tell_notes(dataset)
 
 
 def _shares(recipe: Recipe) -> str:

@@ -14,6 +14,7 @@ from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.bundles.validity import check_bundle, check_model, reference_counts
 from hardedge.errors import BadInput, faults_error
 from hardedge.metrics import Counts
+from hardedge.paths import StrPath, local_path
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,12 @@ class OpenBundle:
         return mask_HW
 
 
-def load_bundle(directory: Path, trust: Trust | None = None) -> OpenBundle:
+def load_bundle(directory: StrPath, trust: Trust | None = None) -> OpenBundle:
     """Opens a bundle after its manifest and the digest of each of its files were checked.
 
     Raises BadInput for an altered bundle and, where somebody is trusted, one without that signature.
     """
+    directory = local_path(directory)
     bundle = load(Bundle, directory)
     if trust:
         trust.require(directory, bundle)

@@ -27,6 +27,7 @@ from hardedge.contracts import (
     write_atomically,
 )
 from hardedge.errors import BadInput, missing_extra
+from hardedge.paths import StrPath, local_path, local_paths
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -82,11 +83,12 @@ class Trust:
         return replace(self, vouched=self.vouched | frozenset(digests))
 
 
-def read_trust(public_key: Path, since: datetime | None = None) -> Trust:
+def read_trust(public_key: StrPath, since: datetime | None = None) -> Trust:
     """The trust in the holder of an Ed25519 public key (PEM, as `hardedge sign --new-key` and openssl write it).
 
     Raises BadInput for a file that holds no such key, Unavailable without the extra `sign`.
     """
+    public_key = local_path(public_key)
     _require_cryptography()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -104,12 +106,13 @@ def read_trust(public_key: Path, since: datetime | None = None) -> Trust:
     return Trust(key.public_bytes_raw(), since)
 
 
-def sign(directory: Path, private_key: Path) -> Signature:
+def sign(directory: StrPath, private_key: StrPath) -> Signature:
     """Writes the signature beside the manifest of an artefact whose files were all checked, and returns it.
 
     Raises BadInput for an altered artefact, a directory without one, and a file that holds no Ed25519 private key;
     Unavailable without the extra `sign`.
     """
+    directory, private_key = local_paths((directory, private_key))
     key = _read_private(private_key)
     manifest = load(_kind_in(directory), directory)
     unsigned = Signature(
@@ -125,11 +128,12 @@ def sign(directory: Path, private_key: Path) -> Signature:
     return signature
 
 
-def write_keys(path: Path) -> Path:
+def write_keys(path: StrPath) -> Path:
     """Writes a new private key (PEM, readable by its owner alone) and PATH.pub; returns the latter's path.
 
     Raises BadInput when either exists: a key is never replaced.
     """
+    path = local_path(path)
     _require_cryptography()
     from cryptography.hazmat.primitives import serialization as forms
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

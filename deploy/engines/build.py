@@ -17,15 +17,16 @@ from hardedge.deploy.engines.fp32_fallback_refused import compile_with_fp32_fall
 from hardedge.deploy.targets import BACKENDS, backend_of, parse_target
 from hardedge.deploy.tensorrt.plans import compile_plans
 from hardedge.graphs.files import copy_onnx
+from hardedge.paths import StrPath, local_paths
 from hardedge.version import __version__
 
 WEIGHTS = "model.onnx"  # what a stripped plan gets its weights from
 
 
 def build(
-    bundle: Path,
+    bundle: StrPath,
     target: str,
-    out: Path,
+    out: StrPath,
     *,
     precision: str = "fp32",
     request: BuildRequest | None = None,
@@ -36,6 +37,7 @@ def build(
     Raises BadInput for an unknown target or precision, an altered bundle, and a network that the builder refuses;
     Unavailable when the builder is not installed.
     """
+    bundle, out = local_paths((bundle, out))
     return build_all(bundle, {target: out}, precision=precision, request=request, force=force)[0]
 
 

@@ -29,6 +29,7 @@ from hardedge.deploy.machine import machine
 from hardedge.deploy.runner import Parts, Runner
 from hardedge.deploy.targets import backend_of
 from hardedge.errors import BadInput, Unavailable
+from hardedge.paths import StrPath, local_path
 
 WARM_UP_RUNS = 3
 FEWEST_RUNS = 10
@@ -53,7 +54,7 @@ class BenchArm:
 
 
 def bench(
-    bundle: Path,
+    bundle: StrPath,
     pairs: Sequence[tuple[str, str]],
     *,
     seconds: float,
@@ -66,6 +67,7 @@ def bench(
     interleaved. Engines that cannot run here are told and left out. Raises Unavailable when none can, BadInput for a
     batch that no profile of the bundle holds.
     """
+    bundle = local_path(bundle)
     opened = load_bundle(bundle)
     opened.check()
     source = opened.manifest

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 from hardedge.artefact import require_free
@@ -22,6 +21,7 @@ from hardedge.deploy.media.video import VideoOutput, VideoWriter, files_written
 from hardedge.deploy.prediction.predict import open_segmenter, staged_and_kept, with_masks
 from hardedge.deploy.prediction.threads import write_behind
 from hardedge.errors import BadInput
+from hardedge.paths import StrPath, local_paths, optional_path
 
 NAME: Final = "camera"  # of the files that are written
 
@@ -38,12 +38,12 @@ class Recording(Contract):
 
 
 def predict_camera(
-    bundle: Path,
+    bundle: StrPath,
     camera: Camera,
-    out: Path,
+    out: StrPath,
     *,
     frames: int | None = None,
-    engine: Path | None = None,
+    engine: StrPath | None = None,
     target: str | None = None,
     trust: Trust | None = None,
     video: VideoOutput = "overlay",
@@ -57,6 +57,8 @@ def predict_camera(
     Raises Unavailable for a camera that is not there, is used by another program, or disappears, and BadInput for one
     whose size no profile of the bundle holds. Whatever ends the work, what was finished until then is in `out`.
     """
+    bundle, out = local_paths((bundle, out))
+    engine = optional_path(engine)
     require_free(out, force, [bundle, *([engine] if engine else [])])
     source = load_bundle(bundle, trust)
     with (

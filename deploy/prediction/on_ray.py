@@ -26,6 +26,7 @@ from hardedge.deploy.targets import on_nvidia, parse_target
 from hardedge.errors import BadInput, HardedgeError, Unavailable, faults_error, first_line
 from hardedge.names import LONGEST_STEM, id_fault, quoted
 from hardedge.ownership import declare_contents
+from hardedge.paths import StrPath, local_paths, optional_path
 
 RECORD: Final = "predicted.json"
 UNREADABLE: Final = "unreadable.txt"
@@ -52,12 +53,12 @@ class Labelled(Contract):
 
 
 def predict_on_ray(
-    bundle: Path,
-    inputs: Sequence[Path],
-    out: Path,
+    bundle: StrPath,
+    inputs: StrPath | Sequence[StrPath],
+    out: StrPath,
     address: str,
     *,
-    engine: Path | None = None,
+    engine: StrPath | None = None,
     target: str | None = None,
     trust: Trust | None = None,
     force: bool = False,
@@ -74,6 +75,9 @@ def predict_on_ray(
     Raises BadInput for inputs that are missing or of one name, and for `out` with masks of another bundle (unless
     `force`); Unavailable without Ray, a cluster there, or a GPU in it that the target needs.
     """
+    bundle, out = local_paths((bundle, out))
+    engine = optional_path(engine)
+    inputs = local_paths(inputs)
     require_ray()
     source = load_bundle(bundle, trust)
     built = engine_of(source, engine) if engine else None

@@ -27,6 +27,7 @@ from hardedge.deploy.media.video import Video, VideoOutput, VideoWriter, files_w
 from hardedge.deploy.prediction.threads import prefetch, prefetch_in_one_thread, write_behind
 from hardedge.deploy.segmenter import Segmenter, of_bundle, of_engine
 from hardedge.errors import BadInput, faults_error
+from hardedge.paths import StrPath, local_paths, optional_path
 
 Pixels = npt.NDArray[np.uint8]
 MOST_THREADS: Final = 4  # that decode, and as many that write
@@ -62,11 +63,11 @@ class PredictJob:
 
 
 def predict(
-    bundle: Path,
-    inputs: Sequence[Path],
-    out: Path,
+    bundle: StrPath,
+    inputs: StrPath | Sequence[StrPath],
+    out: StrPath,
     *,
-    engine: Path | None = None,
+    engine: StrPath | None = None,
     target: str | None = None,
     trust: Trust | None = None,
     video: VideoOutput = "overlay",
@@ -84,6 +85,9 @@ def predict(
     target cannot run here. Images and frames that turn out to be unreadable are left out and told at the end, with
     BadInput. Whatever ends the work, what was finished until then is in `out`.
     """
+    bundle, out = local_paths((bundle, out))
+    engine = optional_path(engine)
+    inputs = local_paths(inputs)
     require_free(out, force, [bundle, *inputs, *([engine] if engine else [])])
     source = load_bundle(bundle, trust)
     found = usable_inputs(inputs, source.manifest.profiles)

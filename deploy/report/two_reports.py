@@ -25,6 +25,7 @@ from hardedge.contracts import (
 from hardedge.deploy.parity.image_counts import ImageCounts, read_counts
 from hardedge.errors import BadInput, faults_error
 from hardedge.metrics import Counts
+from hardedge.paths import StrPath, local_paths
 from hardedge.statistics.two_runs import real_differences
 
 REFERENCE = "reference run"
@@ -44,13 +45,14 @@ class Run:
     counts: ImageCounts
 
 
-def compare_reports(a: Path, b: Path, *, shared: bool = False) -> Comparison:
+def compare_reports(a: StrPath, b: StrPath, *, shared: bool = False) -> Comparison:
     """Compares two reports on the test images that both share.
 
     Each is a report's directory, or one that has it in `report/` (what deploy and run write). Raises BadInput for
     other classes, and for test images, labels or image files that are not the same, unless `shared`: then those are
     left out, and counted.
     """
+    a, b = local_paths((a, b))
     one, other = (_read(directory) for directory in (a, b))
     if one.report.digest == other.report.digest:
         raise BadInput(f"{a} and {b} are one and the same report. Give the reports of two runs.")

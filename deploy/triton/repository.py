@@ -44,6 +44,7 @@ from hardedge.deploy.triton.config import (
 from hardedge.deploy.triton.warm_up import Images, remove_others, warm_up_requests, write_requests
 from hardedge.errors import BadInput, faults_error
 from hardedge.graphs.files import copy_onnx
+from hardedge.paths import StrPath, local_paths, optional_path
 from hardedge.version import __version__
 
 LAST_VERSION: Final = 2**63 - 1  # int64 in Triton's messages
@@ -63,13 +64,13 @@ class TritonSource:
 
 
 def write_model(
-    bundle: Path,
-    repository: Path,
+    bundle: StrPath,
+    repository: StrPath,
     *,
     name: str,
     version: int = 1,
     precision: str = "fp32",
-    engine: Path | None = None,
+    engine: StrPath | None = None,
     serving: Serving | None = None,
     warm_up: Images = "images",
     trust: Trust | None = None,
@@ -84,6 +85,8 @@ def write_model(
     (unless `force`), and other versions with other tensors; Unavailable without the extra `triton`. A version is
     there whole or not at all.
     """
+    bundle, repository = local_paths((bundle, repository))
+    engine = optional_path(engine)
     require_triton()
     _require_names(name, version)
     inside = [path for path in (bundle, engine) if path and repository.resolve().is_relative_to(path.resolve())]

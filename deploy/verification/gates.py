@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from hardedge.contracts import Certificate, EngineSummary, Gate, Overhead, Parity, PrecisionAudit, Verdict
 from hardedge.deploy.parity.detail import too_few, unseen_text
@@ -59,6 +59,9 @@ class Gates:
         """These limits, and the other's where there is none here."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(other, **{name: value for name, value in given.items() if value is not None})
+
+
+NO_LIMITS: Final = Gates()
 
 
 def read_gates(path: Path) -> Gates:

@@ -16,13 +16,14 @@ from hardedge.deploy.machine import machine
 from hardedge.deploy.parity.image_counts import ImageCounts, write_counts
 from hardedge.deploy.report.junit import report_junit
 from hardedge.deploy.report.markdown import report_markdown
-from hardedge.deploy.verification.gates import Gates, judge_gates, overall_verdict
+from hardedge.deploy.verification.gates import NO_LIMITS, Gates, judge_gates, overall_verdict
 from hardedge.deploy.verification.inputs import VerifyInputs, open_inputs
 from hardedge.deploy.verification.recertify import recertify
 from hardedge.deploy.verification.runs import Runs, run_all
 from hardedge.deploy.verification.warnings import report_warnings
 from hardedge.errors import Unavailable
 from hardedge.metrics import hit_labelled_predicted, score_of
+from hardedge.paths import StrPath, local_paths, optional_path
 from hardedge.version import __version__
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ LATENCY_SHARE = 0.2  # of the latency seconds for the engines, the rest for leve
 
 
 def verify(
-    bundle: Path,
-    engines: Sequence[Path],
-    data: Path | None,
-    out: Path,
+    bundle: StrPath,
+    engines: StrPath | Sequence[StrPath],
+    data: StrPath | None,
+    out: StrPath,
     *,
-    gates: Gates,
-    latency_seconds: float = 30.0,
+    gates: Gates = NO_LIMITS,
+    latency_seconds: float = 15.0,
     trust: Trust | None = None,
     arms: RepeatedBuilds | None = None,
     built: Collection[str] = (),
@@ -51,6 +52,9 @@ def verify(
     `built` are digests of the engine manifests that this command wrote itself, of whose origin it is sure. Raises
     BadInput for altered or unrelated inputs.
     """
+    bundle, out = local_paths((bundle, out))
+    data = optional_path(data)
+    engines = local_paths(engines)
     require_free(out, force, [bundle, *engines, *([data] if data else [])])
     inputs = open_inputs(bundle, engines, data, trust, built)
     with spinner("certificate"):

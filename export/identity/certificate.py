@@ -16,19 +16,21 @@ from hardedge.export.graph.pixels_to_mask import read_form
 from hardedge.export.identity.arms import CertificateArm, start_arm
 from hardedge.graphs import files as onnx_files
 from hardedge.graphs.canonical import complexity_of, onnx_digest
+from hardedge.paths import StrPath, local_paths
 
 REBUILDS = 7
 NOT_MEASURED = Level2(status="not run here", detail="measured by deploy", noise_floor=None, control=None, shipped=None)
 
 
 def certify(
-    model_onnx: Path, checkpoint: Path, *, targets: Sequence[str] = RTX_TARGETS, allow_code: bool = False
+    model_onnx: StrPath, checkpoint: StrPath, *, targets: Sequence[str] = RTX_TARGETS, allow_code: bool = False
 ) -> Certificate:
     """Levels 0 and 1 for a shipped file, read from disk, and a checkpoint's plain network, exported anew.
 
     Raises BadInput when the file was not written by hardedge or the checkpoint cannot be used, as one whose network is
     somebody's own code cannot unless `allow_code`.
     """
+    model_onnx, checkpoint = local_paths((model_onnx, checkpoint))
     shipped = read_certified_onnx(model_onnx)
     arm = CertificateArm(
         kind="plain",

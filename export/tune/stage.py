@@ -30,6 +30,7 @@ from hardedge.export.tune.write import choose_mixture, write_tuned
 from hardedge.graphs.canonical import node_multiply_adds
 from hardedge.graphs.probes import PROBE, logits_form
 from hardedge.graphs.rounding import rounded_form
+from hardedge.paths import StrPath, local_paths
 from hardedge.version import __version__
 
 SPLIT = "val"  # the test split judges what was found here
@@ -47,7 +48,7 @@ def parse_goal(text: str) -> float:
 
 
 def tune(
-    bundle: Path, data: Path, out: Path, *, goal: float, latency: str | None = None, force: bool = False
+    bundle: StrPath, data: StrPath, out: StrPath, *, goal: float, latency: str | None = None, force: bool = False
 ) -> tuple[Bundle, Tuning]:
     """Writes the bundle again with model.mixed.onnx, tuning.json and pareto.svg.
 
@@ -57,6 +58,7 @@ def tune(
     Raises BadInput for a bundle without an INT8 file or with other data, GateFailed when not even FP16 everywhere
     meets the goal, Unavailable when the target does not run here.
     """
+    bundle, data, out = local_paths((bundle, data, out))
     require_free(out, force, [bundle, data])
     require_extendable(bundle)
     with disk_errors():

@@ -21,6 +21,7 @@ from hardedge.data.decoding import IMAGE_SUFFIXES, Pixels, read_image
 from hardedge.data.native import images_in
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
+from hardedge.paths import StrPath, local_paths, optional_path
 from hardedge.train.branches import Training
 from hardedge.train.evaluation import device_of, evaluation_mode, network_input, resize_logits
 from hardedge.train.hard.gallery import gallery_html
@@ -42,12 +43,12 @@ class Seen:
 
 
 def rank_hard(
-    data: Path,
-    checkpoint: Path,
-    out: Path,
+    data: StrPath,
+    checkpoint: StrPath,
+    out: StrPath,
     *,
     splits: Sequence[str] = SPLITS,
-    unlabelled: Path | None = None,
+    unlabelled: StrPath | None = None,
     smallest: int = 64,
     shown: int = 48,
     force: bool = False,
@@ -59,6 +60,8 @@ def rank_hard(
     BadInput when checkpoint, data or folder cannot be used or do not fit, when `out` exists (unless `force`), and for a
     network of a user's own (unless `allow_code`).
     """
+    data, checkpoint, out = local_paths((data, checkpoint, out))
+    unlabelled = optional_path(unlabelled)
     require_free(out, force, [path for path in (data, checkpoint, unlabelled) if path])
     source, dataset = load(Checkpoint, checkpoint), open_dataset(data)
     if source.task != dataset.task:

@@ -24,6 +24,7 @@ from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, faults_error
 from hardedge.models import architecture, build_network
+from hardedge.paths import StrPath, local_paths
 from hardedge.train.branches import Training
 from hardedge.train.evaluation import validate
 from hardedge.train.hardness_maps import hardness_source, write_hardness_maps
@@ -92,10 +93,10 @@ def _channels(values: Sequence[float]) -> Tensor:
 
 
 def strip(
-    weights: Path,
+    weights: StrPath,
     network: str,
-    data: Path,
-    out: Path,
+    data: StrPath,
+    out: StrPath,
     *,
     drop: Sequence[str] = (),
     prefix: str = "",
@@ -112,6 +113,7 @@ def strip(
     when what is left is not exactly the network's, with names that are missing, left over or of another shape; nothing
     is written then.
     """
+    weights, data, out = local_paths((weights, data, out))
     require_free(out, force, [weights, data])
     dataset = open_dataset(data)
     file = read_weight_file(weights)

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
@@ -18,6 +17,7 @@ from hardedge.console import note
 from hardedge.contracts import to_json
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
+from hardedge.paths import StrPath, local_paths
 from hardedge.train.losses import parse_loss
 from hardedge.train.losses.asl import CURVES, PUBLISHED, Asl
 from hardedge.train.recipe import Recipe, require_usable
@@ -52,8 +52,8 @@ class SearchPlan(StudyPlan):
 
 def search_loss(
     recipe: Recipe,
-    data: Path,
-    out: Path,
+    data: StrPath,
+    out: StrPath,
     *,
     metric: str = "miou",
     rounds: int = 12,
@@ -69,6 +69,7 @@ def search_loss(
     again, in another process or on another machine that sees `out`, goes on with the search or joins it. Raises
     BadInput for what cannot be searched, an `out` of another study, and when no proxy came to its end.
     """
+    data, out = local_paths((data, out))
     require_alone()
     dataset = open_dataset(data, recipe.labels)
     validation = dataset.splits["val"]

@@ -14,6 +14,7 @@ from torch import distributed
 from hardedge.contracts import to_json
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput, faults_error
+from hardedge.paths import StrPath, local_paths
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.studies.comparison import Failed, StudyArm, StudyComparison, compare_arms
@@ -43,8 +44,8 @@ class SweepPlan(StudyPlan):
 
 def sweep(
     recipe: Recipe,
-    data: Path,
-    out: Path,
+    data: StrPath,
+    out: StrPath,
     *,
     losses: Sequence[str] = (),
     vary: Mapping[str, str] | None = None,
@@ -63,6 +64,7 @@ def sweep(
     checkpoint under OUT/trials; OUT/result.json is what is returned. Raises BadInput for what cannot be swept, for an
     `out` of another sweep, and when no training came to its end.
     """
+    data, out = local_paths((data, out))
     require_alone()
     require_trackers(track)
     if metric not in METRICS:

@@ -72,19 +72,19 @@ def run(
     """
     from hardedge import pipeline
 
-    limits = gates_from_options(gates)
-    plan = pipeline.PipelinePlan(
-        out=out,
+    limits, wanted = gates_from_options(gates), read_targets(targets)
+    report = pipeline.run(
+        out,
         data=data,
         recipe=read_recipe(recipe or ("camvid" if data else "streets"), settings),
         budget=budget,
-        targets=read_targets(targets) or pipeline.default_targets(),
-        gates=limits if targets else limits.over(pipeline.BUILT_ONLY),
+        targets=wanted,
+        gates=limits,
         latency=latency,
         resume=resume,
         force=force,
     )
-    exit_with_verdict(pipeline.run(plan), out / "report", as_json)
+    exit_with_verdict(report, out / "report", as_json)
 
 
 @click.command()
@@ -123,23 +123,23 @@ def deploy(
 
     Example: hardedge deploy runs/a_bundle --data my_data --out runs/a_deploy --target tensorrt-rtx:sm86,sm89
     """
-    from hardedge import pipeline
+    from hardedge.deploy import stage
     from hardedge.deploy.precisions import engines_to_build, parse_precisions
     from hardedge.precisions import DEPLOYED
 
     require_trusted(bundle, trust, signed_since)
     precisions = parse_precisions(precision, DEPLOYED)
-    engines = engines_to_build(read_targets(targets) or pipeline.default_targets(), precisions)
+    engines = engines_to_build(read_targets(targets) or stage.default_targets(), precisions)
     request, given = build_request(rest), onnx_input_spec(rest)
     limits = gates_from_options(rest)
-    plan = pipeline.DeployPlan(
+    plan = stage.DeployPlan(
         engines=engines,
-        gates=limits if targets else limits.over(pipeline.BUILT_ONLY),
+        gates=limits if targets else limits.over(stage.BUILT_ONLY),
         latency=latency,
         request=request,
-        compared=pipeline.Compared(plain, builds),
+        compared=stage.Compared(plain, builds),
     )
-    report = pipeline.deploy(plan, bundle, data, out, given=given, force=force)
+    report = stage.deploy(bundle, data, out, plan, given=given, force=force)
     exit_with_verdict(report, out / "report", as_json)
 
 

@@ -40,6 +40,7 @@ from hardedge.contracts.engine import BuildOptions, Engine, FallbackNode
 from hardedge.contracts.files import (
     json_schema,
     load,
+    load_artefact,
     parse_json,
     read_json,
     seal,
@@ -152,6 +153,7 @@ __all__ = [
     "hull",
     "json_schema",
     "load",
+    "load_artefact",
     "parse_json",
     "profiles_in_words",
     "read_json",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from hardedge.contracts.base import ZERO_DIGEST, Json, Manifest
 from hardedge.errors import BadInput, faults_error
 from hardedge.ownership import CONTENTS
+from hardedge.paths import StrPath, local_path
 
 _DIGEST_LINE = re.compile(rb'^( "digest": ")[0-9a-f]{64}(")', re.MULTILINE)
 T = TypeVar("T")
@@ -107,12 +108,13 @@ def seal(directory: Path, manifest: M) -> M:
     return sealed
 
 
-def load(kind: type[M], directory: Path) -> M:
+def load(kind: type[M], directory: StrPath) -> M:
     """Reads an artefact's manifest and checks its own digest and every file's.
 
     Raises BadInput when the manifest is missing, of another schema, or altered, and when any file is missing, altered,
     or outside the directory; all faulty files are named together.
     """
+    directory = local_path(directory)
     path = directory / kind.FILE
     if not path.is_file():
         raise BadInput(_missing_manifest(kind, directory))
@@ -125,6 +127,22 @@ def load(kind: type[M], directory: Path) -> M:
     if faults:
         raise faults_error(f"{directory} is not what {kind.FILE} describes", faults, "Copy or make it again.")
     return manifest
+
+
+def load_artefact(directory: StrPath) -> Manifest:
+    """As load, of whichever artefact the directory is: a `Checkpoint`, `Bundle`, `Engine`, `Report` ...
+
+    Raises BadInput as load does, and for a directory that is none.
+    """
+    directory = local_path(directory)
+    kinds = [kind for kind in Manifest.__subclasses__() if (directory / kind.FILE).is_file()]
+    if kinds:
+        return load(kinds[0], directory)
+    inside = sorted(f"{path.parent}" for kind in Manifest.__subclasses__() for path in directory.glob(f"*/{kind.FILE}"))
+    if inside:
+        raise BadInput(f"{directory} is not one artefact. Give one of those in it: {', '.join(inside[:4])}.")
+    known = ", ".join(kind.FILE for kind in Manifest.__subclasses__())
+    raise BadInput(f"{directory} is not an artefact's folder: it has none of {known}. Give what a command wrote.")
 
 
 def _missing_manifest(kind: type[Manifest], directory: Path) -> str:

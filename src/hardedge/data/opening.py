@@ -7,14 +7,16 @@ from pathlib import Path
 
 from hardedge.data.dataset import SHOWN, Dataset, Labels
 from hardedge.errors import BadInput, faults_error
+from hardedge.paths import StrPath, local_path
 
 
-def open_dataset(root: Path, labels: Labels = "masks") -> Dataset:
+def open_dataset(root: StrPath, labels: Labels = "masks") -> Dataset:
     """Reads a native folder, shards, or a public data set as it is distributed (docs/data.md): classes, splits, names.
 
     Images and masks are decoded when asked for. Raises BadInput with every fault that shows without decoding one
     (`hardedge check` finds the others), Unavailable without the package that reads the data set.
     """
+    root = local_path(root)
     from hardedge.data.importing.recognition import require_native
 
     if not root.is_dir():

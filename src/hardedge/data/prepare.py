@@ -9,14 +9,16 @@ from hardedge.console import progress_bar
 from hardedge.contracts import to_json
 from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
+from hardedge.paths import StrPath, local_paths
 
 
-def prepare(data: Path, out: Path) -> int:
+def prepare(data: StrPath, out: StrPath) -> int:
     """Writes the data set in the native form with uncompressed images (BMP), all or nothing; returns its bytes.
 
     Labels become class indices in PNGs, so a public data set needs no reader of its own afterwards; scribbles are
     copied. Raises BadInput for data that cannot be used, a file that cannot be read, and `out` that exists.
     """
+    data, out = local_paths((data, out))
     dataset = open_dataset(data)
     ids = list(dict.fromkeys(id for ids in dataset.splits.values() for id in ids))
     with staged_directory(out, force=None) as fresh:

@@ -1,7 +1,5 @@
 """Scribbles drawn from full masks: what a person would have drawn, for experiments with weak labels."""
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +9,7 @@ from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.data.sharded_dataset import ShardedDataset
 from hardedge.errors import BadInput, missing_extra
+from hardedge.paths import StrPath, local_path
 
 Flags = npt.NDArray[np.bool_]
 
@@ -18,11 +17,12 @@ SMALLEST = 16  # pixels of a region that gets a scribble
 DEPTH = 0.5
 
 
-def write_scribbles(root: Path) -> float:
+def write_scribbles(root: StrPath) -> float:
     """Draws root/scribbles/ID.png for every training image, 3 pixels wide; returns the labelled share in 0..1.
 
     Raises BadInput when the data set cannot be used or has scribbles already, Unavailable without scikit-image.
     """
+    root = local_path(root)
     try:
         import skimage  # noqa: F401  # asked for before any work
     except ImportError:

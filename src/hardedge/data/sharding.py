@@ -22,6 +22,7 @@ from hardedge.data.opening import open_dataset
 from hardedge.data.sharded_dataset import ShardedDataset
 from hardedge.data.shards import INDEX, MASK, SCRIBBLES, Shard, ShardIndex, member_name, shard_order
 from hardedge.errors import BadInput, missing_extra
+from hardedge.paths import StrPath, local_paths
 
 AT_ONCE: Final = 32  # pairs that are read side by side; what is in memory
 
@@ -35,7 +36,9 @@ class Member:
     size: tuple[int, int]
 
 
-def write_shards(data: Path, out: Path, *, shards: int | None = None, shard_size: int | None = None) -> ShardIndex:
+def write_shards(
+    data: StrPath, out: StrPath, *, shards: int | None = None, shard_size: int | None = None
+) -> ShardIndex:
     """Writes the data set as WebDataset tars with an index, all or nothing; returns the index.
 
     `shards` is how many the training split becomes, of about as many images each, `shard_size` how many images one
@@ -43,6 +46,7 @@ def write_shards(data: Path, out: Path, *, shards: int | None = None, shard_size
     become class indices in PNGs, scribbles come along. Each split is in the order of its ids' sha256. Raises BadInput
     for data that cannot be used, a pair that cannot be read, and `out` that exists; Unavailable without webdataset.
     """
+    data, out = local_paths((data, out))
     try:
         import webdataset  # noqa: F401  # asked for before any work
     except ImportError:

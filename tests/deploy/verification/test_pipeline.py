@@ -10,6 +10,7 @@ import pytest
 
 from hardedge import pipeline
 from hardedge.contracts import Report, load
+from hardedge.deploy import stage
 from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.engines import build as engines
 from hardedge.deploy.latency import repeated_builds as arms
@@ -22,8 +23,8 @@ CPU = [("onnxruntime:cpu", "fp32")]
 
 def deployed(bundle: Path, data: Path, out: Path, **options: Any) -> Report:
     force = options.pop("force", False)
-    plan = pipeline.DeployPlan(**{"engines": CPU, "gates": Gates(), "latency": 0, **options})
-    return pipeline.deploy(plan, bundle, data, out, force=force)
+    plan = stage.DeployPlan(**{"engines": CPU, "latency": 0, **options})
+    return stage.deploy(bundle, data, out, plan, force=force)
 
 
 @pytest.mark.parametrize("error", [Unavailable("out of memory"), KeyboardInterrupt()], ids=["memory", "ctrl-c"])
@@ -61,7 +62,7 @@ def test_what_cannot_be_verified_is_not_built(
     with pytest.raises(BadInput, match=r"no_data"):
         deployed(shared_bundle, tmp_path / "no_data", tmp_path / "out")
     (tmp_path / "plain.onnx").write_bytes(b"no network")
-    plain = pipeline.Compared(tmp_path / "plain.onnx", 5)
+    plain = stage.Compared(tmp_path / "plain.onnx", 5)
     with pytest.raises(BadInput, match=r"plain\.onnx cannot be read as an ONNX file"):
         deployed(shared_bundle, shared_data, tmp_path / "out", compared=plain)
     assert not (tmp_path / "out").exists()
@@ -73,7 +74,7 @@ def test_a_plain_file_is_not_replaced_by_what_it_is_compared_with(
     old = tmp_path / "out"
     deployed(shared_bundle, shared_data, old)
     shutil.copy(shared_bundle / "model.onnx", old / "engines/model.onnx")
-    plain = pipeline.Compared(old / "engines/model.onnx", 5)
+    plain = stage.Compared(old / "engines/model.onnx", 5)
     with pytest.raises(BadInput, match="would replace what is read"):
         deployed(shared_bundle, shared_data, old, compared=plain, force=True)
 
@@ -135,13 +136,6 @@ def test_a_plain_network_with_weights_beside_it_is_an_arm(
     assert found.plain().masks(np.zeros((1, 64, 96, 3), np.uint8)).shape == (1, 64, 96)
 
 
-def _plan(out: Path, data: Path, **changes: Any) -> pipeline.PipelinePlan:
-    given: dict[str, Any] = {
-        "recipe": None, "budget": None, "targets": (), "gates": Gates(), "latency": 0, "resume": False, "force": False
-    }  # fmt: skip
-    return pipeline.PipelinePlan(out=out, data=data, **given | changes)
-
-
 def _fail(*_: object) -> None:
     raise BadInput("no module mynet")
 
@@ -151,18 +145,17 @@ def test_run_with_force_keeps_the_old_run_until_the_new_one_is_whole(
 ) -> None:
     out = tmp_path / "out"
     first = deployed(shared_bundle, shared_data, out)
-    plan = _plan(out, shared_data, force=True)
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "_train", _fail)
         with pytest.raises(BadInput, match="mynet"):
-            pipeline.run(plan)
+            pipeline.run(out, data=shared_data, latency=0, force=True)
     assert load(Report, out / "report") == first
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     (out / CONTENTS).unlink()  # as an earlier version left it
     monkeypatch.setattr(pipeline, "_train", lambda *_: None)
     monkeypatch.setattr(pipeline, "_export", lambda *_: None)
-    monkeypatch.setattr(pipeline, "_build_and_verify", lambda *_, **__: first)
-    assert pipeline.run(plan) == first
+    monkeypatch.setattr(pipeline, "build_and_verify", lambda *_, **__: first)
+    assert pipeline.run(out, data=shared_data, latency=0, force=True) == first
     assert [path.name for path in out.iterdir()] == [CONTENTS]
 
 
@@ -171,7 +164,7 @@ def test_a_users_file_in_an_old_run_is_never_removed(shared_bundle: Path, shared
     deployed(shared_bundle, shared_data, out)
     (out / "engines/thesis.tex").write_text("three years")
     with pytest.raises(BadInput, match=r"did not write \(engines/thesis.tex\)"):
-        pipeline.run(_plan(out, shared_data, force=True))
+        pipeline.run(out, data=shared_data, force=True)
     with pytest.raises(BadInput, match=r"did not write \(engines/thesis.tex\)"):
         deployed(shared_bundle, shared_data, out, force=True)
 
@@ -181,5 +174,5 @@ def test_a_run_that_fails_before_it_trains_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(pipeline, "_train", _fail)
     with pytest.raises(BadInput, match="mynet"):
-        pipeline.run(_plan(tmp_path / "out", shared_data))
+        pipeline.run(tmp_path / "out", data=shared_data)
     assert list(tmp_path.iterdir()) == []

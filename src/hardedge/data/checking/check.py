@@ -25,13 +25,15 @@ from hardedge.data.leaks import find_leaks
 from hardedge.data.native import images_in, read_folder
 from hardedge.data.shards import INDEX
 from hardedge.errors import BadInput
+from hardedge.paths import StrPath, local_path
 
 
-def check_dataset(root: Path) -> DataCheck:
+def check_dataset(root: StrPath) -> DataCheck:
     """Decodes every image and mask of a native folder, shards or a public data set; lists all faults in the result.
 
     Never raises for faulty data; Unavailable without the package that reads the data set.
     """
+    root = local_path(root)
     if not root.is_dir():
         try:
             require_native(root)

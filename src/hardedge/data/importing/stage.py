@@ -21,16 +21,18 @@ from hardedge.data.importing.record import record_of
 from hardedge.data.importing.source import Found, Options, Sample, Source
 from hardedge.data.importing.splits import Division, Member, Splitting, divided
 from hardedge.errors import BadInput
+from hardedge.paths import StrPath, local_paths
 
 
 def import_data(
-    format: Format, source: Path, out: Path, options: Options, splitting: Splitting, add: bool = False
+    format: Format, source: StrPath, out: StrPath, options: Options, splitting: Splitting, add: bool = False
 ) -> Import:
     """Writes the source as a data set, all or nothing; with `add` into one that an import wrote before.
 
     Raises BadInput with every fault of the source, of the options, for an `out` that exists, and before any work where
     that is possible; Unavailable without a package that the format needs.
     """
+    source, out = local_paths((source, out))
     if not source.exists():
         raise BadInput(f"{source} does not exist.")
     before = before_of(out) if add else None

@@ -18,6 +18,7 @@ from hardedge.data.dataset import SPLITS
 from hardedge.data.palette import save_mask
 from hardedge.data.streets.objects import Kind
 from hardedge.data.streets.scene import HEIGHT, IGNORED, WIDTH, draw_scene
+from hardedge.paths import StrPath, local_path
 
 __all__ = ["HEIGHT", "IMAGES", "TASK", "WIDTH", "draw_scene", "write_streets"]
 
@@ -39,11 +40,12 @@ TASK = Task(
 )
 
 
-def write_streets(out: Path, *, seed: int = 0, images: Mapping[str, int] | None = None, force: bool = False) -> None:
+def write_streets(out: StrPath, *, seed: int = 0, images: Mapping[str, int] | None = None, force: bool = False) -> None:
     """Writes a data set of street scenes; `images` is how many each split gets.
 
     A seed gives the same pixels on every machine. Raises BadInput when `out` exists (unless `force`).
     """
+    out = local_path(out)
     counts = IMAGES if images is None else images
     with disk_errors(), staged_directory(out, force=force) as folder:
         for name in ("images", "masks", "splits"):
