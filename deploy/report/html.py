@@ -23,6 +23,7 @@ def report_html(report: Report, samples: Sequence[SamplePictures]) -> str:
         body.gates_section(report),
         certificate_section(report),
         body.parity_section(report),
+        body.consistency_section(report),
         body.classes_section(report),
         hard_pixels_section(report),
         body.latency_section(report),

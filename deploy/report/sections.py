@@ -68,6 +68,37 @@ def parity_row(found: Parity) -> tuple[str, ...]:
     )
 
 
+def consistency_section(report: Report) -> Section:
+    """Each engine's masks in batches of every size and order, and at every size of images."""
+    if not report.consistency:
+        return section("Batches and sizes", note_line("No engine was run in batches."))
+    head = ("engine", "batches", "masks", "changed", "pixels equal", "margin", "sizes", "status", "clear pixels equal")
+    rows = [
+        (
+            f"{each.target} {each.precision}",
+            badge(each.slots_status),
+            number_text(each.masks, 0),
+            number_text(each.changed, 0),
+            percent_text(each.agreement),
+            number_text(each.margin, 4),
+            ", ".join(f"{height} × {width}" for height, width in each.sizes) or "–",
+            badge(each.sizes_status),
+            percent_text(each.clear),
+        )
+        for each in report.consistency
+    ]
+    explained = note_line(
+        "Masks of images in batches against those of the images alone; margin: the largest top-2 margin of a pixel "
+        "that changed, in logits. Sizes: against model.onnx in onnxruntime on the CPU."
+    )
+    details = [
+        note_line(f"{each.target} {each.precision}: {each.slots_detail}; {each.sizes_detail}.")
+        for each in report.consistency
+    ]
+    table = html_table("One mask in every batch and at every size", head, rows, numeric=(2, 3, 4, 5, 8))
+    return section("Batches and sizes", table, explained, *details)
+
+
 def classes_section(report: Report) -> Section:
     """Each class under the reference and every target that ran."""
     if not report.parity:

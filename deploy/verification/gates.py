@@ -8,8 +8,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from hardedge.contracts import Certificate, EngineSummary, Gate, Overhead, Parity, PrecisionAudit, Verdict
+from hardedge.contracts import Certificate, Consistency, EngineSummary, Gate, Overhead, Parity, PrecisionAudit, Verdict
+from hardedge.deploy.parity.batch_slots import LEAST_AGREEMENT
 from hardedge.deploy.parity.detail import too_few, unseen_text
+from hardedge.deploy.parity.image_sizes import LEAST_CLEAR
 from hardedge.deploy.verification.minimums import minimum_gates
 from hardedge.errors import BadInput, faults_error
 from hardedge.precisions import EXPORTED, precision_named
@@ -259,6 +261,24 @@ def identity_gate(require: Require, certificate: Certificate) -> Gate:
         status = "fail"
     detail = level0.detail if require == "level0" or level0.status != "identical" else engines.detail
     return Gate(name="--require", limit=require, found=f"{found} ({detail})", status=status)
+
+
+def consistency_gates(found: Sequence[Consistency]) -> list[Gate]:
+    """Two gates an engine, asked for or not: one mask in every slot, and the network's masks at every size."""
+    slots = f"at least {LEAST_AGREEMENT:.1%} of the pixels equal in every slot of every batch, the rest by rounding"
+    sizes = f"at least {LEAST_CLEAR:.0%} of the clear pixels as model.onnx has them, at each size of the profiles"
+    rows = [
+        (each, *row)
+        for each in found
+        for row in (
+            ("batches", slots, each.slots_detail, each.slots_status),
+            ("image sizes", sizes, each.sizes_detail, each.sizes_status),
+        )
+    ]
+    return [
+        Gate(name=name, limit=limit, found=f"{each.target} {each.precision}: {said}", status=status)
+        for each, name, limit, said, status in rows
+    ]
 
 
 def overall_verdict(

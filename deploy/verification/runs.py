@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from hardedge.console import note, spinner
-from hardedge.contracts import Engine, Gate, Latency, Parity, PrecisionAudit
+from hardedge.contracts import Consistency, Engine, Gate, Latency, Parity, PrecisionAudit
 from hardedge.data.dataset import Dataset
 from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.bundles.validity import read_model
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.overhead import measure_latency
 from hardedge.deploy.parity import compare as parities
-from hardedge.deploy.parity.batch_slots import LEAST_AGREEMENT, check_batch_slots
+from hardedge.deploy.parity.batch_slots import check_batch_slots
 from hardedge.deploy.parity.compare import OpenEngine
+from hardedge.deploy.parity.image_sizes import check_image_sizes
+from hardedge.deploy.parity.network_masks import NetworkMasks
 from hardedge.deploy.parity.stable_pixels import StableProbe, open_stable_probe
 from hardedge.deploy.runner import Runner
 from hardedge.deploy.verification.inputs import VerifyInputs
@@ -39,9 +41,9 @@ Measured = TypeVar("Measured")
 class Runs:
     """What the engines that run here gave; `checked` are gates that every engine has to pass, asked for or not.
 
-    Those are the batches, and the golden images where there is no data set. `counts` are those of each run of `parity`,
-    int64 [n, C, 3]; `broken_off` are engines whose device was lost while they ran, with the reason; `not_run` says for
-    each engine's directory why it did not run on this machine.
+    Those are the golden images, where there is no data set; `consistency` makes gates too. `counts` are those of each
+    run of `parity`, int64 [n, C, 3]; `broken_off` are engines whose device was lost while they ran, with the reason;
+    `not_run` says for each engine's directory why it did not run on this machine.
     """
 
     parity: tuple[Parity, ...]
@@ -52,6 +54,7 @@ class Runs:
     broken_off: tuple[str, ...]
     counts: tuple[Counts, ...]
     not_run: Mapping[Path, str]
+    consistency: tuple[Consistency, ...]
 
 
 def run_all(inputs: VerifyInputs, seconds: float, max_unseen: float = MAX_UNSEEN) -> Runs:
@@ -66,10 +69,11 @@ def run_all(inputs: VerifyInputs, seconds: float, max_unseen: float = MAX_UNSEEN
         share = seconds / max(len(runners), 1)
         latencies = _each(runners, lost, lambda *run: _latency(inputs.bundle, run[0], run[1], share))
         audits = _audits(inputs, opened)
+        network = NetworkMasks(inputs.bundle)
         if inputs.data is None:
             checked = _each(runners, lost, lambda *run: _replay(inputs.bundle, run[0], run[1]))
-            checked += _each(runners, lost, lambda *run: _batches(inputs.bundle, run[0], run[1]))
-            return Runs((), tuple(latencies), audits, tuple(checked), (), tuple(lost), (), not_run)
+            same = _each(runners, lost, lambda *run: _consistency(inputs.bundle, run[0], run[1], network))
+            return Runs((), tuple(latencies), audits, tuple(checked), (), tuple(lost), (), not_run, tuple(same))
         probe = open_stable_probe(inputs.bundle, {engine.precision for engine, _ in runners})
         engines = [OpenEngine(engine.target, engine.precision, runner) for engine, runner in runners]
         found = parities.compare_with_reference(inputs.bundle, inputs.data, engines, probe, max_unseen)
@@ -77,11 +81,11 @@ def run_all(inputs: VerifyInputs, seconds: float, max_unseen: float = MAX_UNSEEN
         compared = [run for run in found if not isinstance(run, str)]
         lost += [f"{run.target} {run.precision}: {run.detail}" for run, _ in compared if run.golden_agreement is None]
         whole = [run for run, result in zip(runners, found, strict=True) if _ran_to_its_end(result)]
-        checked = _each(whole, lost, lambda *run: _batches(inputs.bundle, run[0], run[1]))
+        same = _each(whole, lost, lambda *run: _consistency(inputs.bundle, run[0], run[1], network))
         samples = _first_samples(inputs, engines, found, probe)
         counts = tuple(hit_labelled_predicted(counts_NCC) for _, counts_NCC in compared)
         parity = tuple(run for run, _ in compared)
-        return Runs(parity, tuple(latencies), audits, tuple(checked), samples, tuple(lost), counts, not_run)
+        return Runs(parity, tuple(latencies), audits, (), samples, tuple(lost), counts, not_run, tuple(same))
 
 
 def _ran_to_its_end(result: tuple[Parity, Counts] | str) -> bool:
@@ -150,13 +154,24 @@ def _audits(inputs: VerifyInputs, runners: Mapping[str, Runner]) -> tuple[Precis
     return tuple(audits)
 
 
-def _batches(bundle: OpenBundle, engine: Engine, runner: Runner) -> Gate:
-    found = check_batch_slots(bundle, engine.profiles, runner)
-    return Gate(
-        name="batches",
-        limit=f"at least {LEAST_AGREEMENT:.1%} of the pixels equal in every slot of every batch",
-        found=f"{engine.target} {engine.precision}: {found}",
-        status="pass" if found.agreement >= LEAST_AGREEMENT else "fail",
+def _consistency(bundle: OpenBundle, engine: Engine, runner: Runner, network: NetworkMasks) -> Consistency:
+    slots = check_batch_slots(bundle, engine.profiles, runner, engine.precision, network)
+    sizes = check_image_sizes(bundle, engine.profiles, runner, engine.precision, network)
+    return Consistency(
+        target=engine.target,
+        precision=engine.precision,
+        batches=tuple(slots.batches),
+        masks=slots.masks,
+        changed=slots.changed,
+        agreement=slots.agreement,
+        margin=slots.margin,
+        allowed=slots.allowed,
+        slots_status=slots.status,
+        slots_detail=str(slots),
+        sizes=tuple(sizes.sizes),
+        clear=sizes.clear,
+        sizes_status=sizes.status,
+        sizes_detail=str(sizes),
     )
 
 

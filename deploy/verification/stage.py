@@ -16,7 +16,7 @@ from hardedge.deploy.machine import machine
 from hardedge.deploy.parity.image_counts import ImageCounts, write_counts
 from hardedge.deploy.report.junit import report_junit
 from hardedge.deploy.report.markdown import report_markdown
-from hardedge.deploy.verification.gates import NO_LIMITS, Gates, judge_gates, overall_verdict
+from hardedge.deploy.verification.gates import NO_LIMITS, Gates, consistency_gates, judge_gates, overall_verdict
 from hardedge.deploy.verification.inputs import VerifyInputs, open_inputs
 from hardedge.deploy.verification.recertify import recertify
 from hardedge.deploy.verification.runs import Runs, run_all
@@ -78,7 +78,8 @@ def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: G
     bundle = inputs.bundle.manifest
     engines = tuple(_summary(inputs, directory, runs.not_run.get(directory)) for directory in inputs.engines)
     cost = overhead_of(certificate.level2)
-    judged = (*judge_gates(gates, certificate, runs.parity, cost, runs.audits, engines), *runs.checked)
+    asked = judge_gates(gates, certificate, runs.parity, cost, runs.audits, engines)
+    judged = (*asked, *runs.checked, *consistency_gates(runs.consistency))
     return Report(
         schema_id=Report.SCHEMA,
         hardedge=__version__,
@@ -104,6 +105,7 @@ def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: G
         broken_off=runs.broken_off,
         built_only=bool(gates.built_only),
         warnings=report_warnings(inputs.bundle.counts, bundle.task, runs.parity, runs.latency),
+        consistency=runs.consistency,
     )
 
 

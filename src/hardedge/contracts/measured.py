@@ -173,6 +173,34 @@ class Bench(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Consistency(Contract):
+    """Whether an engine gives an image one mask in every batch, slot and order, and the network's mask at every size.
+
+    `batches` are the (batch, height, width) that were run, `masks` those compared with their image's alone, `changed`
+    those that are others, and `agreement` the smallest share of equal pixels in one, 0..1. `margin` is the largest
+    top-2 margin of a pixel that changed, in logits of model.onnx, `allowed` what is taken for rounding; both are null
+    where nothing changed or no logits are known. `sizes` are the (height, width) at which the engine was compared with
+    model.onnx in onnxruntime on the CPU, `clear` the smallest share of equal pixels among the clear ones of a size:
+    those whose margin is above the image's median and above `allowed`.
+    """
+
+    target: str
+    precision: str
+    batches: tuple[tuple[int, int, int], ...]
+    masks: int
+    changed: int
+    agreement: float
+    margin: float | None
+    allowed: float | None
+    slots_status: Verdict
+    slots_detail: str
+    sizes: tuple[tuple[int, int], ...]
+    clear: float | None
+    sizes_status: Verdict
+    sizes_detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Overhead(Contract):
     """The ratio that `--max-overhead` is judged by, and its interval; from level 2 of the certificate."""
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from hardedge.contracts.base import Contract, HardnessSource, Manifest, NetworkSpec, SegmentationScore, Task, Verdict
 from hardedge.contracts.certificate import Certificate
 from hardedge.contracts.engine import FallbackNode, Origin
-from hardedge.contracts.measured import Latency, Overhead, Parity, PrecisionAudit
+from hardedge.contracts.measured import Consistency, Latency, Overhead, Parity, PrecisionAudit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Report(Manifest):
     `broken_off` are the engines, with the reason, that failed while they ran: what was measured before is here, what
     was to be measured of them after it is not, and the verdict is at best inconclusive. With `built_only`, engines that
     did not run here were left out of the gates, as was asked for. `warnings` are what decides no verdict and should be
-    looked at. Both are null in reports of earlier versions.
+    looked at. Both are null in reports of earlier versions, which have no `consistency` either.
     """
 
     FILE: ClassVar[str] = "report.json"
@@ -77,3 +77,4 @@ class Report(Manifest):
     broken_off: tuple[str, ...] = ()
     built_only: bool | None = None
     warnings: tuple[str, ...] | None = None
+    consistency: tuple[Consistency, ...] = ()

@@ -197,6 +197,7 @@ def test_an_fp32_engine_under_another_name_fails(
         ("--require-precision", "fail"),
         ("golden images", "pass"),
         ("batches", "pass"),
+        ("image sizes", "pass"),
     ]
     assert report.verdict == "fail"
     assert json.loads((tmp_path / "out/report.json").read_text())["audits"][0]["source"] == "onnx"

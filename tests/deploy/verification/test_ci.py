@@ -83,6 +83,7 @@ def test_the_program_reads_the_file(
         ("--max-miou-drop", "pass"),
         ("--require", "inconclusive"),
         ("batches", "pass"),
+        ("image sizes", "pass"),
     ]
     assert "❔ inconclusive" in (tmp_path / "report/summary.md").read_text()
 
@@ -107,7 +108,7 @@ def test_the_summary_has_every_check_in_one_table_each(report: Report) -> None:
     assert text.startswith("## ✅ hardedge: PASS\n")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     widths = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
-    assert widths == [4] * 9 + [6] * 3
+    assert widths == [4] * 10 + [6] * 3
     for said in (
         "gate --max-miou-drop at most 0.1 points | ✅ pass",
         "parity: onnxruntime:cpu fp32 | ✅ pass",

@@ -18,7 +18,6 @@ from hardedge.contracts.sizes import Profile
 from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.latency import overhead
-from hardedge.deploy.parity.batch_slots import check_batch_slots
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.origin import origin_of
 from hardedge.deploy.verification.recertify import recertify
@@ -213,36 +212,6 @@ def test_a_control_is_seen_only_where_it_is_slower_and_equal_files_are_not(
 def test_the_shipped_file_is_no_control(own_bundle: Path, resealed: Resealed) -> None:
     (own_bundle / "control.onnx").write_bytes((own_bundle / "model.onnx").read_bytes())
     assert overhead._no_control(resealed(own_bundle)) == "no positive control: the bundle's is the file that ships"
-
-
-class Misplacing:
-    """A network that gives the first image's mask in every slot."""
-
-    def __init__(self, real: Any, *, wrong: int = 2) -> None:
-        self.real, self.wrong = real, wrong
-
-    def masks(self, images_BHWC: Any) -> Any:
-        masks_BHW = self.real.masks(images_BHWC)
-        if len(images_BHWC) >= self.wrong:
-            masks_BHW = np.repeat(masks_BHW[:1], len(masks_BHW), axis=0)
-        return masks_BHW
-
-
-@pytest.mark.parametrize("wrong", [2, 4])
-def test_a_network_right_for_the_first_image_of_a_batch_alone_is_found(
-    wrong: int, shared_bundle: Path, shared_engine: Path
-) -> None:
-    from hardedge.deploy.engines.open import open_runner
-
-    bundle, runner = load_bundle(shared_bundle), open_runner(shared_engine)
-    profiles = (Profile(min=(1, 64, 96), opt=(2, 64, 96), max=(4, 64, 96)),)
-    right = check_batch_slots(bundle, profiles, runner)
-    assert (right.sizes, right.masks, right.changed, right.agreement) == ((2, 3, 4), 2 * (2 + 3 + 4), 0, 1.0)
-    found = check_batch_slots(bundle, profiles, Misplacing(runner, wrong=wrong))  # type: ignore[arg-type]
-    assert found.changed > 0
-    assert found.agreement < 0.999
-    assert f"of {wrong}" in found.worst or "of 4" in found.worst
-    runner.close()
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def test_a_faithful_bundle_passes_every_gate(
         ("--max-overhead", "pass"),
         ("--require", "pass"),
         ("batches", "pass"),
+        ("image sizes", "pass"),
     ]
     assert report.certificate.level0.status == report.certificate.level1.status == "identical"
     assert report.certificate.level2.status == report.overhead.status == "implied"
@@ -57,7 +58,7 @@ def test_a_faithful_bundle_passes_every_gate(
     assert json.loads((out / "report.json").read_text())["certificate"]["level0"]["status"] == "identical"
     assert "<!doctype html>" in (out / "report.html").read_text()
     suite = ElementTree.parse(out / "junit.xml").getroot()
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("9", "0", "1")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("10", "0", "1")
 
 
 def changed_weight(model: onnx.ModelProto) -> None:
@@ -101,6 +102,7 @@ def test_the_certificate_fails_on_a_changed_file_with_a_fresh_manifest(
         "--max-overhead": "inconclusive",
         "--require": "fail",
         "batches": "pass",
+        "image sizes": "pass",
     }
 
 
@@ -135,7 +137,12 @@ def test_without_test_images_the_golden_ones_are_replayed(shared_bundle: Path, t
     report = verified(shared_bundle, None, tmp_path, Gates())
     assert report.verdict == "inconclusive"
     assert report.parity == ()
-    assert [(gate.name, gate.status) for gate in report.gates] == [("golden images", "pass"), ("batches", "pass")]
+    statuses = {gate.name: gate.status for gate in report.gates}
+    assert statuses == {"golden images": "pass", "batches": "pass", "image sizes": "pass"}
+    (found,) = report.consistency
+    assert (found.changed, found.agreement, found.clear) == (0, 1.0, 1.0)
+    assert found.batches == ((1, 64, 96), (2, 64, 96))
+    assert found.sizes == ((32, 32), (64, 96), (128, 192))
     assert "100.000%" in report.gates[0].found
 
 
@@ -209,8 +216,8 @@ def test_six_test_images_pass_nothing_unless_the_user_says_so(
         gates=Gates(max_miou_drop=0.1),
         latency_seconds=0,
     )
-    (parity,), (gate, batches) = report.parity, report.gates
-    assert (batches.name, batches.status) == ("batches", "pass")
+    (parity,), (gate, *others) = report.parity, report.gates
+    assert [(each.name, each.status) for each in others] == [("batches", "pass"), ("image sizes", "pass")]
     assert (parity.status, gate.status, report.verdict) == ("inconclusive",) * 3
     assert (parity.images, parity.differing) == (6, 0)
     assert parity.unseen == pytest.approx(39.3, abs=0.05)
