@@ -12,7 +12,8 @@ import numpy.typing as npt
 from hardedge.data.decoding import Pixels
 from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.bundles.validity import read_model
-from hardedge.deploy.parity.stable_pixels import MULTIPLY_ADDS, logit_error, margins_of
+from hardedge.deploy.parity.stable_pixels import logit_error, margins_of
+from hardedge.deploy.parity.subset import MULTIPLY_ADDS
 from hardedge.errors import BadInput, first_line
 from hardedge.graphs.files import open_session
 from hardedge.graphs.probes import with_logits_output
@@ -36,7 +37,7 @@ class NetworkMasks:
 
         Raises BadInput where onnxruntime refuses the image.
         """
-        key = hashlib.sha256(image_HWC).digest() + str(image_HWC.shape).encode()
+        key = hashlib.sha256(image_HWC.tobytes()).digest() + str(image_HWC.shape).encode()
         if key not in self._known and self._open():
             self._known[key] = self._run(image_HWC)
         return self._known.get(key)
@@ -45,7 +46,7 @@ class NetworkMasks:
         """Whether one image of this size (height, width) is more than what takes a minute or so on two cores."""
         _, height, width = self.bundle.manifest.profile.opt
         typical = self.bundle.manifest.model("fp32").census.multiply_adds / (height * width)
-        return typical * size[0] * size[1] > MULTIPLY_ADDS
+        return bool(typical * size[0] * size[1] > MULTIPLY_ADDS)
 
     def rounding(self, margins_HW: Margins, precision: str) -> float:
         """The margin up to which a pixel may change by rounding, in logits.
