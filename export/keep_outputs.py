@@ -6,12 +6,12 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx.utils import Extractor
 
 from hardedge.artefact import disk_errors, require_free
 from hardedge.contracts import Contract
 from hardedge.errors import BadInput, faults_error
 from hardedge.graphs.canonical import every_node, node_multiply_adds
+from hardedge.graphs.cutting import cut_to_outputs
 from hardedge.graphs.files import is_large, write_onnx
 from hardedge.paths import StrPath, local_paths
 
@@ -90,7 +90,7 @@ def _names_text(model: onnx.ModelProto) -> str:
 def _extract(model: onnx.ModelProto, outputs: tuple[str, ...], source: Path) -> onnx.ModelProto:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value.name for value in model.graph.input if value.name not in weights]
-    cut: onnx.ModelProto = Extractor(model).extract_model(inputs, list(outputs))
+    cut = cut_to_outputs(model, inputs, outputs)
     cut.metadata_props.extend(model.metadata_props)
     if is_large(cut):
         raise BadInput(

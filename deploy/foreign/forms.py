@@ -12,6 +12,7 @@ import numpy as np
 from hardedge.contracts import Channels
 from hardedge.deploy.foreign.inlined import require_few_nodes
 from hardedge.errors import BadInput, faults_error, first_line
+from hardedge.graphs.cutting import cut_to_outputs
 
 if TYPE_CHECKING:
     import onnx
@@ -181,11 +182,11 @@ def foreign_pixels_to_mask(model: onnx.ModelProto, form: ForeignForm, resize: bo
 
     `resize`: scores are resized to the image, bilinearly, before the argmax. The same file gives the same bytes.
     """
-    from onnx import TensorProto, checker, helper, utils
+    from onnx import TensorProto, checker, helper
 
     from hardedge.graphs.canonical import canonical_form, every_node
 
-    cut = utils.Extractor(canonical_form(model)).extract_model([form.input], [form.output])
+    cut = cut_to_outputs(canonical_form(model), [form.input], [form.output])
     as_it_is = form.pixels and form.channels == "rgb"
     names = {form.input: "image" if as_it_is else "network input", form.output: "network output"}
     for node in every_node(cut.graph):
@@ -200,7 +201,12 @@ def foreign_pixels_to_mask(model: onnx.ModelProto, form: ForeignForm, resize: bo
     graph.sparse_initializer.extend(cut.graph.sparse_initializer)
     made = helper.make_model(graph, opset_imports=list(cut.opset_import), ir_version=cut.ir_version)
     shipped = canonical_form(made)
-    checker.check_model(shipped)
+    try:
+        checker.check_model(shipped)
+    except checker.ValidationError as error:
+        raise BadInput(
+            f"its graph cannot be put between pixels and a mask ({first_line(error)}). Export it without If and Loop."
+        ) from None
     return shipped
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import onnx
 
+from hardedge.graphs.cutting import names_read
 from hardedge.graphs.element_types import producers
 
 
@@ -42,7 +43,7 @@ def _prune(graph: onnx.GraphProto) -> None:
     """Takes out quantisers that nobody reads, and weights that only they read."""
     outputs = {value.name for value in graph.output}
     while True:
-        read = outputs | {name for node in graph.node for name in node.input}
+        read = outputs | {name for node in graph.node for name in names_read(node)}
         idle = [
             node
             for node in graph.node

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from hardedge.graphs.cutting import names_read
 from hardedge.graphs.element_types import CONVERSIONS, element_types, precision_of, producers
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _without_idle(graph: onnx.GraphProto) -> None:
     """Takes out conversions that nothing reads any more, and the weights that only they read."""
     outputs = {value.name for value in graph.output}
     while True:
-        read = {name for node in graph.node for name in node.input} | outputs
+        read = {name for node in graph.node for name in names_read(node)} | outputs
         idle = [node for node in graph.node if node.op_type in CONVERSIONS and not read & set(node.output)]
         if not idle:
             break
