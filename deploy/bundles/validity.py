@@ -168,4 +168,6 @@ def reference_counts(directory: Path, bundle: Bundle) -> Counts:
         raise BadInput(f"{path} cannot be read as the reference's counts ({error}). {_CURE}") from None
     if counts.shape != shape or counts.dtype != np.int64 or counts.min(initial=0) < 0:
         raise BadInput(f"{path}: {counts.dtype} {list(counts.shape)}, expected counts int64 {list(shape)}. {_CURE}")
+    if not counts.any():
+        raise BadInput(f"{path}: no labelled pixel in any test image, so that nothing can be judged. {_CURE}")
     return np.asarray(counts, np.int64)

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.console import note, spinner
-from hardedge.contracts import Bench, BenchRun, Bundle, LatencyComparison, find_profile, profiles_in_words
+from hardedge.contracts import Bench, BenchRun, LatencyComparison, find_profile, profiles_in_words
 from hardedge.data.decoding import Pixels
 from hardedge.deploy.backends.request import BuildRequest
-from hardedge.deploy.bundles.loading import load_bundle
+from hardedge.deploy.bundles.loading import OpenBundle, load_bundle
 from hardedge.deploy.engines.build import repeat_build
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.memory_process import memory_of
@@ -29,6 +29,7 @@ from hardedge.deploy.machine import machine
 from hardedge.deploy.runner import Parts, Runner
 from hardedge.deploy.targets import backend_of
 from hardedge.errors import BadInput, Unavailable
+from hardedge.metrics import mean_iou
 from hardedge.paths import StrPath, local_path
 
 WARM_UP_RUNS = 3
@@ -81,7 +82,7 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         arms = _arms(bundle, pairs, Path(folder), request or BuildRequest())
         runs = tuple(
-            replace(_time_arm(arm, images_BHWC, seconds / 2 / len(arms)), miou=miou_of(source, arm.precision))
+            replace(_time_arm(arm, images_BHWC, seconds / 2 / len(arms)), miou=miou_of(opened, arm.precision))
             for arm in arms
         )
         shares = seconds / 2 / max(len(arms) - 1, 1)
@@ -188,11 +189,14 @@ def bench_text(found: Bench) -> str:
     return "\n".join([*lines, units, *said])
 
 
-def miou_of(bundle: Bundle, precision: str) -> float | None:
-    """The test split's mIoU in percent that export measured of a precision's file; None where it measured none."""
+def miou_of(bundle: OpenBundle, precision: str) -> float | None:
+    """The test split's mIoU in percent that export measured of a precision's file; None where it measured none.
+
+    That of FP32 follows from the reference's counts.
+    """
     if precision == "fp32":
-        return bundle.reference.score.miou
-    conversions = (model.conversion for model in bundle.models if model.precision == precision)
+        return 100 * mean_iou(bundle.counts.sum(0))
+    conversions = (model.conversion for model in bundle.manifest.models if model.precision == precision)
     return next((conversion.agreement.miou for conversion in conversions if conversion), None)
 
 

@@ -73,6 +73,8 @@ def read_counts(directory: Path, report: Report) -> ImageCounts:
         raise BadInput(f"{path} cannot be read as a report's counts ({error}). {_CURE}") from None
     lengths = (len(images), *(run.images for run in report.parity))
     _require_counts(path, arms, lengths, report.task.num_classes)
+    if not arms[0][..., 1].any():
+        raise BadInput(f"{path}: no labelled pixel in any test image, so that nothing can be compared. {_CURE}")
     return ImageCounts(images, arms[0], tuple(arms[1:]))
 
 
@@ -85,3 +87,5 @@ def _require_counts(path: Path, arms: Sequence[Counts], lengths: Sequence[int], 
         hit, labelled, predicted = np.moveaxis(counts, -1, 0)
         if (hit < 0).any() or (hit > np.minimum(labelled, predicted)).any():
             raise BadInput(f"{path}: more pixels hit than labelled or predicted. {_CURE}")
+        if not np.array_equal(labelled, arms[0][:images, :, 1]):
+            raise BadInput(f"{path}: an engine's labelled pixels are others than the reference's. {_CURE}")

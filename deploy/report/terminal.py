@@ -60,6 +60,8 @@ def _audit(audit: PrecisionAudit) -> str:
 
 def _worst(report: Report) -> str:
     scores = {name: score for name, score in report.metrics.per_class.items() if score is not None}
+    if not scores:
+        return "no class in any label"
     worst = min(scores, key=lambda name: scores[name])
     return f"lowest class: {worst} {scores[worst]:.2f} %"
 

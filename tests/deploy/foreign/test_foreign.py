@@ -117,6 +117,32 @@ def test_every_form_gives_the_masks_of_the_file_itself(
     assert bundle.profile.min[0] == bundle.profile.max[0] == 1
 
 
+def test_an_if_whose_branches_read_outer_values_is_deployed_as_it_was_given(shared_data: Path, tmp_path: Path) -> None:
+    weight, bias = 2 * COLORS[..., None, None], -(COLORS**2).sum(1)
+
+    def branch(name: str) -> onnx.GraphProto:
+        inner = helper.make_node("Conv", ["x", "outer", "bias"], [name], kernel_shape=[1, 1])
+        return helper.make_graph([inner], name, [], [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)])
+
+    nodes = [
+        helper.make_node("Identity", ["weight"], ["outer"]),
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Size", ["shape"], ["rank"]),
+        helper.make_node("Equal", ["rank", "four"], ["condition"]),
+        helper.make_node("If", ["condition"], ["y"], then_branch=branch("a"), else_branch=branch("b")),
+    ]
+    shape = ["batch", 3, "height", "width"]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xy"]
+    weights = {"weight": weight, "bias": bias, "four": np.array(4)}
+    tensors = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "graph", values[:1], values[1:], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "if.onnx")
+    spec = OnnxInputSpec(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
+    bundle = bundle_of_foreign(tmp_path / "if.onnx", shared_data, tmp_path / "bundle", spec)
+    assert bundle.reference.score.miou > 90
+    assert bundle.model("fp32").census.operators["If"] == 1
+
+
 def test_sizes_that_the_file_leaves_open_stay_open(shared_data: Path, tmp_path: Path) -> None:
     axes = {"x": {0: "b", 2: "h", 3: "w"}, "logits": {0: "b", 2: "h", 3: "w"}}
     path = exported(tmp_path / "theirs.onnx", Nearest(), dynamo=False, output_names=["logits"], dynamic_axes=axes)

@@ -73,6 +73,8 @@ def saved(**changes: np.ndarray | None) -> bytes:
         (saved(reference=np.ones((6, 3, 3))), "float64"),
         (saved(engine_0=np.full((6, 3, 3), -1)), "more pixels hit"),
         (saved(engine_0=np.arange(54).reshape(6, 3, 3)[..., ::-1]), "more pixels hit"),
+        (saved(engine_0=np.full((6, 3, 3), 2)), "an engine's labelled pixels are others than the reference's"),
+        (saved(reference=np.zeros((6, 3, 3), np.int64), engine_0=np.zeros((6, 3, 3), np.int64)), "no labelled pixel"),
     ],
 )
 def test_anything_else_is_refused(report: Path, content: bytes, complaint: str) -> None:

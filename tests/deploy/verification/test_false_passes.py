@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,24 @@ import onnx
 import pytest
 from PIL import Image
 
-from hardedge.contracts import Bundle, Certificate, Engine, Interval, LatencyComparison, load, read_json, seal, to_json
+from hardedge.contracts import (
+    Bundle,
+    Certificate,
+    Engine,
+    Interval,
+    LatencyComparison,
+    SegmentationScore,
+    load,
+    read_json,
+    seal,
+    to_json,
+)
 from hardedge.contracts.certificate import EngineArms
 from hardedge.contracts.sizes import Profile
 from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.latency import overhead
+from hardedge.deploy.latency.bench import miou_of
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.origin import origin_of
 from hardedge.deploy.verification.recertify import recertify
@@ -25,6 +38,7 @@ from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
 
 Resealed = Callable[..., Bundle]
+Program = Callable[..., subprocess.CompletedProcess[str]]
 IDENTITY = Gates(require="level0", max_overhead=0.0)
 
 
@@ -144,6 +158,31 @@ def test_the_reports_score_is_computed_from_the_counts(own_bundle: Path, tmp_pat
     build(own_bundle, "onnxruntime:cpu", tmp_path / "engine")
     report = verify(own_bundle, [tmp_path / "engine"], None, tmp_path / "out", gates=Gates(), latency_seconds=0)
     assert report.metrics.miou == pytest.approx(bundle.reference.score.miou)
+
+
+def test_a_test_split_without_a_labelled_pixel_judges_nothing(
+    own_bundle: Path, shared_data: Path, tmp_path: Path, resealed: Resealed
+) -> None:
+    with np.load(own_bundle / "reference/confusion.npz") as stored:
+        np.savez(own_bundle / "reference/confusion.npz", counts=np.zeros_like(stored["counts"]))
+    resealed(own_bundle)
+    with pytest.raises(BadInput, match="no labelled pixel in any test image"):
+        verify(own_bundle, [], shared_data, tmp_path / "out", gates=Gates(), latency_seconds=0)
+
+
+@pytest.mark.parametrize("score", [SegmentationScore(miou=math.nan, per_class={}), None])
+def test_a_stated_score_of_null_or_too_high_is_used_nowhere(
+    score: SegmentationScore | None, own_bundle: Path, resealed: Resealed, hardedge: Program
+) -> None:
+    stated = load(Bundle, own_bundle).reference
+    other = score or dataclasses.replace(stated.score, miou=98.765)
+    resealed(own_bundle, reference=dataclasses.replace(stated, score=other))
+    opened = load_bundle(own_bundle)
+    assert miou_of(opened, "fp32") == pytest.approx(stated.score.miou)
+    for command in (("verify", own_bundle, "--latency", "0s"), ("triton", own_bundle)):
+        done = hardedge(*command, "--out", own_bundle.parent / command[0])
+        assert done.returncode in (0, 1), done.stderr
+        assert "98.7" not in done.stdout
 
 
 @pytest.mark.parametrize("file", ["images", "masks"])
