@@ -59,7 +59,7 @@ class Arm:
 
     def step(self) -> None:
         self.optimiser.zero_grad(set_to_none=True)
-        total, _ = self.loss(self.training(self.images_BCHW), self.target_BHW)
+        total = self.loss(self.training(self.images_BCHW), self.target_BHW)
         total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
 

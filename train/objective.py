@@ -55,14 +55,12 @@ def step_loss(
     recipe: Recipe, outputs: Mapping[str, Any], target_BHW: Tensor, *, progress: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The recipe's loss with the auxiliary heads' losses, and the unweighted terms by name."""
-    total, terms = recipe.loss(outputs, target_BHW, progress=progress)
+    total, terms = recipe.loss.with_terms(outputs, target_BHW, progress=progress)
     if "auxiliary" not in outputs:
         return total, terms
     score = _auxiliary_loss(recipe)
     size = target_BHW.shape[-2:]
-    scores = [
-        score({"logits": resize_logits(logits_BChw, size)}, target_BHW)[0] for logits_BChw in outputs["auxiliary"]
-    ]
+    scores = [score(resize_logits(logits_BChw, size), target_BHW) for logits_BChw in outputs["auxiliary"]]
     auxiliary = torch.stack(scores).sum()
     return total + recipe.auxiliary_weight * auxiliary, terms | {"auxiliary": auxiliary.detach()}
 

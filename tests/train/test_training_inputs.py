@@ -38,7 +38,7 @@ def test_the_given_distance_is_the_one_that_abl_would_compute(tiny_recipe: Tiny,
     recipe = tiny_recipe(loss=parse_loss("ce + abl"))
     batch = next(training_batches(TrainingSamples(open_dataset(tiny_dataset), recipe), recipe, CPU, first=0, last=1))
     outputs = {"logits": torch.randn(2, 3, 32, 48)}
-    assert recipe.loss(outputs | batch.beside, batch.target)[0] == recipe.loss(outputs, batch.target)[0]
+    assert recipe.loss(outputs | batch.beside, batch.target) == recipe.loss(outputs, batch.target)
 
 
 def test_the_image_is_given_as_it_was_read(tiny_dataset: Path) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
-import torch
 from torch import Tensor
 
 from hardedge.errors import BadInput
+from hardedge.train.losses.calling import class_indices, named_outputs
 
 IGNORED = 255  # of a loss without the field
 
@@ -22,8 +22,10 @@ IGNORED = 255  # of a loss without the field
 class Loss(ABC):
     """One term: a scalar from the outputs it needs and the target; its fields are its hyper-parameters.
 
-    A term is called with logits_BCHW and target_BHW (int64 class indices or ignore_index); what else `needs` names
-    comes by keyword, and what `accepts` names may. It computes in float32 or wider. Outputs of another height and width
+    It is called as a sum is: `loss(logits_BCHW, target_BHW, hardness=...)` or `loss({"logits": ...}, target_BHW)`. The
+    target holds class indices or ignore_index, in any integer type; what else `needs` names comes by keyword or in the
+    mapping, and what `accepts` names may. A subclass writes `__call__` with logits_BCHW, target_BHW (int64) and these
+    keywords. It computes in float32 or wider. Outputs of another height and width
     than the target are resized to it bilinearly (align_corners=False) before anything else is done. Pixels labelled
     ignore_index do not count; without any that does, the loss is zero, and its gradient too (but for DFR's).
     """
@@ -31,13 +33,14 @@ class Loss(ABC):
     needs: ClassVar[tuple[str, ...]]
     accepts: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str]
+    _compute: ClassVar[Callable[..., Tensor]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Checks what every loss is called with, of a user's own too, before its maths."""
         super().__init_subclass__(**options)
         compute = cls.__dict__.get("__call__")
         if compute is not None:
-            cls.__call__ = _checked(compute)  # type: ignore[method-assign]
+            cls._compute, cls.__call__ = compute, _checked(compute)  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         for field, kind in get_type_hints(type(self)).items():
@@ -71,34 +74,16 @@ class Loss(ABC):
 
 def _checked(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(compute)
-    def checked(self: Loss, logits_BCHW: Tensor, target_BHW: Tensor, **needed: Any) -> Tensor:
-        require_target(self.name, logits_BCHW, target_BHW, getattr(self, "ignore_index", IGNORED))
-        return compute(self, logits_BCHW, target_BHW, **needed)
+    def checked(self: Loss, logits_BCHW: Tensor | Mapping[str, Any], target_BHW: Tensor, **beside: Any) -> Tensor:
+        taken = named_outputs(self, logits_BCHW, beside)
+        target_BHW = class_indices(self.name, taken, target_BHW, [_ignore_index(self)])
+        return compute(self, taken.pop("logits"), target_BHW, **taken)
 
     return checked
 
 
-def require_target(name: str, logits_BCHW: Tensor, target_BHW: Tensor, ignore_index: int) -> None:
-    """Raises BadInput unless the target is int64 [B, H, W] of class indices and the ignore index.
-
-    Values are looked at on the CPU alone: on a GPU the host would wait for them in every step.
-    """
-    shape, target = tuple(logits_BCHW.shape), tuple(target_BHW.shape)
-    if len(shape) != 4 or len(target) != 3 or shape[0] != target[0] or target_BHW.dtype != torch.int64:
-        raise BadInput(
-            f"loss {name}: logits {logits_BCHW.dtype} {shape} and target {target_BHW.dtype} {target}, expected logits "
-            "[B, C, H, W] and an int64 target [B, H, W] of class indices (target.long(), without a channel)."
-        )
-    if target_BHW.is_cuda or torch.compiler.is_compiling():
-        return
-    classes = shape[1]
-    wrong_BHW = (target_BHW < 0) | (target_BHW >= classes)
-    if wrong_BHW.any() and (wrong_BHW := wrong_BHW & (target_BHW != ignore_index)).any():
-        found = ", ".join(map(str, sorted(set(target_BHW[wrong_BHW].tolist()))[:5]))
-        raise BadInput(
-            f"loss {name}: target values {found}, but the logits have {classes} classes (0-{classes - 1}) and the "
-            f"ignore index is {ignore_index}. Correct the labels, or set ignore_index."
-        )
+def _ignore_index(loss: Loss) -> int:
+    return getattr(loss, "ignore_index", IGNORED)
 
 
 BESIDE = ("cpg", "abl", "ssl", "semeda", "dfr", "boundary", "boundary_ohem", "detail")
@@ -171,24 +156,26 @@ class LossSum:
         return tuple(told)
 
     def __call__(
-        self, outputs: Mapping[str, Any], target_BHW: Tensor, *, progress: float = 1.0
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum, and each term's value without its weight, detached.
+        self, logits_BCHW: Tensor | Mapping[str, Any], target_BHW: Tensor, *, progress: float = 1.0, **beside: Any
+    ) -> Tensor:
+        """The weighted sum, called as one loss is, with logits or a mapping of outputs.
 
-        `outputs` holds what the terms need, by name. `progress` is the share of the training that is done (0..1); terms
-        that start later are not computed.
+        `progress` is the share of the training that is done (0..1); terms that start later are not computed.
         """
-        missing = [need for need in self.needs if need not in outputs]
-        if missing:
-            raise BadInput(
-                f'loss "{self}" needs {", ".join(missing)}, but the network gives {", ".join(outputs)}. '
-                "Add the branch to the recipe, or change the loss."
-            )
+        return self.with_terms(logits_BCHW, target_BHW, progress=progress, **beside)[0]
+
+    def with_terms(
+        self, logits_BCHW: Tensor | Mapping[str, Any], target_BHW: Tensor, *, progress: float = 1.0, **beside: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As a call, with each term's value beside the sum: without its weight, detached."""
+        taken = named_outputs(self, logits_BCHW, beside)
         active = [term for term in self.terms if term.start <= progress]
         if not active:
             raise BadInput(f'loss "{self}": no term counts at {progress:.0%} of the training. Let one start at 0.')
+        names = " + ".join(term.loss.name for term in active)
+        target_BHW = class_indices(names, taken, target_BHW, [_ignore_index(term.loss) for term in active])
         label = dict(zip(self.terms, self.labels, strict=True))
-        values = {label[term]: _value(term.loss, outputs, target_BHW) for term in active}
+        values = {label[term]: _value(term.loss, taken, target_BHW) for term in active}
         weighted = [term.weight * values[label[term]] for term in active]
         return sum(weighted[1:], weighted[0]), {name: value.detach() for name, value in values.items()}
 
@@ -206,8 +193,9 @@ class LossSum:
 
 
 def _value(loss: Loss, outputs: Mapping[str, Any], target_BHW: Tensor) -> Tensor:
+    """The term's value; the sum has checked its target."""
     beside = {name: outputs[name] for name in (*loss.needs, *loss.accepts) if name != "logits" and name in outputs}
-    return loss(outputs["logits"], target_BHW, **beside)
+    return loss._compute(outputs["logits"], target_BHW, **beside)
 
 
 def _text(value: object) -> str:

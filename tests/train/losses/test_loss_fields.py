@@ -34,7 +34,7 @@ def test_a_branch_of_an_unknown_kind_is_refused() -> None:
 def test_two_metrics_of_one_loss_add_up_and_are_told_apart() -> None:
     loss = parse_loss("asl + 0.5*asl(metric=biou)")
     logits_BCHW, target_BHW = torch.randn(1, 3, 16, 16), torch.randint(0, 3, (1, 16, 16))
-    total, terms = loss({"logits": logits_BCHW}, target_BHW)
+    total, terms = loss.with_terms({"logits": logits_BCHW}, target_BHW)
     assert list(terms) == ["asl", "asl(metric=biou)"]
     expected = Asl()(logits_BCHW, target_BHW) + 0.5 * Asl(metric="biou")(logits_BCHW, target_BHW)
     torch.testing.assert_close(total, expected)

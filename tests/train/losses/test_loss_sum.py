@@ -147,7 +147,7 @@ def test_a_sum_weighs_its_terms_and_reports_them_unweighted() -> None:
     logits_BCHW = torch.randn(2, 3, 8, 8, requires_grad=True)
     target_BHW = torch.randint(0, 3, (2, 8, 8))
     loss = 2 * CrossEntropy() + 0.5 * Cpg()
-    total, terms = loss({"logits": logits_BCHW}, target_BHW, progress=0.3)
+    total, terms = loss.with_terms({"logits": logits_BCHW}, target_BHW, progress=0.3)
     assert list(terms) == ["ce", "cpg"]
     assert terms["ce"].item() == CrossEntropy()(logits_BCHW, target_BHW).item()
     assert not any(term.requires_grad for term in terms.values())
@@ -168,12 +168,12 @@ def test_a_sum_says_which_outputs_it_needs() -> None:
 def test_a_term_with_a_start_counts_from_there_on() -> None:
     loss = CrossEntropy() + 0.5 * Cpg() @ 0.8
     outputs, target_BHW = {"logits": torch.randn(2, 3, 8, 8)}, torch.randint(0, 3, (2, 8, 8))
-    early, terms = loss(outputs, target_BHW, progress=0.79)
+    early, terms = loss.with_terms(outputs, target_BHW, progress=0.79)
     assert list(terms) == ["ce"]
     assert early == terms["ce"]
-    late, terms = loss(outputs, target_BHW, progress=0.8)
+    late, terms = loss.with_terms(outputs, target_BHW, progress=0.8)
     assert late == terms["ce"] + 0.5 * terms["cpg"]
-    assert loss(outputs, target_BHW)[0] == late
+    assert loss(outputs, target_BHW) == late
 
 
 def test_a_sum_that_has_not_begun_says_so() -> None:
