@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,18 +15,25 @@ from hardedge.deploy.bundles.loading import OpenBundle, load_bundle
 from hardedge.deploy.bundles.signing import Trust, read_trust
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.runner import Runner
+from hardedge.deploy.segmentation import Segmentation, pixels_of, unnamed_task
 from hardedge.deploy.targets import BACKENDS, backend_of, parse_target
 from hardedge.errors import BadInput
 from hardedge.paths import StrPath, local_path
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 Pixels = npt.NDArray[np.uint8]
+ImageLike: TypeAlias = "Pixels | StrPath | Image"
 
 
 class Segmenter:
-    """A loaded network: call it with images uint8 [B, H, W, 3] RGB, it returns masks uint8 [B, H, W] of class indices.
+    """A loaded network: call it with an image, it returns a `Segmentation` with `mask`, `classes` and `overlay()`.
 
-    `task` has the classes, None for an engine, whose manifest has none. Sizes must fit one of `profiles`. Use it in a
-    `with`, or call `close`; not from several threads at once.
+    An image is an array uint8 [H, W, 3] RGB, a PIL image, or a file's path; a list of images gives a list. An array
+    uint8 [B, H, W, 3] gives the array of masks, uint8 [B, H, W] of class indices, and nothing beside it. Sizes must fit
+    one of `profiles`. `task` has the classes, None for an engine, whose manifest has none. Use it in a `with`, or call
+    `close`; not from several threads at once.
     """
 
     def __init__(self, runner: Runner, target: str, profiles: tuple[Profile, ...], task: Task | None) -> None:
@@ -45,9 +53,34 @@ class Segmenter:
             return of_engine(directory, target, trusted)
         return of_bundle(load_bundle(directory, trusted), target)
 
-    def __call__(self, images_BHWC: Pixels) -> Pixels:
-        """The masks of a batch; raises BadInput for another type or shape, or a size that no profile holds."""
-        return self._runner.masks(self._checked(images_BHWC))
+    @overload
+    def __call__(self, images: Pixels) -> Any: ...  # one image or a batch, which its type does not tell
+
+    @overload
+    def __call__(self, images: StrPath | Image) -> Segmentation: ...  # type: ignore[overload-overlap]  # text is one
+
+    @overload
+    def __call__(self, images: Sequence[ImageLike]) -> list[Segmentation]: ...
+
+    def __call__(self, images: ImageLike | Sequence[ImageLike]) -> Pixels | Segmentation | list[Segmentation]:
+        """One image, a list of them, or a batch as one array; what comes back is said above.
+
+        Raises BadInput for another type or shape, a file that cannot be decoded, or a size that no profile holds.
+        """
+        if isinstance(images, np.ndarray) and images.ndim == 4:
+            return self._runner.masks(self._checked(images))
+        if isinstance(images, list | tuple):
+            return [self._segmented(image) for image in images]
+        return self._segmented(images)
+
+    def _segmented(self, image: object) -> Segmentation:
+        image_HWC = pixels_of(image)
+        (mask_HW,) = self._runner.masks(self._checked(image_HWC[None]))
+        return Segmentation(image_HWC, mask_HW, self.task or unnamed_task())
+
+    def __repr__(self) -> str:
+        classes = f"{self.task.num_classes} classes, " if self.task else ""
+        return f"Segmenter({self.target}: {classes}{profiles_in_words(self.profiles)})"
 
     def stream(self, batches: Iterable[Pixels]) -> Iterator[Pixels]:
         """The masks of each batch in order; in TensorRT a batch is copied while the one before it is computed.

@@ -1,5 +1,6 @@
 """The package as a library: what is at its doors, and paths as text."""
 
+import dataclasses
 import inspect
 import re
 import subprocess
@@ -8,13 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import hardedge
-from hardedge.contracts import Bundle, Engine, Report, load
+from hardedge.contracts import Bundle, Engine, NetworkSpec, Report, load
 from hardedge.contracts.files import load_artefact
 from hardedge.data import open_dataset
 from hardedge.data.checking.check import check_dataset
+from hardedge.data.dataset import Dataset
 from hardedge.data.importing.stage import import_data
 from hardedge.data.prepare import prepare
 from hardedge.data.scribbles import write_scribbles
@@ -84,6 +87,7 @@ def test_any_artefact_is_loaded_by_its_folder(finished: Path) -> None:
     for folder, kind in (("bundle", Bundle), ("report", Report), ("engines/onnxruntime-cpu", Engine)):
         found = hardedge.load(str(finished / "run" / folder))
         assert found == load(kind, finished / "run" / folder)
+        assert f"<caption>{kind.__name__}</caption>" in found._repr_html_()
     with pytest.raises(BadInput, match=r"Give one of those in it: .*bundle"):
         hardedge.load(finished / "run")
     with pytest.raises(BadInput, match="not an artefact's folder"):
@@ -115,3 +119,44 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'hardedge' has no attribute 'segment'"):
         _ = hardedge.segment  # type: ignore[attr-defined]
     assert isinstance(hardedge.train, type(sys))
+
+
+def test_a_data_set_is_a_sequence_of_pairs(tiny_dataset: Path) -> None:
+    dataset = open_dataset(tiny_dataset)
+    ids = [id for split in dataset.splits.values() for id in split]
+    assert len(dataset) == len(ids) == len(list(dataset))
+    for key, id in ((0, ids[0]), (-1, ids[-1]), (ids[2], ids[2])):
+        image_HWC, mask_HW = dataset[key]
+        assert np.array_equal(image_HWC, dataset.image(id))
+        assert np.array_equal(mask_HW, dataset.mask(id))
+    assert len(dataset.split("val")) == len(dataset.splits["val"])
+    assert np.array_equal(dataset.split("val")[0][1], dataset.mask(dataset.splits["val"][0]))
+    assert len(dataset.split("train")[1:]) == len(dataset.splits["train"]) - 1
+    with pytest.raises(IndexError, match=f"image {len(ids)} of {len(ids)}"):
+        dataset[len(ids)]
+    with pytest.raises(KeyError, match="has no image elsewhere here"):
+        dataset["elsewhere"]
+    with pytest.raises(BadInput, match="has no split validation. It has: train, val, test"):
+        dataset.split("validation")
+    assert repr(dataset) == f"FolderDataset({dataset.name}: {', '.join(_counts(dataset))}; 3 classes)"
+    assert all(word in dataset._repr_html_() for word in ("sky, road, car", *_counts(dataset)))
+
+
+def _counts(dataset: Dataset) -> list[str]:
+    return [f"{name} {len(ids)}" for name, ids in dataset.splits.items()]
+
+
+def test_a_notebook_shows_an_artefact_as_a_table_of_text() -> None:
+    hostile = Bundle.__new__(Bundle)
+    fields: dict[str, Any] = {field.name: None for field in dataclasses.fields(Bundle)}
+    fields |= {
+        "loss": "<script>",
+        "golden": tuple(map(str, range(10))),
+        "network": NetworkSpec(name="n", num_classes=2),
+    }
+    for name, value in fields.items():
+        object.__setattr__(hostile, name, value)
+    shown = hostile._repr_html_()
+    assert "<caption>Bundle</caption>" in shown
+    assert "&lt;script&gt;" in shown
+    assert "0, 1, 2, 3, 4, 5, 6, 7 and 2 more" in shown

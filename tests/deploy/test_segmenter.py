@@ -5,10 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
+from hardedge.data.decoding import read_mask
 from hardedge.deploy import Segmenter
 from hardedge.deploy.bundles.signing import sign, write_keys
 from hardedge.deploy.engines.build import build
@@ -60,7 +63,7 @@ def test_an_array_in_another_order_in_memory_is_taken(segmenter: Segmenter) -> N
     ("wrong", "said"),
     [
         (images(0).astype(np.float32), r"expected uint8 .*got float32 \[1, 64, 96, 3\]"),
-        (images(0)[0], r"expected uint8 .*got uint8 \[64, 96, 3\]"),
+        (images(0)[0, 0], r"expected uint8 .*got uint8 \[96, 3\]"),
         (images(0).transpose(0, 3, 1, 2), r"expected uint8 .*got uint8 \[1, 3, 64, 96\]"),
         (images(0, 3), r"images of 3x64x96 fit no profile: default 1x32x32 to 2x128x192"),
         (images(0, 1, 31), r"images of 1x31x96 fit no profile"),
@@ -72,6 +75,52 @@ def test_what_does_not_fit_is_refused(segmenter: Segmenter, wrong: np.ndarray, s
         segmenter(wrong)
     with pytest.raises(BadInput, match=said):
         list(segmenter.stream([wrong]))
+
+
+def test_one_image_gives_a_segmentation_whatever_it_comes_as(
+    segmenter: Segmenter, shared_engine: Path, tmp_path: Path
+) -> None:
+    image_HWC = images(3)[0]
+    picture, file = PIL.Image.fromarray(image_HWC), tmp_path / "photo.png"
+    picture.save(file)
+    expected_HW = segmenter(image_HWC[None])[0]
+    for image in (image_HWC, picture, file, str(file), picture.convert("RGBA")):
+        found = segmenter(image)
+        assert np.array_equal(found.mask, expected_HW)
+    several = segmenter([image_HWC, str(file)])
+    assert [np.array_equal(each.mask, expected_HW) for each in several] == [True, True]
+    counts = np.bincount(expected_HW.ravel(), minlength=3) / expected_HW.size
+    assert found.classes == {name: share for name, share in zip(("sky", "road", "car"), counts, strict=True) if share}
+    assert list(found.classes.values()) == sorted(found.classes.values(), reverse=True)
+    assert repr(found).startswith(f"Segmentation(64x96: {next(iter(found.classes))} ")
+    assert np.array_equal(np.asarray(found.overlay(0.0)), image_HWC)
+    assert np.array_equal(np.asarray(found.overlay(1.0)), COLORS[expected_HW])
+    assert "<img" in found._repr_html_()
+    saved = found.save(str(tmp_path / "mask.png"))
+    assert np.array_equal(read_mask(saved), expected_HW)
+    with pytest.raises(BadInput, match=r"a mask is a PNG\. Name it .*mask\.png"):
+        found.save(tmp_path / "mask.jpg")
+    with Segmenter.load(shared_engine) as engine:
+        named = engine(image_HWC)
+    assert np.array_equal(named.mask, expected_HW)
+    assert set(named.classes) <= {"class 0", "class 1", "class 2"}
+    assert repr(engine) == "Segmenter(onnxruntime:cpu: default 1x32x32 to 2x128x192 (batch x height x width))"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (None, "expected an array, a PIL image or a file's path, got NoneType"),
+        ("nowhere.jpg", "nowhere.jpg cannot be read as an image"),
+        ("https://example.com/a.jpg", "is a URL"),
+        (PIL.Image.new("I;16", (96, 64)), r"16 bits per channel \(mode I;16\), expected 8"),
+    ],
+)
+def test_what_is_no_image_is_said(segmenter: Segmenter, wrong: Any, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        segmenter(wrong)
+    with pytest.raises(BadInput, match=said):
+        segmenter([images(0)[0], wrong])
 
 
 def test_a_closed_one_says_so(shared_bundle: Path) -> None:

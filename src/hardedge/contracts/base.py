@@ -92,6 +92,11 @@ class Manifest(Contract):
     files: dict[str, str]
     digest: str = ZERO_DIGEST
 
+    def _repr_html_(self) -> str:
+        from hardedge.contracts.notebook import manifest_html
+
+        return manifest_html(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interval(Contract):

@@ -7,9 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, Literal, NamedTuple, TypeAlias
+from typing import ClassVar, Final, Literal, NamedTuple, TypeAlias, overload
 
 from hardedge.contracts import Task
+from hardedge.contracts.notebook import facts_table
 from hardedge.data.decoding import Pixels
 from hardedge.errors import BadInput
 
@@ -49,9 +50,12 @@ class StoredImage(NamedTuple):
                 yield block
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Dataset(ABC):
     """Images and masks by id; `splits` maps train, val and test to their ids in order.
+
+    It is a sequence of pairs, image uint8 [H, W, 3] RGB and mask uint8 [H, W], over all splits: `len(dataset)`,
+    `dataset[0]`, `dataset["scene000"]`, `for image, mask in dataset`. `dataset.split("val")` is that of one split.
 
     `labels` names the training split's labels: the masks, or scribbles with most pixels ignored. `notes` are worth
     knowing before a score is believed.
@@ -64,6 +68,36 @@ class Dataset(ABC):
     labels: Labels = "masks"
     notes: tuple[str, ...] = ()
     most_compared: ClassVar[int | None] = None  # images whose contents are compared; None: all
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __getitem__(self, key: int | str) -> tuple[Pixels, Pixels]:
+        return self._all()[key]
+
+    def __iter__(self) -> Iterator[tuple[Pixels, Pixels]]:
+        return iter(self._all())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def split(self, name: str) -> Pairs:
+        """The pairs of train, val or test; raises BadInput for another name."""
+        if name not in self.splits:
+            raise BadInput(f"{self.name} has no split {name}. It has: {', '.join(self.splits)}.")
+        return Pairs(self, (self.splits[name],))
+
+    def _all(self) -> Pairs:
+        return Pairs(self, tuple(self.splits.values()))
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {len(ids)}" for name, ids in self.splits.items())
+        return f"{type(self).__name__}({self.name}: {counts}; {self.task.num_classes} classes)"
+
+    def _repr_html_(self) -> str:
+        classes = ", ".join(entry.name for entry in self.task.classes)
+        facts = {"images": ", ".join(f"{name} {len(ids)}" for name, ids in self.splits.items()), "classes": classes}
+        return facts_table(self.name, facts | {"labels": self.labels, "folder": str(self.root)})
 
     @abstractmethod
     def has(self, id: str) -> bool:
@@ -146,6 +180,40 @@ class Dataset(ABC):
         if image_HWC.shape[:2] != mask_HW.shape:
             raise BadInput(f"{path}: {size_fault(image_HWC, mask_HW, self.orientation(id))}")
         return image_HWC, mask_HW
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs(Sequence[tuple[Pixels, Pixels]]):
+    """The images and masks of some splits, decoded when asked for: by place or by id."""
+
+    dataset: Dataset
+    ids: tuple[Sequence[str], ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.ids))
+
+    @overload
+    def __getitem__(self, key: int | str) -> tuple[Pixels, Pixels]: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> list[tuple[Pixels, Pixels]]: ...
+
+    def __getitem__(self, key: int | str | slice) -> tuple[Pixels, Pixels] | list[tuple[Pixels, Pixels]]:
+        if isinstance(key, slice):
+            return [self[place] for place in range(*key.indices(len(self)))]
+        if isinstance(key, int):
+            return self.dataset.pair(self._id(key))
+        if not any(key in ids for ids in self.ids):
+            raise KeyError(f"{self.dataset.name} has no image {key} here")
+        return self.dataset.pair(key)
+
+    def _id(self, place: int) -> str:
+        left = place + len(self) if place < 0 else place
+        for ids in self.ids:
+            if 0 <= left < len(ids):
+                return ids[left]
+            left -= len(ids)
+        raise IndexError(f"{self.dataset.name}: image {place} of {len(self)}")
 
 
 def size_fault(image_HWC: Pixels, mask_HW: Pixels, orientation: int) -> str:

@@ -34,10 +34,15 @@ def read_image(path: Path, content: bytes | None = None) -> Pixels:
     Raises BadInput when it cannot be decoded, and for more than 8 bits per channel.
     """
     with decoding(path, "an image"), open_image(path, content) as image:
-        fault = depth_fault(image)
-        if fault:
-            raise BadInput(f"{path}: {fault}. Convert it to 8 bits, or take it out.")
-        return np.asarray(image.convert("RGB"))
+        return image_pixels(image, str(path))
+
+
+def image_pixels(image: Image, name: str = "image") -> Pixels:
+    """A PIL image as `read_image` gives a file; `name` is what the message calls it."""
+    fault = depth_fault(image)
+    if fault:
+        raise BadInput(f"{name}: {fault}. Convert it to 8 bits, or take it out.")
+    return np.asarray(image.convert("RGB"))
 
 
 def read_mask(path: Path, content: bytes | None = None) -> Pixels:

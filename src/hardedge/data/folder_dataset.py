@@ -14,7 +14,7 @@ from hardedge.data.decoding import Pixels, stored_orientation
 from hardedge.data.labels import read_labels
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FolderDataset(Dataset):
     """The path of each image and mask by id, and what decodes them: to uint8 [H, W, 3] and to class indices."""
 

@@ -33,7 +33,7 @@ from hardedge.errors import BadInput
 MOST_COMPARED: Final = 200_000  # images: 20 s and 60 MB
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ShardedDataset(Dataset):
     """Paths are members of tars; contents are read through `shards`."""
 
