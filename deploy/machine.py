@@ -1,27 +1,9 @@
-"""What a figure was measured on."""
+"""This machine's processor, memory and GPU, as /proc and nvidia-smi tell them."""
 
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-_PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt_rtx", "openvino", "polygraphy")
-
-
-def machine() -> dict[str, str]:
-    """CPU, cores, memory, system, Python, the versions that matter, and the GPU where one answers."""
-    facts = {
-        "cpu": cpu_model(),
-        "cores": str(usable_cores()),
-        "memory": _memory(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
-    facts |= {package: found for package in _PACKAGES if (found := _version(package))}
-    facts["gpu"] = _nvidia_smi("name,driver_version") or "none answers"
-    clocks = _nvidia_smi("clocks.sm,power.draw,clocks_throttle_reasons.active")
-    return facts | ({"gpu clock, power, throttle reasons": clocks} if clocks else {})
 
 
 def cpu_model() -> str:
@@ -39,13 +21,13 @@ def usable_cores() -> int:
 
 def compute_capability() -> str | None:
     """The first GPU's compute capability as in a target's name (sm86); None where no GPU answers."""
-    found = _nvidia_smi("compute_cap")
+    found = _query_gpu("compute_cap")
     return f"sm{found.replace('.', '')}" if found else None
 
 
 def gpu_name() -> str | None:
     """The first GPU's name and compute capability; None where no GPU answers."""
-    return _nvidia_smi("name,compute_cap")
+    return _query_gpu("name,compute_cap")
 
 
 def resident_memory() -> int | None:
@@ -59,28 +41,34 @@ def resident_memory() -> int | None:
 
 def gpu_memory() -> int | None:
     """The bytes in use on the first GPU, by all processes; None where no GPU answers."""
-    found = _nvidia_smi("memory.used")
+    found = _query_gpu("memory.used")
     return int(found.split()[0]) << 20 if found and found.split()[0].isdigit() else None
 
 
-def _memory() -> str:
+def installed_memory() -> str:
     try:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
     except (ValueError, OSError):
         return "unknown"
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def gpu_facts() -> dict[str, str]:
+    """The first GPU's name and driver, and how it was clocked; says so where none answers."""
+    facts = {"gpu": _query_gpu("name,driver_version") or "none answers"}
+    clocks = _query_gpu("clocks.sm,power.draw,clocks_throttle_reasons.active")
+    return facts | ({"gpu clock, power, throttle reasons": clocks} if clocks else {})
 
 
-def _nvidia_smi(fields: str) -> str | None:
-    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
+def run_nvidia_smi(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What nvidia-smi answers; status 127, and why, where it cannot be run."""
+    command = ["nvidia-smi", *arguments]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.splitlines()[0].strip() if answer.strip() else None
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = "nvidia-smi: not found" if isinstance(error, FileNotFoundError) else f"nvidia-smi: {error}"
+        return subprocess.CompletedProcess(command, 127, "", said)
+
+
+def _query_gpu(fields: str) -> str | None:
+    answer = run_nvidia_smi(f"--query-gpu={fields}", "--format=csv,noheader")
+    return answer.stdout.splitlines()[0].strip() if answer.returncode == 0 and answer.stdout.strip() else None

@@ -127,7 +127,7 @@ def test_a_precision_is_one_line(tree: Path) -> None:
     apply(SECTIONS["A precision"], tree)
     program = (
         "from hardedge.deploy.precisions import cannot_hold, parse_precisions\n"
-        "from hardedge.deploy.verification.gates import parse_required_share\n"
+        "from hardedge.deploy.verification.limits import parse_required_share\n"
         "from hardedge.graphs.element_types import PRECISION_OF\n"
         "from hardedge.precisions import precision_named\n"
         "(name,) = parse_precisions('int8-fp32')\n"

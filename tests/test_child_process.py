@@ -53,6 +53,12 @@ def test_the_number_of_a_signal_comes_back(module: Program) -> None:
     assert done.status == -signal.SIGKILL
 
 
+def test_a_child_whose_time_is_up_is_killed(module: Program) -> None:
+    done = run_child(module("import time; print('so far', flush=True); time.sleep(600)"), seconds=3)
+    assert (done.status, done.output, done.timed_out) == (-signal.SIGKILL, "so far\n", True)
+    assert not run_child(module("print('whole')"), seconds=600).timed_out
+
+
 @pytest.mark.parametrize("at", ["the directory of this process", "its own folder"])
 def test_a_file_of_the_users_stands_for_no_library(
     at: str, module: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -56,15 +56,17 @@ def _none() -> Sequence[Device]:
 class Backend:
     """A runtime: its name, its devices as in a target's name, and what it does; heavy modules are imported when called.
 
-    `modules` are what it imports, by the pip command that adds them. `open_model` is None where an engine is a plan of
-    its own; elsewhere an engine is the ONNX file itself. `cannot_hold` says why a precision is not for a device, None
-    where it is, or where only the builder knows. `builds_here` are the devices that `hardedge run` builds for,
-    `runs_here` those that `hardedge verify` builds for by itself. `unconcerned` are the doctor's topics that an
-    engine of a device runs without. `triton` is the platform that serves its engines; empty where none does.
+    `builder` is what its engines' manifests say built them. `modules` are what it imports, by the pip command that adds
+    them. `open_model` is None where an engine is a plan of its own; elsewhere an engine is the ONNX file itself.
+    `cannot_hold` says why a precision is not for a device, None where it is, or where only the builder knows.
+    `builds_here` are the devices that `hardedge run` builds for, `runs_here` those that `hardedge verify` builds for by
+    itself. `unconcerned` are the doctor's topics that an engine of a device runs without. `triton` is the platform that
+    serves its engines; empty where none does.
     """
 
     name: str
     devices: tuple[Device, ...]
+    builder: str
     modules: Mapping[str, str]
     compile: Compile
     open: OpenEngine

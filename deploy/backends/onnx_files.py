@@ -66,6 +66,7 @@ def onnx_backend(name: str, package: str, open_model: OpenModel) -> Backend:
     return Backend(
         name=name,
         devices=("cpu",),
+        builder=name,
         modules={package: package},
         compile=compile_nothing,
         open=open_engine,

@@ -8,15 +8,16 @@ import os
 import platform
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
 
+from hardedge.child_process import run_child
 from hardedge.contracts import Contract
+from hardedge.deploy.machine import run_nvidia_smi
 from hardedge.deploy.targets import BACKENDS
 
 # whatever of these is installed is told: by distribution, in any spelling of - and _
@@ -26,13 +27,7 @@ PACKAGES: Final = re.compile(
 MODULES: Final = (*(module for backend in BACKENDS for module in backend.modules), "cuda.bindings.runtime")
 JETPACK_OF_L4T: Final = {35: "5", 36: "6", 38: "7", 39: "7"}
 _NVIDIA: Final = "0x10de"
-_IMPORT: Final = """
-import importlib, json, sys
-sys.modules["openvino_telemetry"] = None  # an import of it fails, and nothing is reported
-module = importlib.import_module(sys.argv[1])
-providers = getattr(module, "get_available_providers", list)()
-print(json.dumps({"version": str(getattr(module, "__version__", "")), "providers": providers}))
-"""
+SECONDS: Final = 60  # that an import may take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +131,9 @@ class Answer:
 
 def query_gpus() -> Answer:
     """The GPUs that nvidia-smi lists; drivers that do not know `compute_cap` are asked without it."""
-    answer = _nvidia_smi("--query-gpu=name,memory.total,driver_version,compute_cap", "--format=csv,noheader,nounits")
+    answer = run_nvidia_smi("--query-gpu=name,memory.total,driver_version,compute_cap", "--format=csv,noheader,nounits")
     if "compute_cap" in answer.stdout + answer.stderr:
-        answer = _nvidia_smi("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits")
+        answer = run_nvidia_smi("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits")
     rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
     rows = [row for row in rows if len(row) >= 3]
     if answer.returncode != 0 or not rows:
@@ -154,17 +149,8 @@ def _gpu(row: list[str]) -> Gpu:
 
 def cuda_of_the_driver() -> str | None:
     """The newest CUDA version that the driver knows, from nvidia-smi's head; None where it does not tell."""
-    match = re.search(r"CUDA Version:\s*(\d+\.\d+)", _nvidia_smi().stdout)
+    match = re.search(r"CUDA Version:\s*(\d+\.\d+)", run_nvidia_smi().stdout)
     return match[1] if match else None
-
-
-def _nvidia_smi(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["nvidia-smi", *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
-    except (OSError, subprocess.SubprocessError) as error:
-        said = "nvidia-smi: not found" if isinstance(error, FileNotFoundError) else f"nvidia-smi: {error}"
-        return subprocess.CompletedProcess(command, 127, "", said)
 
 
 def jetson_model(root: Path) -> str | None:
@@ -240,27 +226,24 @@ def import_all() -> tuple[dict[str, Imported], tuple[str, ...]]:
     Returns what came of each, and onnxruntime's providers.
     """
     there = [name for name in MODULES if _is_there(name)]
-    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
-        # not in the user's directory, which Python would put first on the import path
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
-        started = {name: subprocess.Popen([sys.executable, "-c", _IMPORT, name], **pipes) for name in there}  # type: ignore[call-overload]
-        answers = {name: _answer(process) for name, process in started.items()}
+    if not there:
+        return {}, ()
+    # not in the user's directory, where a file could stand for a module
+    with tempfile.TemporaryDirectory(prefix="hardedge-") as folder, ThreadPoolExecutor(len(there)) as threads:
+        answers = dict(zip(there, threads.map(lambda name: _import_apart(name, Path(folder)), there), strict=True))
     imports = {name: imported for name, (imported, _) in answers.items()}
     return imports, answers["onnxruntime"][1] if "onnxruntime" in answers else ()
 
 
-def _answer(process: subprocess.Popen[str]) -> tuple[Imported, tuple[str, ...]]:
-    try:
-        out, errors = process.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
+def _import_apart(name: str, folder: Path) -> tuple[Imported, tuple[str, ...]]:
+    done = run_child("hardedge.deploy.doctor.import_process", name, folder=folder, seconds=SECONDS)
+    if done.timed_out:
         return Imported(version=None, error="the import did not end within a minute"), ()
-    if process.returncode < 0:
-        return Imported(version=None, error=f"the import was ended by signal {-process.returncode}"), ()
-    if process.returncode:
-        return Imported(version=None, error=(errors.strip() or "no reason given").splitlines()[-1]), ()
-    told = json.loads(out.splitlines()[-1])
+    if done.status < 0:
+        return Imported(version=None, error=f"the import was ended by signal {-done.status}"), ()
+    if done.status:
+        return Imported(version=None, error=(done.errors.strip() or "no reason given").splitlines()[-1]), ()
+    told = json.loads(done.output.splitlines()[-1])
     return Imported(version=told["version"], error=None), tuple(told["providers"])
 
 

@@ -25,7 +25,7 @@ from hardedge.deploy.latency.memory_process import memory_of
 from hardedge.deploy.latency.overhead import percentiles_of
 from hardedge.deploy.latency.paired_runs import PAIRS, TooSlow, compare_runners
 from hardedge.deploy.latency.sensors import sensor_for, sensor_text, watch_sensor
-from hardedge.deploy.machine import machine
+from hardedge.deploy.provenance import machine_facts
 from hardedge.deploy.runner import Parts, Runner
 from hardedge.deploy.targets import backend_of
 from hardedge.errors import BadInput, Unavailable
@@ -91,7 +91,7 @@ def bench(
         bundle=source.digest,
         runs=runs,
         comparisons=tuple(comparison for comparison in comparisons if comparison),
-        machine=machine(),
+        machine=machine_facts(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
 

@@ -50,6 +50,7 @@ def cannot_hold(device: Device, precision: str) -> str | None:
 ONNXRUNTIME: Final = Backend(
     name="onnxruntime",
     devices=("cpu", "cuda", "tensorrt"),
+    builder="onnxruntime",
     modules={"onnxruntime": "hardedge"},
     compile=compile_nothing,
     open=open_engine,

@@ -76,6 +76,7 @@ def _here() -> Sequence[Device]:
 OPENVINO: Final = Backend(
     name="openvino",
     devices=("cpu", "gpu", "npu"),
+    builder="openvino",
     modules={"openvino": "'hardedge[openvino]'"},
     compile=compile_once,
     open=open_engine,

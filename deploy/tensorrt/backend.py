@@ -35,16 +35,15 @@ def compile_all(
     return compile_plans(targets[0].backend, onnx, targets, profiles, folder, request)
 
 
-def open_engine(engine: Path, manifest: Engine, *, backend: str) -> Runner:
+def open_engine(engine: Path, manifest: Engine, *, builder: str) -> Runner:
     """The plan on this machine's GPU; raises BadInput for a manifest that does not fit it."""
-    from hardedge.deploy.tensorrt.api import MODULES
     from hardedge.deploy.tensorrt.runner import TensorRTRunner, _require_same_device, _require_same_version
 
     _require_same_device(manifest, manifest.target.partition(":")[2] or None)
-    _require_same_version(manifest, MODULES[backend])
+    _require_same_version(manifest, builder)
     weights = _weights(engine, manifest)
     content = _read_vouched(engine, manifest.plan, manifest)
-    return TensorRTRunner(str(engine / manifest.plan), content, backend == "tensorrt-rtx", manifest.options, weights)
+    return TensorRTRunner(str(engine / manifest.plan), content, builder == "tensorrt_rtx", manifest.options, weights)
 
 
 def _weights(engine: Path, manifest: Engine) -> bytes | None:
@@ -84,9 +83,10 @@ def _here() -> Sequence[Device]:
 TENSORRT: Final = Backend(
     name="tensorrt",
     devices=(None,),
+    builder="tensorrt",
     modules={"tensorrt": "'hardedge[tensorrt]'"},
     compile=compile_all,
-    open=partial(open_engine, backend="tensorrt"),
+    open=partial(open_engine, builder="tensorrt"),
     builds_here=_here,
     runs_here=lambda: _here() if compute_capability() else (),
     takes_options=True,
@@ -97,9 +97,10 @@ TENSORRT: Final = Backend(
 TENSORRT_RTX: Final = Backend(
     name="tensorrt-rtx",
     devices=RTX_CAPABILITIES,
+    builder="tensorrt_rtx",
     modules={"tensorrt_rtx": "tensorrt_rtx"},
     compile=compile_all,
-    open=partial(open_engine, backend="tensorrt-rtx"),
+    open=partial(open_engine, builder="tensorrt_rtx"),
     cannot_hold=cannot_hold,
     builds_here=lambda: RTX_CAPABILITIES if find_spec("tensorrt_rtx") else (),
     takes_options=True,

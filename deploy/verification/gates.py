@@ -1,24 +1,20 @@
 """Gates: the limits that a user asks for, and the verdict over everything."""
 
-import difflib
-import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
 from hardedge.contracts import Certificate, Consistency, EngineSummary, Gate, Overhead, Parity, PrecisionAudit, Verdict
 from hardedge.deploy.parity.batch_slots import LEAST_AGREEMENT
 from hardedge.deploy.parity.detail import too_few, unseen_text
 from hardedge.deploy.parity.image_sizes import LEAST_CLEAR
+from hardedge.deploy.verification.limits import KNOWN, Require, limit_faults, parse_required_share
 from hardedge.deploy.verification.minimums import minimum_gates
 from hardedge.errors import BadInput, faults_error
 from hardedge.precisions import EXPORTED, precision_named
 from hardedge.statistics.bootstrap import FEWEST_IMAGES
 from hardedge.statistics.unseen import MAX_UNSEEN
-
-Require = Literal["level0", "level0-engines"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +40,10 @@ class Gates:
     require_precision: str | None = None
 
     def __post_init__(self) -> None:
-        if self.require_precision is not None:
-            parse_required_share(self.require_precision)
-        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name[:3] in ("max", "min")}
-        limits = {name.replace("_", "-"): value for name, value in numbers.items() if value is not None}
-        faults = [fault for name, value in limits.items() if (fault := _fault(name, value))]
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        faults = limit_faults({name.replace("_", "-"): value for name, value in given.items() if value is not None})
         if faults:
-            raise faults_error("these gates cannot be used", faults, "Give finite numbers.")
+            raise faults_error("these gates cannot be used", faults, "Give values that the options take.")
 
     @property
     def unseen(self) -> float:
@@ -83,50 +76,9 @@ def read_gates(path: Path) -> Gates:
         raise BadInput(f"{path} cannot be read ({error.strerror}). Give the file with the gates.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is not TOML: {error}. Write a line a gate, such as max-miou-drop = 0.1") from None
-    faults = [fault for name, value in found.items() if (fault := _fault(name, value))]
-    if faults:
-        raise faults_error(f"{path} has gates that cannot be read", faults, f"Known: {', '.join(_KNOWN)}.")
+    if faults := limit_faults(found):
+        raise faults_error(f"{path} has gates that cannot be read", faults, f"Known: {', '.join(KNOWN)}.")
     return Gates(**{name.replace("-", "_"): value for name, value in found.items()})
-
-
-_KNOWN = {
-    "max-miou-drop": "a number of points, 0 or more",
-    "max-unseen": "a number of percent, between 0 and 100",
-    "max-overhead": "a number of percent, 0 or more",
-    "min-miou": "a number of percent, 0 to 100",
-    "min-class-iou": "a number of percent, 0 to 100",
-    "min-pixel-agreement": "a number of percent, 0 to 100",
-    "require": '"level0" or "level0-engines"',
-    "require-precision": 'text such as "int8>=0.9"',
-    "built-only": "true or false",
-}
-
-
-def _reads(text: str) -> bool:
-    try:
-        parse_required_share(text)
-    except BadInput:
-        return False
-    return True
-
-
-def _fault(name: str, value: object) -> str | None:
-    if name not in _KNOWN:
-        nearest = difflib.get_close_matches(name, _KNOWN, n=1)
-        return f"{name}: no such gate" + (f". Did you mean {nearest[0]}?" if nearest else "")
-    if name == "built-only":
-        fits = isinstance(value, bool)
-    elif name == "require":
-        fits = value in get_args(Require)
-    elif name == "require-precision":
-        fits = isinstance(value, str) and _reads(value)
-    else:
-        number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
-        if name == "max-unseen":
-            fits = 0 < number < 100
-        else:
-            fits = 0 <= number <= 100 if name.startswith("min-") else 0 <= number < math.inf
-    return None if fits else f"{name}: expected {_KNOWN[name]}, got {value!r}"
 
 
 def judge_gates(
@@ -185,15 +137,6 @@ def origin_gates(name: str, limit: str, engines: Sequence[EngineSummary]) -> lis
         for engine in engines
         if engine.origin == "unknown"
     ]
-
-
-def parse_required_share(text: str) -> tuple[str, float]:
-    """The precision and its least share of `int8>=0.9`; raises BadInput for any other form."""
-    match = re.fullmatch(rf"({'|'.join(map(re.escape, EXPORTED))})\s*>=\s*(0(?:\.\d+)?|1(?:\.0+)?)", text.strip())
-    if not match:
-        known = f"{', '.join(EXPORTED[:-1])} or {EXPORTED[-1]}"
-        raise BadInput(f'"{text}" requires no precision. Write it as int8>=0.9: {known}; 0 to 1.')
-    return match[1], float(match[2])
 
 
 def precision_gates(text: str, audits: Sequence[PrecisionAudit]) -> list[Gate]:

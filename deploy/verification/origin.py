@@ -9,8 +9,7 @@ from hardedge.contracts import Engine
 from hardedge.contracts.engine import Origin
 from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.bundles.validity import read_model
-from hardedge.deploy.targets import backend_of, parse_target
-from hardedge.deploy.tensorrt.api import MODULES
+from hardedge.deploy.targets import backend_of
 from hardedge.errors import BadInput
 from hardedge.graphs.pinning import pin_to_fp32
 
@@ -22,14 +21,13 @@ def origin_of(bundle: OpenBundle, directory: Path, engine: Engine, built: Collec
     bundle's own, whatever the manifest says built it; a plan's bytes show nobody what it was built from, so that it
     needs a builder who is trusted: this command, or who signed it. Raises BadInput for a file of another network.
     """
-    backend = parse_target(engine.target).backend
-    builder = MODULES.get(backend, backend)
-    if engine.builder != builder:
+    backend = backend_of(engine.target)
+    if engine.builder != backend.builder:
         raise BadInput(
-            f"{directory / Engine.FILE}, builder: {engine.builder[:40]!r}, but {engine.target} is built by {builder}. "
-            "Build the engine again."
+            f"{directory / Engine.FILE}, builder: {engine.builder[:40]!r}, but {engine.target} is built by "
+            f"{backend.builder}. Build the engine again."
         )
-    if backend_of(engine.target).open_model:
+    if backend.open_model:
         return _session_origin(bundle, directory, engine)
     if engine.digest in built:
         return "built here"

@@ -12,8 +12,8 @@ from hardedge.contracts import Certificate, EngineSummary, Report, seal, write_a
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.latency.overhead import certify_latency, overhead_of
 from hardedge.deploy.latency.repeated_builds import RepeatedBuilds
-from hardedge.deploy.machine import machine
 from hardedge.deploy.parity.image_counts import ImageCounts, write_counts
+from hardedge.deploy.provenance import machine_facts
 from hardedge.deploy.report.junit import report_junit
 from hardedge.deploy.report.markdown import report_markdown
 from hardedge.deploy.verification.gates import NO_LIMITS, Gates, consistency_gates, judge_gates, overall_verdict
@@ -100,7 +100,7 @@ def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: G
         audits=runs.audits,
         gates=judged,
         data=inputs.data.name if inputs.data else "test images not given",
-        machine=machine(),
+        machine=machine_facts(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         broken_off=runs.broken_off,
         built_only=bool(gates.built_only),

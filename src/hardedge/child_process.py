@@ -22,11 +22,12 @@ _START: Final = "import sys; sys.path = [p for p in sys.path if p]; from hardedg
 
 @dataclass(frozen=True)
 class ChildResult:
-    """How a child ended: its exit status (negative: a signal's number), and what it printed."""
+    """How a child ended: its exit status (negative: a signal's number), what it printed, whether its time was up."""
 
     status: int
     output: str
     errors: str
+    timed_out: bool = False
 
 
 def run_child(
@@ -35,12 +36,16 @@ def run_child(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     read_line: ReadLine | None = None,
+    seconds: float | None = None,
 ) -> ChildResult:
     """Runs `python -m MODULE ARGUMENTS` to its end, in `folder` or else here, with what this process can import.
 
-    `read_line` sees each line of its output as it comes; one that it returns True for is left out of the result.
+    `read_line` sees each line of its output as it comes; one that it returns True for is left out of the result. After
+    `seconds` it is killed.
     """
-    with start_child(module, *arguments, environment=environment, folder=folder, read_line=read_line) as wait:
+    with start_child(
+        module, *arguments, environment=environment, folder=folder, read_line=read_line, seconds=seconds
+    ) as wait:
         return wait()
 
 
@@ -51,6 +56,7 @@ def start_child(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     read_line: ReadLine | None = None,
+    seconds: float | None = None,
 ) -> Iterator[Callable[[], ChildResult]]:
     """As run_child, while this process goes on; calling what is yielded waits for the end.
 
@@ -76,11 +82,21 @@ def start_child(
             output = "".join(line for line in process.stdout if not (read_line and read_line(line)))
             status = process.wait()
             errors.seek(0)
-            return ChildResult(status, output, errors.read())
+            return ChildResult(status, output, errors.read(), timed_out.is_set())
 
+        timed_out = threading.Event()
+
+        def end() -> None:
+            timed_out.set()
+            process.kill()
+
+        timer = threading.Timer(seconds or 0, end)
         try:
+            if seconds is not None:
+                timer.start()
             yield wait
         finally:
+            timer.cancel()
             process.kill()
             process.wait()
             process.stdin.close()

@@ -5,7 +5,7 @@ from onnx import TensorProto
 
 from hardedge.deploy.precisions import cannot_hold, engines_to_build, parse_precisions
 from hardedge.deploy.targets import KNOWN
-from hardedge.deploy.verification.gates import parse_required_share
+from hardedge.deploy.verification.limits import parse_required_share
 from hardedge.errors import BadInput
 from hardedge.graphs.element_types import PRECISION_OF, QUANTISED
 from hardedge.precisions import DEPLOYED, EXPORTED, PRECISIONS, precision_named

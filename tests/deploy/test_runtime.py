@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from hardedge.contracts import Engine, Profile, load, seal
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.engines.open import open_runner
-from hardedge.deploy.machine import compute_capability, machine
+from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
+from hardedge.deploy.provenance import machine_facts
 from hardedge.deploy.runner import Runner
+from hardedge.deploy.targets import BACKENDS
 from hardedge.errors import BadInput, Unavailable
 
 COLORS = np.array([(70, 130, 180), (128, 64, 128), (0, 0, 142)])
@@ -140,8 +143,11 @@ def test_a_plan_that_does_not_load_gives_the_reason_and_prints_nothing(
 
 
 def test_the_machine_is_described() -> None:
-    facts = machine()
+    facts = machine_facts()
     assert {"cpu", "cores", "memory", "system", "python", "numpy", "onnx", "gpu"} <= facts.keys()
+    assert facts.get("onnxruntime") or facts["onnxruntime-gpu"]
+    installed = {module for backend in BACKENDS for module in backend.modules if find_spec(module)} - {"onnxruntime"}
+    assert installed <= facts.keys()
     assert int(facts["cores"]) >= 1
 
 

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from hardedge.contracts import Bundle, Certificate, Engine, Overhead, PrecisionAudit, load, read_json
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.tensorrt.layers import layer_precision, onnx_nodes, read_layers
-from hardedge.deploy.verification.gates import Gates, judge_gates, parse_required_share
+from hardedge.deploy.verification.gates import Gates, judge_gates
+from hardedge.deploy.verification.limits import parse_required_share
 from hardedge.deploy.verification.precision_audit import audit_layers, audit_onnx
 from hardedge.deploy.verification.stage import verify
 from hardedge.errors import BadInput
@@ -177,7 +178,9 @@ def test_what_requires_nothing_is_refused() -> None:
     assert parse_required_share("int8>=0.9") == ("int8", 0.9)
     assert parse_required_share("fp16 >= 1") == ("fp16", 1.0)
     for wrong in ("int8", "int8>0.9", "int4>=0.9", "int8>=90", "int8>=1.1", "int8>=-1", ""):
-        with pytest.raises(BadInput, match="requires no precision. Write it as int8>=0.9"):
+        with pytest.raises(
+            BadInput, match='require-precision: expected text such as "int8>=0.9": fp32, .*; 0 to 1, got'
+        ):
             Gates(require_precision=wrong)
 
 
