@@ -11,7 +11,7 @@ from typing import Literal
 import onnx
 
 from hardedge.artefact import disk_errors, require_free, staged_directory
-from hardedge.console import spinner
+from hardedge.console import note, spinner
 from hardedge.contracts import (
     Bundle,
     Calibration,
@@ -51,6 +51,7 @@ from hardedge.export.reference import (
     write_golden,
     write_reference,
 )
+from hardedge.graphs.builder_rules import builder_warnings, require_rightly_built
 from hardedge.graphs.files import is_large, read_onnx, write_onnx
 from hardedge.models import architecture
 from hardedge.models.user_network import require_code_allowed
@@ -194,6 +195,9 @@ def write_bundle(
     with _timed_part("onnx", seconds), spinner("ONNX"):
         model = _shipped_model(source)
         _require_convertible(model, precisions)
+        require_rightly_built(model, MODEL)
+        for warning in builder_warnings(model):
+            note(f"{MODEL}: {warning}")
         write_onnx(model, directory / MODEL)
     with _timed_part("reference", seconds):
         reference = write_reference(source.network, source.dataset, directory / "reference")

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from hardedge.child_process import ChildResult
@@ -16,6 +16,8 @@ from hardedge.deploy.machine import gpu_name
 from hardedge.deploy.tensorrt.api import MODULES, unsupported_options
 from hardedge.deploy.tensorrt.builder import LACKING, out_of_memory, run_builder
 from hardedge.errors import HardedgeError, Unavailable, faults_error, missing_extra
+from hardedge.graphs.builder_rules import require_right_builder
+from hardedge.graphs.files import read_onnx
 
 _ERROR_LINE = re.compile(r"\[[E!]\] (.+)")
 # printed by TensorRT-RTX on every machine without a driver, where building works all the same
@@ -42,6 +44,7 @@ def compile_plans(
     faults = unsupported_options(builder, request.options)
     if faults:
         raise faults_error(f"{builder} cannot build with these options", faults, "Leave them out for this target.")
+    require_right_builder(read_onnx(onnx), str(onnx), builder, _version_of(builder))
     if request.cache:
         request.cache.require_private()
     if request.cache is None:
@@ -65,6 +68,14 @@ def compile_plans(
             request.cache.keep_timings(keys[missing[0]], timings)
         plans |= made
     return plans
+
+
+def _version_of(builder: str) -> str:
+    """The installed version; the modules of a Jetson's system packages tell it only themselves, in the builder."""
+    try:
+        return version(builder)
+    except PackageNotFoundError:
+        return "0"
 
 
 def _build_key(

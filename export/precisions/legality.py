@@ -1,8 +1,9 @@
 """What a graph for TensorRT may hold: the rules of NVIDIA's parser for types and for QuantizeLinear/DequantizeLinear.
 
 The one place that says so: every converted file passes it, and so must a graph from quantisation-aware training.
-Sources: docs/operators.md of onnx/onnx-tensorrt (TensorRT 10.15), TensorRT's guide to quantised types, and what
-TensorRT-RTX 1.7 refused here (docs/precision.md).
+Sources: docs/operators.md of onnx/onnx-tensorrt (TensorRT 10.15), TensorRT's guide to quantised types, its release notes
+(DFT from 11.2.1 on), and what TensorRT-RTX 1.7 refused here (docs/precision.md). What a builder takes and gets wrong is
+in hardedge.graphs.builder_rules.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from hardedge.errors import BadInput, faults_error
+from hardedge.graphs.builder_rules import require_rightly_built
 from hardedge.graphs.element_types import QUANTISED, Types, element_types, producers
 
 # marked N in that document
@@ -20,7 +22,7 @@ from hardedge.graphs.element_types import QUANTISED, Types, element_types, produ
 UNSUPPORTED = frozenset(
     {
         "AffineGrid", "Bernoulli", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
-        "CenterCropPad", "Col2Im", "Compress", "ConcatFromSequence", "ConvInteger", "DFT", "Det",
+        "CenterCropPad", "Col2Im", "Compress", "ConcatFromSequence", "ConvInteger", "Det",
         "DynamicQuantizeLinear", "ImageDecoder", "MatMulInteger", "MaxRoiPool", "MaxUnpool", "Optional",
         "OptionalGetElement", "OptionalHasElement", "QLinearConv", "QLinearMatMul", "SequenceAt",
         "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap",
@@ -30,6 +32,17 @@ UNSUPPORTED = frozenset(
 # fmt: on
 # the document lists both as supported; TensorRT-RTX 1.7.1 refuses them in BF16 (tests/export/test_precision.py)
 NOT_IN_BF16 = ("ConvTranspose", "HardSwish")
+# attributes that the same builder refuses (benchmarks/ignored_attributes.py)
+REFUSED = (
+    ("Resize", "antialias", (0,)),
+    ("Resize", "keep_aspect_ratio_policy", (b"stretch",)),
+    (
+        "Resize",
+        "coordinate_transformation_mode",
+        (b"half_pixel", b"pytorch_half_pixel", b"tf_half_pixel_for_nn", b"asymmetric", b"align_corners"),
+    ),
+    ("ScatterND", "reduction", (b"none",)),
+)
 SHOWN = 8
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -74,6 +87,7 @@ def require_legal(model: onnx.ModelProto, precision: str, sources: Mapping[str, 
         raise BadInput(
             f"{precision}: the converted file is no valid ONNX ({error}). Leave this precision out."
         ) from None
+    require_rightly_built(model, precision)
     found = [_problem_text(finding, sources) for finding in legality_findings(model)]
     if found:
         more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
@@ -107,6 +121,15 @@ def _operator_problems(node: onnx.NodeProto) -> Iterator[str]:
         yield f"an operator of the domain {node.domain}, which TensorRT does not know"
     elif node.op_type in UNSUPPORTED:
         yield "an operator that TensorRT does not have"
+    for operator, name, allowed in REFUSED:
+        if node.op_type == operator and (value := _attribute(node, name)) is not None and value not in allowed:
+            shown = value.decode() if isinstance(value, bytes) else value
+            yield f"has {name} {shown}, which TensorRT does not take"
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> object:
+    found = (onnx.helper.get_attribute_value(each) for each in node.attribute if each.name == name)
+    return next(found, None)
 
 
 def _type_problems(node: onnx.NodeProto, graph: _Graph) -> Iterator[str]:

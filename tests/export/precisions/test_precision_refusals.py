@@ -64,6 +64,18 @@ def test_many_findings_are_cut_short(typed_bundle: Path) -> None:
         require_legal(model, "int8", {})
 
 
+def test_a_node_that_builders_get_wrong_without_a_word_is_refused(typed_bundle: Path) -> None:
+    model = onnx.load(typed_bundle / "model.onnx")
+    pooled = next(node for node in model.graph.node if node.op_type == "Conv").input[0]
+    grid = numpy_helper.from_array(np.zeros((2, 4, 4, 2), np.float32), "grid")
+    model.graph.initializer.append(grid)
+    model.graph.node.append(onnx.helper.make_node("GridSample", [pooled, "grid"], ["warped"], "warp"))
+    place = next(place for place, node in enumerate(model.graph.node) if pooled in node.output)
+    model.graph.node.insert(place + 1, model.graph.node.pop())
+    with pytest.raises(BadInput, match=r"fp32: engines would be built, and be wrong:\n  warp \(GridSample\)"):
+        require_legal(model, "fp32", {})
+
+
 @pytest.mark.slow
 def test_a_refused_node_is_kept_out_and_says_why(typed_bundle: Path) -> None:
     model = onnx.load(typed_bundle / "model.onnx")

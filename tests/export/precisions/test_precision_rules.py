@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.export.precisions.legality import legality_findings
+from hardedge.export.precisions.legality import UNSUPPORTED, legality_findings
 
 Change = Callable[[onnx.ModelProto], None]
 
@@ -178,3 +178,26 @@ def test_bf16_gaps_and_float64_weights_are_named() -> None:
         "to_mask (Cast): casts to uint8 from another type than float32 or float16",
         "unused (weight): float64",
     ]
+
+
+def test_attributes_that_the_parser_refuses_are_named() -> None:
+    nodes = [
+        helper.make_node("Resize", ["x", "", "", "sizes"], ["a"], "smooth", mode="linear", antialias=1),
+        helper.make_node(
+            "Resize", ["a", "", "", "sizes"], ["b"], "symmetric", coordinate_transformation_mode="half_pixel_symmetric"
+        ),
+        helper.make_node("Resize", ["b", "", "", "sizes"], ["y"], "plain", antialias=0, mode="linear"),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in ("x", "y")]
+    sizes = numpy_helper.from_array(np.array([1, 3, 8, 8]), "sizes")
+    graph = helper.make_graph(nodes, "resized", values[:1], values[1:], [sizes])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    assert [str(finding) for finding in legality_findings(model)] == [
+        "smooth (Resize): has antialias 1, which TensorRT does not take",
+        "symmetric (Resize): has coordinate_transformation_mode half_pixel_symmetric, which TensorRT does not take",
+    ]
+
+
+def test_dft_is_left_to_the_builders_that_have_it() -> None:
+    """TensorRT has it from 11.2.1 on; others refuse it themselves."""
+    assert "DFT" not in UNSUPPORTED
