@@ -1,8 +1,8 @@
 """What a graph for TensorRT may hold: the rules of NVIDIA's parser for types and for QuantizeLinear/DequantizeLinear.
 
 The one place that says so: every converted file passes it, and so must a graph from quantisation-aware training.
-Sources: docs/operators.md of onnx/onnx-tensorrt (TensorRT 10.15), TensorRT's guide to quantised types, its release notes
-(DFT from 11.2.1 on), and what TensorRT-RTX 1.7 refused here (docs/precision.md). What a builder takes and gets wrong is
+Sources: docs/operators.md of onnx/onnx-tensorrt (TensorRT 10.15), TensorRT's guide to quantised types, its release
+notes (DFT from 11.2.1 on), and what TensorRT-RTX 1.7 refused here (docs/precision.md). What a builder takes and gets wrong is
 in hardedge.graphs.builder_rules.
 """
 
