@@ -2,8 +2,8 @@
 
 The one place that says so: every converted file passes it, and so must a graph from quantisation-aware training.
 Sources: docs/operators.md of onnx/onnx-tensorrt (TensorRT 10.15), TensorRT's guide to quantised types, its release
-notes (DFT from 11.2.1 on), and what TensorRT-RTX 1.7 refused here (docs/precision.md). What a builder takes and gets wrong is
-in hardedge.graphs.builder_rules.
+notes (DFT from 11.2.1 on), and what TensorRT-RTX 1.7 refused here (docs/precision.md). What a builder takes and gets
+wrong is in hardedge.graphs.builder_rules.
 """
 
 from collections.abc import Iterator, Mapping
