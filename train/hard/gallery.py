@@ -46,7 +46,7 @@ def gallery_html(ranking: Ranking, dataset: Dataset, shown: int) -> str:
 
 def images_section(images: tuple[HardImage, ...], dataset: Dataset) -> Markup:
     figures = [image_figure(place, image, dataset) for place, image in enumerate(images, start=1)]
-    why = "The hardest images first, in a frame the hardest quarter of their sides: what to label next, or more of."
+    why = "The hardest images first: label these next, or more like them. The yellow box marks the hardest area."
     return section("Hard images", note_line(why), tag("div", *figures, class_="panels"))
 
 

@@ -181,15 +181,17 @@ def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
     """What a user says of an ONNX file that someone else exported."""
     for option in reversed(
         (
-            click.option("--mean", type=Triple(), help="An ONNX file of others: the mean of its pixels in 0..1."),
-            click.option("--std", type=Triple(), help="The same: their standard deviation."),
+            click.option(
+                "--mean", type=Triple(), help="Third-party ONNX models only: the per-channel mean that it expects, in 0..1."
+            ),
+            click.option("--std", type=Triple(), help="The same: the per-channel standard deviation."),
             click.option(
                 "--channels",
                 type=click.Choice(["rgb", "bgr"]),
-                help="The same: the order of its channels (rgb), in which --mean and --std are then.",
+                help="The same: its channel order (rgb by default), which --mean and --std follow.",
             ),
-            click.option("--input-size", type=Size(), help="The same: the size that it takes, if not the image's."),
-            click.option("--output", "output_name", help="The same: the output with scores or classes, if of several."),
+            click.option("--input-size", type=Size(), help="The same: its input size, if not the image's."),
+            click.option("--output", "output_name", help="The same: which output has the scores or classes, if there are several."),
         )
     ):
         command = option(command)
