@@ -182,7 +182,9 @@ def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.option(
-                "--mean", type=Triple(), help="Third-party ONNX models only: the per-channel mean that it expects, in 0..1."
+                "--mean",
+                type=Triple(),
+                help="Third-party ONNX models only: the per-channel mean that it expects, in 0..1.",
             ),
             click.option("--std", type=Triple(), help="The same: the per-channel standard deviation."),
             click.option(
@@ -191,7 +193,11 @@ def foreign_options(command: Callable[..., None]) -> Callable[..., None]:
                 help="The same: its channel order (rgb by default), which --mean and --std follow.",
             ),
             click.option("--input-size", type=Size(), help="The same: its input size, if not the image's."),
-            click.option("--output", "output_name", help="The same: which output has the scores or classes, if there are several."),
+            click.option(
+                "--output",
+                "output_name",
+                help="The same: which output has the scores or classes, if there are several.",
+            ),
         )
     ):
         command = option(command)
