@@ -80,16 +80,16 @@ def deploy(
     plan = plan or DeployPlan(engines=[(target, "fp32") for target in default_targets()], gates=BUILT_ONLY)
     said = given or OnnxInputSpec()
     foreign = bundle.is_file()
+    plain = plan.compared.plain if plan.compared else None
+    require_output(out, force, [bundle, data, *([plain] if plain else [])])
     if foreign:
         _require_fp32(bundle, plan.engines)
     elif said != OnnxInputSpec():
         raise BadInput(f"{bundle} is a bundle: leave out --mean, --std, --channels, --input-size and --output.")
     else:
         _require_buildable(bundle, data, plan.engines)
-    plain = plan.compared.plain if plan.compared else None
     if plain:
         check_model(plain)
-    require_output(out, force, [bundle, data, *([plain] if plain else [])])
     with _output_place(out) as folder:
         if foreign:
             note("3/5 bundle: pixels in, mask out, reference masks of the file as it was given")

@@ -12,9 +12,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hardedge.artefact import require_folder
 from hardedge.console import note
 from hardedge.contracts import BuildOptions, Profile, sha256_of, write_atomically
-from hardedge.deploy.bundles.user_key import user_mac
+from hardedge.deploy.bundles.user_key import require_user_key, user_mac
 from hardedge.errors import BadInput
 
 
@@ -63,8 +64,10 @@ class BuildCache:
 
     root: Path
 
-    def require_private(self) -> None:
-        """Raises BadInput for a folder that somebody else owns or can write."""
+    def require_usable(self) -> None:
+        """Raises BadInput for a folder that somebody else owns or can write, Unavailable where nothing can be kept."""
+        require_folder(self.root, "--cache")
+        require_user_key()
         if not self.root.exists():
             return
         found = self.root.stat()

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hardedge.artefact import require_folder, resolve_output
 from hardedge.console import note
 from hardedge.contracts import (
     Bundle,
@@ -114,7 +115,9 @@ def sign(directory: StrPath, private_key: StrPath) -> Signature:
     """
     directory, private_key = local_paths((directory, private_key))
     key = _read_private(private_key)
-    manifest = load(_kind_in(directory), directory)
+    kind = _kind_in(directory)
+    require_folder(directory, "ARTEFACT")
+    manifest = load(kind, directory)
     unsigned = Signature(
         schema_id=Signature.SCHEMA,
         manifest_schema=manifest.SCHEMA,
@@ -133,7 +136,7 @@ def write_keys(path: StrPath) -> Path:
 
     Raises BadInput when either exists: a key is never replaced.
     """
-    path = local_path(path)
+    path = resolve_output(local_path(path), "--new-key")
     _require_cryptography()
     from cryptography.hazmat.primitives import serialization as forms
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -142,10 +145,8 @@ def write_keys(path: StrPath) -> Path:
     there = [str(each) for each in (path, public) if each.exists()]
     if there:
         raise BadInput(f"{' and '.join(there)} exists, and a key is never replaced. Give another name.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise BadInput(f"{path.parent} is no folder: no key can be written into it. Give another name.") from None
+    require_folder(path.parent, "--new-key")
+    path.parent.mkdir(parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
     secret = key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, forms.NoEncryption())
     # created with its mode: not readable by others for a moment

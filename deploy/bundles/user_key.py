@@ -8,12 +8,20 @@ import os
 import secrets
 from pathlib import Path
 
+from hardedge.artefact import require_folder
+
 SIZE = 32
 
 
 def user_mac(content: bytes) -> str:
     """The HMAC-SHA256 of the content under this user's key, in hexadecimal; the key is made at the first use."""
     return hmac.new(_user_key(), content, hashlib.sha256).hexdigest()
+
+
+def require_user_key() -> None:
+    """Raises BadInput or Unavailable where there is no key and none can be made."""
+    if not _key_path().is_file():
+        require_folder(_key_path().parent, "$XDG_CONFIG_HOME")
 
 
 def _user_key() -> bytes:

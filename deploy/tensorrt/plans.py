@@ -46,7 +46,7 @@ def compile_plans(
         raise faults_error(f"{builder} cannot build with these options", faults, "Leave them out for this target.")
     require_right_builder(read_onnx(onnx), str(onnx), builder, _version_of(builder))
     if request.cache:
-        request.cache.require_private()
+        request.cache.require_usable()
     if request.cache is None:
         return _build_in_process(builder, onnx, targets, profiles, folder, request, None)
     keys = {target: _build_key(builder, onnx, target, profiles, request) for target in targets}

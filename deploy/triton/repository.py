@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hardedge.artefact import require_free, staged_directory
+from hardedge.artefact import require_folder, require_free, resolve_output, staged_directory
 from hardedge.console import note
 from hardedge.contracts import (
     BuildOptions,
@@ -92,6 +92,8 @@ def write_model(
     inside = [path for path in (bundle, engine) if path and repository.resolve().is_relative_to(path.resolve())]
     if inside:
         raise BadInput(f"--out {repository} is in {inside[0]}, which is read. Give a place beside it.")
+    require_folder(repository)
+    repository = resolve_output(repository)
     serving = serving or Serving()
     source = _source(bundle, precision, engine, trust)
     tensors = triton_tensors(source.onnx)

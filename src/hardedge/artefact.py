@@ -22,16 +22,16 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSALS = (*_NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-def resolve_output(out: Path) -> Path:
-    """Where `out` leads: a link to a directory, or to one that is not there yet, is followed. Raises BadInput."""
-    if not out.is_symlink():
+def resolve_output(out: Path, option: str = "--out") -> Path:
+    """Where `out` leads: a link to a directory, or one above it to what is not there yet, is followed; or BadInput."""
+    if not out.is_symlink() and not any(part.is_symlink() and not part.exists() for part in out.parents):
         return out
     try:
         found = out.resolve()
     except (OSError, RuntimeError) as error:
-        raise BadInput(f"{out} is a link that leads nowhere ({error}). Give another --out.") from None
+        raise BadInput(f"{out} is a link that leads nowhere ({error}). Give another {option}.") from None
     if found.is_symlink():  # what Python 3.13 makes of a circle
-        raise BadInput(f"{out} is a link that leads to itself. Give another --out.")
+        raise BadInput(f"{out} is a link that leads to itself. Give another {option}.")
     return found
 
 
@@ -51,14 +51,32 @@ def require_free(out: Path, force: bool | None, inputs: Sequence[Path] = ()) -> 
     require_writable(out)
 
 
+def require_folder(folder: Path, option: str = "--out") -> None:
+    """Raises BadInput or Unavailable unless files can be written into `folder`, which may be there, and hold others.
+
+    `option` is what gave the folder. Call it before any long work.
+    """
+    _require_path(folder, option)
+    with disk_errors():
+        folder = resolve_output(folder, option)
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"{folder} is a file. Give another {option}.")
+    _require_folders(folder.parent, option)
+    require_writable(folder / "file" if folder.exists() else folder, option)
+
+
 def _require_name(out: Path) -> None:
-    fault = text_fault(str(out))
-    if fault:
-        raise BadInput(f"--out {quoted(str(out))} {fault}. Give another --out.")
+    _require_path(out, "--out")
     if not out.name or out.name == "..":
         raise BadInput(f"--out {out} has no name of its own. Give the name of a directory to write.")
+
+
+def _require_path(out: Path, option: str) -> None:
+    fault = text_fault(str(out))
+    if fault:
+        raise BadInput(f"{option} {quoted(str(out))} {fault}. Give another {option}.")
     if len(os.fsencode(out.absolute())) > _LONGEST_PATH:
-        raise BadInput(f"--out {quoted(str(out))}: the path is too long. Give a shorter --out.")
+        raise BadInput(f"{option} {quoted(str(out))}: the path is too long. Give a shorter {option}.")
 
 
 def _require_replaceable(out: Path, force: bool | None, inputs: Sequence[Path]) -> None:
@@ -86,17 +104,17 @@ def require_own(out: Path) -> None:
         )
 
 
-def _require_folders(path: Path) -> None:
+def _require_folders(path: Path, option: str = "--out") -> None:
     existing = _existing(path)
     if not existing.is_dir():
-        raise BadInput(f"{existing} is a file: nothing can be written below it. Give another --out.")
+        raise BadInput(f"{existing} is a file: nothing can be written below it. Give another {option}.")
 
 
 def _existing(path: Path) -> Path:
     return next(part for part in (path, *path.parents) if part.exists())
 
 
-def require_writable(out: Path) -> None:
+def require_writable(out: Path, option: str = "--out") -> None:
     """Raises Unavailable where no file or directory `out` can be made, BadInput for a name that is too long."""
     existing = _existing(out.parent)
     part = (out if existing == out.parent else existing / out.relative_to(existing).parts[0]).name
@@ -109,10 +127,10 @@ def require_writable(out: Path) -> None:
             raise OSError(errno.ENAMETOOLONG, "")
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise BadInput(f"--out {out}: the name is too long. Give a shorter --out.") from None
+            raise BadInput(f"{option} {out}: the name is too long. Give a shorter {option}.") from None
         # of /proc and the like: no such file or directory
         reason = "it takes no directories" if error.errno == errno.ENOENT else error.strerror
-        raise Unavailable(f"cannot write {out}: {existing}: {reason}. {_fix(error)}") from error
+        raise Unavailable(f"cannot write {out}: {existing}: {reason}. {_fix(error, option)}") from error
 
 
 @contextmanager
@@ -229,9 +247,9 @@ def disk_errors() -> Iterator[None]:
         raise
 
 
-def _fix(error: OSError) -> str:
+def _fix(error: OSError, option: str = "--out") -> str:
     if error.errno in _NO_ROOM:
-        return "Free some space or choose another --out, then run it again."
+        return f"Free some space or choose another {option}, then run it again."
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "Choose another --out, or ask for the right to write there."
-    return "Choose another --out."
+        return f"Choose another {option}, or ask for the right to write there."
+    return f"Choose another {option}."

@@ -14,7 +14,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from hardedge.artefact import disk_errors
+from hardedge.artefact import disk_errors, require_folder, resolve_output
 from hardedge.contracts import Contract, Json, read_json, to_json, write_atomically
 from hardedge.errors import BadInput, Unavailable, faults_error, first_line
 from hardedge.train.studies.journal import journal
@@ -50,7 +50,7 @@ def open_study(out: Path, plan: P, storage: str | None, space: Space) -> Iterato
     Unavailable where it answers no more.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    _require_ours(out)
+    out = resolve_output(out)
     with disk_errors():
         place = None if storage is None else _storage(storage)  # before anything is written: it may be none
         (out / TRIALS).mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ def open_study(out: Path, plan: P, storage: str | None, space: Space) -> Iterato
                 ) from error
 
 
-def _require_ours(out: Path) -> None:
+def require_study_place(out: Path) -> None:
+    """Raises BadInput where `out` is something else than a study, Unavailable where nothing can be written."""
+    require_folder(out)
     if not out.exists() or (out / LOCKS).is_file():
         return
-    if not out.is_dir():
-        raise BadInput(f"{out} is a file. Give another --out.")
-    foreign = sorted(path.name for path in out.iterdir() if path.name != TRIALS)
+    foreign = sorted(path.name for path in out.iterdir() if path.name != TRIALS and not path.name.startswith("."))
     if foreign and not (out / LOCKS).is_file():  # another process, which makes its locks first, may just have begun
         raise BadInput(f"{out} exists and is no study (it has {', '.join(foreign[:5])}). Give another --out.")
 

@@ -28,7 +28,7 @@ from hardedge.train.studies.curves_as_shares import (
     shares_from_curves,
     soft_curves,
 )
-from hardedge.train.studies.folder import StudyPlan, open_study
+from hardedge.train.studies.folder import StudyPlan, open_study, require_study_place
 from hardedge.train.studies.scores import METRICS
 from hardedge.train.studies.study import Params, Space, Study, StudyJob, Trials, Wanted
 from hardedge.train.studies.sweep import RESULT, failed_trials, require_alone
@@ -71,6 +71,7 @@ def search_loss(
     """
     data, out = local_paths((data, out))
     require_alone()
+    require_study_place(out)
     dataset = open_dataset(data, recipe.labels)
     validation = dataset.splits["val"]
     if len(validation) < 2:

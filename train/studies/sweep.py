@@ -18,7 +18,7 @@ from hardedge.paths import StrPath, local_paths
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.studies.comparison import Failed, StudyArm, StudyComparison, compare_arms
-from hardedge.train.studies.folder import StudyPlan, open_study
+from hardedge.train.studies.folder import StudyPlan, open_study, require_study_place
 from hardedge.train.studies.scores import METRICS
 from hardedge.train.studies.search_space import parse_search_space, point_text, recipe_at, usable_points
 from hardedge.train.studies.study import Params, Space, Study, StudyJob, Trials, Wanted, params_key
@@ -66,6 +66,7 @@ def sweep(
     """
     data, out = local_paths((data, out))
     require_alone()
+    require_study_place(out)
     require_trackers(track)
     if metric not in METRICS:
         raise BadInput(f"metric {metric} is not known. Give one of: {', '.join(METRICS)}.")

@@ -80,8 +80,11 @@ def build_request(given: dict[str, Any]) -> BuildRequest:
     from hardedge.deploy.backends.request import BuildRequest
 
     options = BuildOptions(**{field.name: given.pop(field.name) for field in fields(BuildOptions)})
-    cache = given.pop("cache")
-    return BuildRequest(options, BuildCache(cache) if cache else None, heal=not given.pop("no_heal"))
+    folder = given.pop("cache")
+    cache = BuildCache(folder) if folder else None
+    if cache:
+        cache.require_usable()
+    return BuildRequest(options, cache, heal=not given.pop("no_heal"))
 
 
 def onnx_input_spec(given: dict[str, Any]) -> OnnxInputSpec:

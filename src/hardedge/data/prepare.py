@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shutil import copytree
 
-from hardedge.artefact import staged_directory
+from hardedge.artefact import require_free, staged_directory
 from hardedge.console import progress_bar
 from hardedge.contracts import to_json
 from hardedge.data.dataset import Dataset
@@ -19,6 +19,7 @@ def prepare(data: StrPath, out: StrPath) -> int:
     copied. Raises BadInput for data that cannot be used, a file that cannot be read, and `out` that exists.
     """
     data, out = local_paths((data, out))
+    require_free(out, None, [data])
     dataset = open_dataset(data)
     ids = list(dict.fromkeys(id for ids in dataset.splits.values() for id in ids))
     with staged_directory(out, force=None) as fresh:

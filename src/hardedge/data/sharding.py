@@ -11,7 +11,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final
 
-from hardedge.artefact import staged_directory
+from hardedge.artefact import require_free, staged_directory
 from hardedge.console import progress_bar
 from hardedge.contracts import sha256_of, to_json
 from hardedge.data.classes import FILE, read_classes, table_as_values
@@ -51,6 +51,7 @@ def write_shards(
         import webdataset  # noqa: F401  # asked for before any work
     except ImportError:
         raise missing_extra("webdataset", "shards") from None
+    require_free(out, None, [data])
     dataset = open_dataset(data)
     require_usable_data(dataset)
     if isinstance(dataset, ShardedDataset):

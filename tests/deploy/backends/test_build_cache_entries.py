@@ -68,6 +68,6 @@ def test_an_entry_of_an_earlier_version_is_not_found(cache: BuildCache) -> None:
 def test_a_folder_that_others_can_write_is_refused(mode: int, cache: BuildCache) -> None:
     cache.root.chmod(mode)
     with pytest.raises(BadInput, match="can be written by others"):
-        cache.require_private()
+        cache.require_usable()
     cache.root.chmod(0o755)
-    cache.require_private()
+    cache.require_usable()

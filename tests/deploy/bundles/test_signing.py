@@ -181,7 +181,7 @@ def test_keys_are_private_and_never_replaced(keys: Path) -> None:
 
 def test_where_no_key_can_be_written_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BadInput, match="file is no folder"):
+    with pytest.raises(BadInput, match="file is a file"):
         write_keys(tmp_path / "file" / "maker")
     with pytest.raises(BadInput, match="maker is no folder|file/x is no folder"):
         write_keys(tmp_path / "file" / "x" / "maker")
