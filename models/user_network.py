@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-import traceback
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hardedge.contracts import NetworkSpec
-from hardedge.errors import BadInput
+from hardedge.errors import BadInput, users_line
 
 # a multiple of every usual stride, and not square: swapped axes are seen
 CHECK_HEIGHT, CHECK_WIDTH = 64, 96
@@ -122,12 +121,5 @@ def _output_fault(logits_BCHW: object, expected: tuple[int, int, int, int]) -> s
 
 def _error_text(error: BaseException) -> str:
     """What the error says, with the line of the user's code that it went through last."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
-
-
-def _is_users(filename: str) -> bool:
-    package = Path(__file__).resolve().parent
-    own = Path(filename).resolve()
-    return own.is_file() and "site-packages" not in own.parts and package not in own.parents
+    place = users_line(error)
+    return f"{type(error).__name__}: {error}{f' ({place})' if place else ''}"

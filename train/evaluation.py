@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,11 +11,11 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
-from hardedge.contracts import SegmentationScore
+from hardedge.contracts import SegmentationScore, Task
 from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
-from hardedge.errors import BadInput
-from hardedge.metrics import Counts, confusion_counts, score_of
+from hardedge.errors import BadInput, users_code
+from hardedge.metrics import Counts, confusion_counts, doubt_of_counts, score_of
 from hardedge.train import processes
 from hardedge.train.batches.samples import TrainingSample, image_tensor, normalise_pixels
 
@@ -40,10 +41,13 @@ def resize_logits(maps_BChw: Tensor, size: Sequence[int]) -> Tensor:
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients while the block runs; training mode afterwards."""
+    """Evaluation mode without gradients while the block runs; training mode afterwards.
+
+    Raises BadInput for what a user's own network raises in it.
+    """
     module.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), users_code("the network or a branch"):
             yield
     finally:
         module.train()
@@ -62,7 +66,15 @@ def confusion_of(model: nn.Module, dataset: Dataset, ids: Iterable[str]) -> Coun
     return counts
 
 
-def validate(model: nn.Module, dataset: Dataset) -> SegmentationScore:
+@dataclass(frozen=True)
+class Validation:
+    """A score, and what makes one doubt it: one class labelled or predicted throughout."""
+
+    score: SegmentationScore
+    doubts: tuple[str, ...]
+
+
+def validate(model: nn.Module, dataset: Dataset) -> Validation:
     """The score on the validation split, of which each process counts its own share of the images.
 
     Raises BadInput when no pixel of it is labelled.
@@ -76,7 +88,16 @@ def validate(model: nn.Module, dataset: Dataset) -> SegmentationScore:
             f"{dataset.root}/splits/val.txt: no pixel of these masks is labelled, so nothing can be validated. "
             "Put labelled images into the split."
         )
-    return score_of(counts, dataset.task)
+    return Validation(score_of(counts, dataset.task), _doubts(counts, dataset.task))
+
+
+def _doubts(counts_CC: Counts, task: Task) -> tuple[str, ...]:
+    labelled = np.flatnonzero(counts_CC.sum(1))
+    if len(labelled) == 1:
+        name = task.classes[int(labelled[0])].name
+        return (f"class {name} alone is labelled in val: the score says nothing of the others",)
+    doubt = doubt_of_counts(counts_CC[None])
+    return (f"{doubt}: nothing was learned that tells the classes apart",) if doubt else ()
 
 
 def needs_reestimation(model: nn.Module, steps: int) -> bool:

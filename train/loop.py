@@ -23,6 +23,7 @@ from hardedge.train.batches.samples import TrainingSample, TrainingSamples, trai
 from hardedge.train.branches import Training, attach_branches
 from hardedge.train.edge_network import load_edge_network
 from hardedge.train.evaluation import (
+    Validation,
     average_buffers,
     device_of,
     needs_reestimation,
@@ -217,9 +218,9 @@ def evaluate(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out
     training = shipped_weights(state)
     _require_finite(_not_finite(training), state)
     with shipping_statistics(training, recipe, samples):
-        score = validate(training.model, samples.dataset)
-        processes.on_rank_zero(lambda: _keep(state, recipe, training, score, out))
-    return score
+        found = validate(training.model, samples.dataset)
+        processes.on_rank_zero(lambda: _keep(state, recipe, training, found, out))
+    return found.score
 
 
 def shipped_weights(state: TrainingState) -> Training:
@@ -231,11 +232,12 @@ def shipped_weights(state: TrainingState) -> Training:
     return state.average
 
 
-def _keep(state: TrainingState, recipe: Recipe, training: Training, score: SegmentationScore, out: Path) -> None:
+def _keep(state: TrainingState, recipe: Recipe, training: Training, found: Validation, out: Path) -> None:
     weights = detached_copy(plain_state(training.model))
     write_atomically(out / LAST_WEIGHTS, safetensors.torch.save(weights))
-    if state.best is None or recipe.keep == "last" or score.miou > state.best.score.miou:
-        state.best = Snapshot(state.step, score, weights, detached_copy(training.branches.state_dict()))
+    if state.best is None or recipe.keep == "last" or found.score.miou > state.best.score.miou:
+        branches = detached_copy(training.branches.state_dict())
+        state.best = Snapshot(state.step, found.score, weights, branches, found.doubts)
 
 
 def ships_reestimated(training: Training, recipe: Recipe) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from hardedge.errors import Unavailable
+from hardedge.errors import Unavailable, users_code
 from hardedge.train import processes
 from hardedge.train.batches.samples import TrainingSample, denormalise_pixels
 from hardedge.train.branches import Training
@@ -44,11 +44,12 @@ class Objective(nn.Module):
         image_BCHW = batch.image
         if self.recipe.channels_last is True:
             image_BCHW = image_BCHW.contiguous(memory_format=torch.channels_last)
-        with mixed_precision(self.recipe, image_BCHW.device):
-            outputs = self.network(image_BCHW)
-        if "image" in self.recipe.loss.needs:
-            outputs["image"] = denormalise_pixels(batch.image)
-        return step_loss(self.recipe, {**outputs, **batch.beside, **self.tools}, batch.target, progress=progress)
+        with users_code(f"{self.recipe.network} or the loss {self.recipe.loss}"):
+            with mixed_precision(self.recipe, image_BCHW.device):
+                outputs = self.network(image_BCHW)
+            if "image" in self.recipe.loss.needs:
+                outputs["image"] = denormalise_pixels(batch.image)
+            return step_loss(self.recipe, {**outputs, **batch.beside, **self.tools}, batch.target, progress=progress)
 
 
 def step_loss(

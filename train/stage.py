@@ -50,7 +50,7 @@ from hardedge.train.state import (
     write_started,
 )
 from hardedge.train.tracking import TRACKED, require_trackers, tracked_by
-from hardedge.train.validation_sizes import require_validation_sizes
+from hardedge.train.training_sizes import require_training_sizes
 from hardedge.version import __version__
 
 WEIGHTS, TRAINING_ONLY = "weights.safetensors", "training_only.safetensors"
@@ -147,7 +147,7 @@ def declare_training(out: Path, dataset: Dataset) -> None:
 def _build_state(recipe: Recipe, dataset: Dataset, weights: InitialWeights) -> TrainingState:
     state = new_state(recipe, dataset.task, weights)
     if ":" in recipe.network:
-        require_validation_sizes(recipe.network, state.training.model, dataset)
+        require_training_sizes(recipe.network, state.training.model, dataset, recipe.crop)
     return quantise_state(state, recipe, TrainingSamples(dataset, recipe))
 
 
@@ -296,4 +296,5 @@ def _manifest(
         data_digest=dataset.digest(),
         torch=torch.__version__,
         seconds=state.seconds,
+        doubts=kept.doubts,
     )

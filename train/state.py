@@ -40,12 +40,16 @@ class Started(Contract):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An evaluated network: its score, its weights and its branches' (BatchNorm statistics as evaluated)."""
+    """An evaluated network: its score, its weights and its branches' (BatchNorm statistics as evaluated).
+
+    `doubts` are those of its Validation.
+    """
 
     step: int
     score: SegmentationScore
     weights: Tensors
     branches: Tensors
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass

@@ -41,11 +41,10 @@ from hardedge.deploy.foreign.as_given import ReferenceSession, Result, confidenc
 from hardedge.deploy.foreign.forms import ForeignForm, OnnxInputSpec, foreign_form, foreign_pixels_to_mask, read_foreign
 from hardedge.deploy.foreign.trial import require_runnable
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
-from hardedge.deploy.parity.doubt import doubt_of_counts
 from hardedge.errors import BadInput
 from hardedge.graphs.files import open_session
 from hardedge.graphs.probes import PROBE, with_logits_output
-from hardedge.metrics import confusion_counts, score_of
+from hardedge.metrics import confusion_counts, doubt_of_counts, score_of
 from hardedge.version import __version__
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hardedge.contracts import Latency, Parity, Task
-from hardedge.deploy.parity.doubt import doubt_of_counts
-from hardedge.metrics import Counts, hit_labelled_predicted, iou_of_parts
+from hardedge.metrics import Counts, doubt_of_counts, hit_labelled_predicted, iou_of_parts
 from hardedge.precisions import precision_named
 
 LARGE_GAIN = 1.0  # points of mIoU that no conversion can add but by chance

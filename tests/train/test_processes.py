@@ -226,7 +226,7 @@ with processes.process_group():
     dataset = open_dataset(Path(data))
     for split, ids in dict(dataset.splits).items():
         dataset.splits["val"] = ids
-        score = validate(build(), dataset)
+        score = validate(build(), dataset).score
         Path(f"{folder}/{split}-{rank}.json").write_text(json.dumps([score.miou, score.per_class]))
 """
     members.start(body, count=3, data=str(tiny_dataset))  # two images in val: one process has none

@@ -16,7 +16,6 @@ from hardedge.contracts import (
     Contract,
     NetworkSpec,
     Normalisation,
-    SegmentationScore,
     seal,
     write_atomically,
 )
@@ -26,7 +25,7 @@ from hardedge.errors import BadInput, faults_error
 from hardedge.models import architecture, build_network
 from hardedge.paths import StrPath, local_paths
 from hardedge.train.branches import Training
-from hardedge.train.evaluation import validate
+from hardedge.train.evaluation import Validation, validate
 from hardedge.train.hardness_maps import hardness_source, write_hardness_maps
 from hardedge.train.stripping.contents import nearest_network
 from hardedge.train.stripping.layouts import COUNTER, layout_for
@@ -133,10 +132,10 @@ def strip(
     evaluated = Training(Renormalised(plain, used) if normalisation else plain, {})
     evaluated.to("cuda" if torch.cuda.is_available() else "cpu")
     with disk_errors(), staged_directory(out, force=force) as directory:
-        score = validate(evaluated.model, dataset)
+        judged = validate(evaluated.model, dataset)
         _write(plain, directory)
         write_hardness_maps(evaluated, dataset, directory / "hardness")
-        manifest = _manifest(evaluated, dataset, spec, file.digest(found.place.part), score)
+        manifest = _manifest(evaluated, dataset, spec, file.digest(found.place.part), judged)
         return Stripped(
             checkpoint=seal(directory, replace(manifest, normalisation=used)),
             layout=found.layout.title,
@@ -169,7 +168,7 @@ def _tell(found: Recognised, file: WeightFile, dataset: Dataset, normalisation: 
 
 
 def _manifest(
-    training: Training, dataset: Dataset, spec: NetworkSpec, weights_digest: str, score: SegmentationScore
+    training: Training, dataset: Dataset, spec: NetworkSpec, weights_digest: str, judged: Validation
 ) -> Checkpoint:
     return Checkpoint(
         schema_id=Checkpoint.SCHEMA,
@@ -186,13 +185,14 @@ def _manifest(
         seed=0,
         steps=0,
         best_step=0,
-        validation=score,
+        validation=judged.score,
         batchnorm_reestimated=False,
         hardness=hardness_source(training),
         data=dataset.name,
         data_digest=dataset.digest(),
         torch=torch.__version__,
         seconds=0.0,
+        doubts=judged.doubts,
     )
 
 
@@ -284,7 +284,8 @@ def stripping_text(stripped: Stripped, out: Path) -> str:
         for one in stripped.removed
     ]
     score = stripped.checkpoint.validation.miou
-    return "\n".join([*lines, f"{out}: {stripped.checkpoint.network.name}, validation mIoU {score:.2f} %"])
+    doubts = [f"  but {doubt}" for doubt in stripped.checkpoint.doubts or ()]
+    return "\n".join([*lines, f"{out}: {stripped.checkpoint.network.name}, validation mIoU {score:.2f} %", *doubts])
 
 
 def _some(names: Sequence[str]) -> str:

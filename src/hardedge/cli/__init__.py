@@ -26,7 +26,7 @@ from hardedge.cli.serving import triton
 from hardedge.cli.stripping import strip
 from hardedge.cli.sweeping import search_loss, sweep
 from hardedge.cli.training import backbones, edges, hard, models, recipes, train
-from hardedge.errors import BadInput, HardedgeError, ReportedElsewhere
+from hardedge.errors import BadInput, HardedgeError, ReportedElsewhere, users_line
 from hardedge.names import visible
 from hardedge.version import __version__
 
@@ -107,6 +107,14 @@ def main() -> NoReturn:
         ended = BadInput(f"code that is not hardedge's ended the program ({error.code}). Look at what was imported.")
         _show(ended)
         _end(str(ended), ended.exit_code, stdout)
+    except Exception as error:
+        place = users_line(error)
+        if place is None:
+            raise
+        failed = BadInput(f"{place}: {type(error).__name__}: {error}\nMend it there. --debug shows all.")
+        failed.__cause__ = error
+        _show(failed)
+        _end(str(failed), failed.exit_code, stdout)
     except (KeyboardInterrupt, click.Abort):
         stopped = f"Interrupted.{_goes_on(sys.argv)}"
         click.echo(stopped, err=True)

@@ -92,7 +92,8 @@ def train(
     if checkpoint is None:
         return
     score = checkpoint.validation.miou
-    print_result(checkpoint, f"{out}: {checkpoint.steps} steps, validation mIoU {score:.2f} %", as_json)
+    doubts = "".join(f"\n  but {doubt}" for doubt in checkpoint.doubts or ())
+    print_result(checkpoint, f"{out}: {checkpoint.steps} steps, validation mIoU {score:.2f} %{doubts}", as_json)
 
 
 @click.command()

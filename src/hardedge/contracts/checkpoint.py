@@ -21,7 +21,8 @@ from hardedge.contracts.base import (
 class Checkpoint(Manifest):
     """A trained network. `recipe` is train's own record, read by train alone.
 
-    `inputs` are the digests of the other artefacts that training read, by name.
+    `inputs` are the digests of the other artefacts that training read, by name. `doubts` say what the score hides: one
+    class labelled, or predicted, throughout; null in checkpoints of earlier versions.
     """
 
     FILE: ClassVar[str] = "checkpoint.json"
@@ -45,6 +46,7 @@ class Checkpoint(Manifest):
     data_digest: str
     torch: str
     seconds: float
+    doubts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ import onnx
 import pytest
 
 from hardedge.contracts import ClassInfo, ClassParity, Interval, Latency, Parity, Report, Task, load
-from hardedge.deploy.parity.doubt import doubt_of_counts
 from hardedge.deploy.verification.gates import Gates, read_gates
 from hardedge.deploy.verification.minimums import minimum_gates
 from hardedge.deploy.verification.warnings import report_warnings
 from hardedge.errors import BadInput
+from hardedge.metrics import doubt_of_counts
 
 TASK = Task(
     classes=tuple(ClassInfo(name=name, color=(index, 0, 0)) for index, name in enumerate("abcd")), ignore_index=255

@@ -9,8 +9,12 @@ from hardedge.models.user_network import require_logits
 Size = tuple[int, int]
 
 
-def require_validation_sizes(name: str, network: nn.Module, dataset: Dataset) -> None:
-    """Raises BadInput unless the network gives logits at the size of the largest, smallest and oddest val images."""
+def require_training_sizes(name: str, network: nn.Module, dataset: Dataset, crop: Size) -> None:
+    """Raises BadInput unless the network gives logits at the crop's size and at those of the validation images.
+
+    Of these the largest, the smallest and the oddest are tried.
+    """
+    require_logits(name, network, dataset.task.num_classes, size=crop, batch=1, what="an RGB image, as a crop,")
     for size in sizes_to_try({_size(dataset, id) for id in dataset.splits["val"]}):
         what = "an RGB image, as the validation split has,"
         require_logits(name, network, dataset.task.num_classes, size=size, batch=1, what=what)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
-from hardedge.train.validation_sizes import require_validation_sizes, sizes_to_try
+from hardedge.train.training_sizes import require_training_sizes, sizes_to_try
 
 
 class Strided(nn.Conv2d):
@@ -35,14 +35,16 @@ def test_sizes_that_the_network_does_not_take_are_told(make_tiny_dataset: Callab
     odd = open_dataset(make_tiny_dataset(tmp_path / "odd", size=(37, 53)))
     even = open_dataset(make_tiny_dataset(tmp_path / "even", size=(48, 64)))
     torch.manual_seed(0)
-    require_validation_sizes("mynet:build", Strided(), even)
+    require_training_sizes("mynet:build", Strided(), even, (64, 64))
     with pytest.raises(
         BadInput, match=r"network mynet:build: its logits are \(1, 3, 38, 54\), expected \(1, 3, 37, 53\)"
     ):
-        require_validation_sizes("mynet:build", Strided(), odd)
+        require_training_sizes("mynet:build", Strided(), odd, (64, 64))
     said = (
         r"its forward failed on an RGB image, as the validation split has, of 48x64: RuntimeError: divisible by 32 "
-        r"\(test_validation_sizes\.py, line 2\d\)"
+        r"\(test_training_sizes\.py, line 2\d\)"
     )
     with pytest.raises(BadInput, match=said):
-        require_validation_sizes("mynet:build", Strided(multiple=32), even)
+        require_training_sizes("mynet:build", Strided(multiple=32), even, (64, 64))
+    with pytest.raises(BadInput, match=r"as a crop, of 48x48: RuntimeError: divisible by 32"):
+        require_training_sizes("mynet:build", Strided(multiple=32), even, (48, 48))
