@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
+from hardedge.console import progress_bar
 from hardedge.contracts import SegmentationScore, Task
 from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
@@ -74,14 +75,20 @@ class Validation:
     doubts: tuple[str, ...]
 
 
-def validate(model: nn.Module, dataset: Dataset) -> Validation:
+def validate(model: nn.Module, dataset: Dataset, *, told: bool = False) -> Validation:
     """The score on the validation split, of which each process counts its own share of the images.
+
+    With `told` under a progress bar, which a training has already.
 
     Raises BadInput when no pixel of it is labelled.
     """
     ids = processes.shard_items(dataset.splits["val"])
     counts = processes.sum_over_processes(
-        torch.from_numpy(processes.raise_together(lambda: confusion_of(model, dataset, ids)))
+        torch.from_numpy(
+            processes.raise_together(
+                lambda: confusion_of(model, dataset, progress_bar(ids, "validation") if told else ids)
+            )
+        )
     ).numpy()
     if not counts.any():
         raise BadInput(

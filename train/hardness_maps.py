@@ -28,14 +28,20 @@ def hardness_source(training: Training) -> HardnessSource:
 
 
 def write_hardness_maps(
-    training: Training, dataset: Dataset, directory: Path, *, skip_unreadable: bool = False
+    training: Training,
+    dataset: Dataset,
+    directory: Path,
+    *,
+    candidates: int | None = None,
+    skip_unreadable: bool = False,
 ) -> None:
-    """Writes test/ID.png for the test split and train/ID.png for the calibration candidates.
+    """Writes test/ID.png for the test split and train/ID.png for the calibration candidates (of all, or so many).
 
     8-bit, at label resolution: 255 * sigmoid(hardness logits), or 255 * (1 - top probability) without a branch.
     With `skip_unreadable` a training image that cannot be read gets none.
     """
-    splits = {"test": dataset.splits["test"], "train": calibration_candidates(dataset.splits["train"])}
+    few = CALIBRATION_CANDIDATES if candidates is None else candidates
+    splits = {"test": dataset.splits["test"], "train": evenly_spaced(dataset.splits["train"], few)}
     todo = [(split, id) for split, ids in splits.items() for id in ids]
     for split in splits:
         (directory / split).mkdir(parents=True, exist_ok=True)
@@ -89,7 +95,12 @@ def load_trained(source: Checkpoint, checkpoint: Path, *, allow_code: bool = Fal
 
 def calibration_candidates(ids: Sequence[str]) -> tuple[str, ...]:
     """At most 128 of the ids, evenly spaced."""
-    count = min(len(ids), CALIBRATION_CANDIDATES)
+    return evenly_spaced(ids, CALIBRATION_CANDIDATES)
+
+
+def evenly_spaced(ids: Sequence[str], most: int) -> tuple[str, ...]:
+    """At most so many of the ids, in their order."""
+    count = min(len(ids), most)
     return tuple(ids[place * len(ids) // count] for place in range(count))
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from hardedge.console import note
+from hardedge.console import lines_in_pipes, note
 from hardedge.contracts import Json, SegmentationScore, write_atomically
 from hardedge.train.tracking import Followers
 
@@ -47,6 +48,7 @@ class TrainingLog(Log):
     def __init__(self, out: Path, followers: Followers, *, first: int, steps: int) -> None:
         self.steps, self.first, self.followers = steps, first, followers
         self.miou: float | None = None
+        self.now, self.lines_told = f"step {first}/{steps}", ExitStack()
         self.started = time.perf_counter()
         _truncate(out / METRICS, first)
         self.lines = (out / METRICS).open("a", encoding="utf-8")
@@ -57,13 +59,16 @@ class TrainingLog(Log):
         self.task = self.bar.add_task("", total=steps, completed=first)
 
     def __enter__(self) -> Self:
-        if not self.bar.disable:
+        if self.bar.disable:
+            self.lines_told.enter_context(lines_in_pipes(lambda: self.now))
+        else:
             self.bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.lines_told.close()
         if not self.bar.disable:  # rich's older versions leave an empty line
             self.bar.stop()
         self.lines.close()
@@ -71,7 +76,9 @@ class TrainingLog(Log):
 
     def step(self, step: int, terms: Mapping[str, float], learning_rate: float) -> None:
         """Shows a finished step; every tenth is written."""
-        self.bar.update(self.task, completed=step, description=_progress_text(terms, self.miou))
+        said = _progress_text(terms, self.miou)
+        self.now = f"step {step}/{self.steps}  {said}"
+        self.bar.update(self.task, completed=step, description=said)
         if step % LOG_EVERY == 0:
             self._write({"step": step, "terms": dict(terms), "learning_rate": learning_rate})
             self._draw(

@@ -1,18 +1,16 @@
 """The training stage: a recipe and a data set in, a checkpoint out."""
 
-import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from torch import Tensor
 
 from hardedge.artefact import disk_errors, require_free, resumable_directory, staged_directory
 from hardedge.console import note
-from hardedge.contracts import Checkpoint, EdgeNetworkManifest, NetworkSpec, load, seal, write_atomically
+from hardedge.contracts import Checkpoint, EdgeNetworkManifest, load
 from hardedge.data.content import require_usable_data, tell_notes
 from hardedge.data.dataset import Dataset
 from hardedge.data.opening import open_dataset
@@ -20,19 +18,18 @@ from hardedge.errors import BadInput
 from hardedge.ownership import declare_contents, has_manifest
 from hardedge.paths import StrPath, local_paths, optional_path
 from hardedge.train import processes
-from hardedge.train.batches.samples import NORMALISATION, TrainingSamples
+from hardedge.train.batches.samples import TrainingSamples
 from hardedge.train.batches.shared_memory import require_shared_memory
-from hardedge.train.branches import FeatureBranch, branch_word
-from hardedge.train.budget import steps_within
+from hardedge.train.branches import FeatureBranch
+from hardedge.train.budget import plan_within, with_fewer_images
+from hardedge.train.finishing import TRAINING_ONLY, WEIGHTS, finish_training
 from hardedge.train.hardness_maps import (
     TRAINING_MAPS,
     calibration_candidates,
-    hardness_source,
-    write_hardness_maps,
     write_training_maps,
 )
 from hardedge.train.initial_weights import InitialWeights, load_initial_weights
-from hardedge.train.loop import LAST_WEIGHTS, new_state, quantise_state, run_steps, ships_reestimated
+from hardedge.train.loop import LAST_WEIGHTS, new_state, quantise_state, run_steps
 from hardedge.train.memory_format import with_memory_format
 from hardedge.train.objective import share_gradients
 from hardedge.train.progress import METRICS, TENSORBOARD
@@ -40,7 +37,6 @@ from hardedge.train.recipe import Recipe, require_usable
 from hardedge.train.state import (
     STARTED,
     TRAINING,
-    Snapshot,
     Started,
     TrainingState,
     load_state,
@@ -51,9 +47,7 @@ from hardedge.train.state import (
 )
 from hardedge.train.tracking import TRACKED, require_trackers, tracked_by
 from hardedge.train.training_sizes import require_training_sizes
-from hardedge.version import __version__
 
-WEIGHTS, TRAINING_ONLY = "weights.safetensors", "training_only.safetensors"
 _FILES = (STARTED, TRAINING, TRACKED, METRICS, LAST_WEIGHTS, WEIGHTS, TRAINING_ONLY, Checkpoint.FILE)
 _PATTERNS = (f"{TENSORBOARD}/*", f"{TRAINING_MAPS}/*", "hardness/test/*.png", "hardness/train/*.png")
 
@@ -90,6 +84,7 @@ def train(
     """
     data, out = local_paths((data, out))
     hardness_maps, backbone_weights, start_from = map(optional_path, (hardness_maps, backbone_weights, start_from))
+    began = time.perf_counter()
     dataset, inputs = processes.raise_together(lambda: _usable(recipe, data, budget, hardness_maps, track))
     if not resume:
         read = [path for path in (data, hardness_maps, backbone_weights, start_from) if path]
@@ -101,7 +96,7 @@ def train(
     inputs |= weights.digests
     given = recipe
     with disk_errors(), ExitStack() as stack:
-        recipe = with_memory_format(given, dataset, out, resume=resume)
+        recipe = with_memory_format(given, dataset, out, resume=resume, budget=budget)
         state = processes.raise_together(lambda: _build_state(recipe, dataset, weights))
         new = resumable_directory(out, force=force, worth_keeping=lambda _: state.step > 0)
         place = processes.on_rank_zero(lambda: out if resume else stack.enter_context(new))
@@ -110,21 +105,26 @@ def train(
             if resume:
                 return load_resumable(given, dataset, inputs, place), stored_state(place)
             return start_training(
-                recipe, dataset, inputs, place, given=given, hardness_maps=hardness_maps, budget=budget
+                *(recipe, dataset, inputs, place),
+                given=given,
+                hardness_maps=hardness_maps,
+                budget=budget,
+                began=began,
             ), None
 
         started, stored = processes.on_rank_zero(begin)
-        recipe = replace(recipe, steps=started.steps)
+        recipe = replace(recipe, steps=started.steps, evaluate_every=started.evaluate_every or recipe.evaluate_every)
+        validated = with_fewer_images(dataset, started.validation_images)
         if stored is not None:
             processes.raise_together(lambda: load_state(place, stored, state))
         state.objective = share_gradients(state.objective, state.training, recipe)
         maps = place / TRAINING_MAPS if hardness_maps else None
         config = recipe.to_json() | {"data": dataset.name, "data_digest": started.data_digest, "inputs": inputs}
         with tracked_by(track, place, out.name, config) as followers:
-            run_steps(state, recipe, TrainingSamples(dataset, recipe, maps), place, followers)
+            run_steps(state, recipe, TrainingSamples(validated, recipe, maps), place, followers)
             if not processes.is_rank_zero():
                 return None
-            made = finish_training(state, recipe, dataset, inputs, place)
+            made = finish_training(state, recipe, dataset, inputs, place, started)
             followers.finished(made)
             return made
 
@@ -184,8 +184,12 @@ def start_training(
     given: Recipe,
     hardness_maps: Path | None,
     budget: float | None,
+    began: float,
 ) -> Started:
-    """Makes the directory with the record of what is started in it; with a budget, after its steps were counted."""
+    """Makes the directory with the record of what is started in it; with a budget, after its steps were counted.
+
+    `began` is when the budget's seconds did.
+    """
     with staged_directory(out, force=False) as fresh:
         if hardness_maps is not None:
             write_training_maps(
@@ -196,13 +200,15 @@ def start_training(
                 skip_unreadable=recipe.skip_unreadable,
             )
         samples = TrainingSamples(dataset, recipe, fresh / TRAINING_MAPS if hardness_maps else None)
-        steps = steps_within(budget, recipe, samples) if budget is not None else recipe.steps
-        if budget is not None:
-            note(f"{budget:.0f} s hold {steps} steps")
+        spent = time.perf_counter() - began
+        plan = plan_within(budget, recipe, samples, spent=spent) if budget is not None else None
         started = Started(
             recipe=given.to_json(),
             budget=budget,
-            steps=steps,
+            steps=plan.steps if plan else recipe.steps,
+            evaluate_every=plan.work.evaluate_every if plan else recipe.evaluate_every,
+            validation_images=plan.work.validation if plan else None,
+            calibration_maps=plan.work.calibration_maps if plan else None,
             channels_last=bool(recipe.channels_last),
             data_digest=dataset.digest(),
             inputs=inputs,
@@ -244,57 +250,3 @@ def _shares(recipe: Recipe) -> str:
     if recipe.sync_batchnorm and not torch.cuda.is_available():
         text += "; torch synchronises BatchNorm on GPUs alone: each process normalises by its own images"
     return text
-
-
-def finish_training(
-    state: TrainingState, recipe: Recipe, dataset: Dataset, inputs: dict[str, str], out: Path
-) -> Checkpoint:
-    """Writes the kept weights, the hardness maps, and at the end the manifest."""
-    kept = state.best
-    assert kept is not None, "the last step is always evaluated"
-    _write_tensors(out / WEIGHTS, kept.weights)
-    _write_tensors(out / TRAINING_ONLY, kept.branches)
-    state.training.model.load_state_dict(state.training.model.state_dict() | kept.weights)
-    state.training.branches.load_state_dict(kept.branches)
-    write_hardness_maps(state.training, dataset, out / "hardness", skip_unreadable=recipe.skip_unreadable)
-    shutil.rmtree(out / TRAINING_MAPS, ignore_errors=True)
-    for partial in out.rglob(".*.partial"):
-        partial.unlink()
-    if state.unreadable:
-        times = sum(state.unreadable.values())
-        note(f"{len(state.unreadable)} unreadable images were skipped, {times} times: {', '.join(state.unreadable)}")
-    return seal(out, _manifest(state, kept, recipe, dataset, inputs))
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    write_atomically(path, safetensors.torch.save(dict(tensors)))
-
-
-def _manifest(
-    state: TrainingState, kept: Snapshot, recipe: Recipe, dataset: Dataset, inputs: dict[str, str]
-) -> Checkpoint:
-    auxiliary = ("auxiliary",) if recipe.auxiliary else ()
-    return Checkpoint(
-        schema_id=Checkpoint.SCHEMA,
-        hardedge=__version__,
-        made_from=None,
-        files={},
-        task=dataset.task,
-        network=NetworkSpec(name=recipe.network, num_classes=dataset.task.num_classes),
-        normalisation=NORMALISATION,
-        recipe=recipe.to_json(),
-        inputs=inputs,
-        loss=str(recipe.loss),
-        branches=(*map(branch_word, recipe.branches), *auxiliary),
-        seed=recipe.seed,
-        steps=recipe.steps,
-        best_step=kept.step,
-        validation=kept.score,
-        batchnorm_reestimated=ships_reestimated(state.training, recipe),
-        hardness=hardness_source(state.training),
-        data=dataset.name,
-        data_digest=dataset.digest(),
-        torch=torch.__version__,
-        seconds=state.seconds,
-        doubts=kept.doubts,
-    )

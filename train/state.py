@@ -27,7 +27,8 @@ class Started(Contract):
     """What a run was started with. `steps` is the recipe's, or what `budget` seconds were found to hold.
 
     `channels_last` is the recipe's, or what was found to be faster. `inputs` are the digests of the artefacts it reads,
-    by name.
+    by name. `evaluate_every`, `validation_images` and `calibration_maps` are what a budget cut to (null: as the recipe
+    has it, all).
     """
 
     recipe: dict[str, Json]
@@ -36,6 +37,9 @@ class Started(Contract):
     channels_last: bool
     data_digest: str
     inputs: dict[str, str]
+    evaluate_every: int | None = None
+    validation_images: int | None = None
+    calibration_maps: int | None = None
 
 
 @dataclass(frozen=True)

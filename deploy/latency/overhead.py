@@ -15,6 +15,7 @@ from hardedge.deploy.latency.paired_runs import WARM_UP_RUNS, TooSlow, compare_m
 from hardedge.deploy.latency.repeated_builds import RepeatedBuilds
 from hardedge.deploy.latency.sensors import sensor_for, watch_sensor
 from hardedge.deploy.runner import Runner
+from hardedge.statistics.signed import signed_text
 
 STORED_SAMPLES = 500
 FEWEST_RUNS = 5
@@ -150,7 +151,9 @@ def _control_detail(without: str | None, floor: LatencyComparison | None, contro
     if floor.status == "different":
         return f"the file against itself came out different: {TOO_NOISY}"
     if control.status == "different" and control.interval.low > 1:
-        return f"the positive control is seen: a branch that stays in costs {100 * (control.ratio - 1):+.1f} %"
+        return (
+            f"the positive control is seen: a branch that stays in costs {signed_text(100 * (control.ratio - 1), 1)} %"
+        )
     if control.status == "different":
         return "the positive control came out faster than the network without it: it shows nothing here"
     return f"the positive control came out {control.status}: {busy_reason(control.load) or TOO_NOISY}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hardedge.statistics.bootstrap import FEWEST_IMAGES
 from hardedge.statistics.non_inferiority import MiouDifference, missing_images
+from hardedge.statistics.signed import signed_text
 from hardedge.statistics.unseen import images_for, unseen_share
 
 
@@ -14,7 +15,8 @@ def parity_detail(
     said = [_fact(found.images, unequal), _inference(found, margin, max_unseen), unseen_text(found.images)]
     if found.worst and classes:
         name, worst = classes[found.worst.index], found.worst
-        said.append(f"lowest class: {name} {worst.difference:+.2f} points, not below {worst.low:+.2f} (95 %)")
+        change, low = signed_text(worst.difference, 2), signed_text(worst.low, 2)
+        said.append(f"lowest class: {name} {change} points, not below {low} (95 %)")
     return "; ".join(said)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from hardedge.contracts import Report
 from hardedge.names import visible
+from hardedge.statistics.signed import signed_text, span_text
 
 SIGNS = {"pass": "✅", "identical": "✅", "equivalent": "✅", "implied": "✅", "fail": "❌", "different": "❌"}
 UNDECIDED = "❔"
@@ -40,7 +41,9 @@ def _checks(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "latency", certificate.level2.status, certificate.level2.detail
     for run in report.parity:
         low, high = run.interval.low, run.interval.high
-        found = f"{run.difference:+.3f} points [{low:+.3f}, {high:+.3f}], margin {run.margin:g}; {run.detail}"
+        found = (
+            f"{signed_text(run.difference, 3)} points {span_text(low, high, 3)}, margin {run.margin:g}; {run.detail}"
+        )
         yield f"parity: {run.target} {run.precision}", run.status, found
 
 

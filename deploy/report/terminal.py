@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hardedge.contracts import LatencyComparison, Parity, PrecisionAudit, Report
 from hardedge.deploy.engines.fp32_fallback import fallback_text
+from hardedge.statistics.signed import signed_text, span_text
 
 VERDICTS = {
     "pass": "PASS: everything that was asked for holds.",
@@ -74,6 +75,6 @@ def _ratio(comparison: LatencyComparison) -> str:
 def _parity(parity: Parity) -> str:
     interval = parity.interval
     return (
-        f"{parity.target} {parity.precision}: {parity.status}, {parity.difference:+.3f} points "
-        f"[{interval.low:+.3f}, {interval.high:+.3f}], {100 * parity.pixel_agreement:.3f} % of the pixels agree"
+        f"{parity.target} {parity.precision}: {parity.status}, {signed_text(parity.difference, 3)} points "
+        f"{span_text(interval.low, interval.high, 3)}, {100 * parity.pixel_agreement:.3f} % of the pixels agree"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hardedge.contracts import ComparedRun, Comparison, EngineDifference, ScoreDifference
+from hardedge.statistics.signed import signed_text, span_text
 from hardedge.statistics.two_runs import REAL
 
 HEAD = ("", "A", "B", "B - A", "95 % interval", "p", "B is")
@@ -82,14 +83,14 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _cells(row: ScoreDifference) -> tuple[str, ...]:
-    if row.interval is None:
+    if row.interval is None or row.difference is None:
         return (row.name, "-", "-", "-", "-", "-", row.status)
-    span = f"[{row.interval.low:+.2f}, {row.interval.high:+.2f}]"
+    span = span_text(row.interval.low, row.interval.high, 2)
     return (
         row.name,
         f"{row.a:.2f}",
         f"{row.b:.2f}",
-        f"{row.difference:+.2f}",
+        signed_text(row.difference, 2),
         span,
         p_value_text(row.p),
         WORDS[row.status],
@@ -103,5 +104,5 @@ def p_value_text(p: float | None) -> str:
 
 def _latencies(found: Comparison) -> Iterator[str]:
     for each in found.latency:
-        change = "" if each.change is None else f" ({each.change:+.1f} %)"
+        change = "" if each.change is None else f" ({signed_text(each.change, 1)} %)"
         yield f"latency {each.a}: p50 {each.p50_a:.2f} ms and {each.p50_b:.2f} ms{change}, not judged: {each.detail}"

@@ -14,6 +14,7 @@ from hardedge.deploy.verification.minimums import minimum_gates
 from hardedge.errors import BadInput, faults_error
 from hardedge.precisions import EXPORTED, precision_named
 from hardedge.statistics.bootstrap import FEWEST_IMAGES
+from hardedge.statistics.signed import signed_text, span_text
 from hardedge.statistics.unseen import MAX_UNSEEN
 
 
@@ -167,7 +168,8 @@ def miou_gates(limit: float, parity: Sequence[Parity], max_unseen: float = MAX_U
     for run in parity:
         low, high = run.interval.low, run.interval.high
         status: Verdict = "pass" if low >= -limit else "fail" if high < -limit else "inconclusive"
-        found = f"{run.target} {run.precision}: {run.difference:+.3f} points, 90 % interval [{low:+.3f}, {high:+.3f}]"
+        change, span = signed_text(run.difference, 3), span_text(low, high, 3)
+        found = f"{run.target} {run.precision}: {change} points, 90 % interval {span}"
         differing = (low, high) != (0, 0)
         if status == "fail" and run.images < FEWEST_IMAGES:
             status, found = "inconclusive", f"{found}, of {run.images} images: {FEWEST_IMAGES} at least decide"
@@ -190,7 +192,7 @@ def overhead_gate(limit: float, certificate: Certificate, overhead: Overhead) ->
         return Gate(name=name, limit=said, found=f"not measured: {overhead.detail}", status="inconclusive")
     low, high = (100 * (end - 1) for end in (overhead.interval.low, overhead.interval.high))
     status: Verdict = "pass" if high <= limit else "fail" if low > limit else "inconclusive"
-    found = f"{100 * (overhead.ratio - 1):+.2f} %, 90 % interval [{low:+.2f}, {high:+.2f}]"
+    found = f"{signed_text(100 * (overhead.ratio - 1), 2)} %, 90 % interval {span_text(low, high, 2)}"
     return Gate(name=name, limit=said, found=found, status=status)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from hardedge.contracts import Bundle, Conversion, KeptNode, ModelFile
 from hardedge.precisions import precision_named
+from hardedge.statistics.signed import signed_text, span_text
 
 COLUMNS = ("precision", "multiply-adds in it", "logits differ by", "equal pixels", "mIoU difference (90 %)", "engines")
 
@@ -34,8 +35,8 @@ def _row(model: ModelFile, conversion: Conversion) -> tuple[str, ...]:
         f"{100 * share:.1f} %",
         f"{found.logit_difference:.2g} of {found.logit_largest:.3g}",
         f"{100 * found.pixel_agreement:.2f} %",
-        f"{found.difference:+.2f} [{found.interval.low:+.2f}, {found.interval.high:+.2f}] on {found.images} images: "
-        f"{found.status} ({found.margin:g} points)",
+        f"{signed_text(found.difference, 2)} {span_text(found.interval.low, found.interval.high, 2)} "
+        f"on {found.images} images: {found.status} ({found.margin:g} points)",
         f"{built} of {len(conversion.engines)}",
     )
 

@@ -10,6 +10,7 @@ from hardedge.pages.charts import tick_values
 from hardedge.pages.markup import Markup, tag
 from hardedge.pages.scatter import FILE_HEIGHT, RIGHT, Axes, svg_file
 from hardedge.statistics.pareto import pareto_front
+from hardedge.statistics.signed import signed_text
 
 NO_LATENCY = "share of the multiply-adds in INT8"
 NO_LATENCY_NOTE = "no latency was measured: hardedge tune --latency TARGET, or hardedge deploy on the device"
@@ -96,7 +97,7 @@ def _dot(axes: Axes, dot: Dot, chosen: bool) -> Markup:
     place = {"x": f"{axes.x(dot.x):.2f}%", "y": f"{axes.y(dot.y):.1f}"}
     return tag(
         "g",
-        tag("title", f"{dot.step.kept} nodes in FP16: {cost}, {found.difference:+.2f} points"),
+        tag("title", f"{dot.step.kept} nodes in FP16: {cost}, {signed_text(found.difference, 2)} points"),
         *spreads,
         axes.dot((dot.x, dot.y), "dot chosen" if chosen else "dot", 5),
         tag("text", str(dot.step.kept), **place, dx="8", dy="-6", class_="tick"),

@@ -31,6 +31,7 @@ from hardedge.graphs.canonical import node_multiply_adds
 from hardedge.graphs.probes import PROBE, logits_form
 from hardedge.graphs.rounding import rounded_form
 from hardedge.paths import StrPath, local_paths
+from hardedge.statistics.signed import signed_text, span_text
 from hardedge.version import __version__
 
 SPLIT = "val"  # the test split judges what was found here
@@ -178,9 +179,9 @@ def _step(search: Search, order: list[NodeError], kept: int) -> Step:
 def tuning_text(step: Step) -> str:
     """One step in words."""
     found = step.agreement
-    interval = f"[{found.interval.low:+.2f}, {found.interval.high:+.2f}]"
+    interval = span_text(found.interval.low, found.interval.high, 2)
     share = f"{100 * step.int8_share:.1f} % of the multiply-adds in INT8"
-    return f"{share}, mIoU {found.difference:+.2f} points {interval} on {found.images} images"
+    return f"{share}, mIoU {signed_text(found.difference, 2)} points {interval} on {found.images} images"
 
 
 def _share(search: Search, model: onnx.ModelProto) -> float:

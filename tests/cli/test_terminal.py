@@ -5,10 +5,13 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from hardedge import console
 
 BIN = Path(sys.executable).parent
 # goes on when it is told, by a line, that what it shows was seen
@@ -68,6 +71,21 @@ def test_a_pipe_gets_the_notes_alone() -> None:
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "one line\n")
+
+
+def test_a_pipe_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(console, "FIRST_LINE", 0.0)
+    monkeypatch.setattr(console, "LINE_EVERY", 0.01)
+    said = ""
+    for _ in console.progress_bar(iter(range(3)), "counting", 3):
+        while "counting: 1 of 3, 0:00:0" not in (said := said + capsys.readouterr().err) and _ == 1:
+            time.sleep(0.01)
+    with console.spinner("timing") as tell:
+        tell("timing sm86")
+        said = ""
+        while "timing sm86, 0:00:0" not in said:
+            time.sleep(0.01)
+            said += capsys.readouterr().err
 
 
 def test_a_command_in_a_terminal_and_in_a_pipe(tiny_dataset: Path) -> None:

@@ -18,7 +18,7 @@ from hardedge.models import build_network
 from hardedge.ownership import CONTENTS
 from hardedge.train import budget, loop
 from hardedge.train.branches import HardnessBranch
-from hardedge.train.budget import Costs
+from hardedge.train.budget import BudgetPlan, Costs, Work
 from hardedge.train.evaluation import confusion_of, network_input
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
@@ -116,21 +116,23 @@ def test_a_budget_is_a_number_of_steps(
 ) -> None:
     measured: list[Costs] = []
 
-    def seven_steps(seconds: float, evaluate_every: int, costs: Costs) -> int:
+    def seven_steps(seconds: float, work: Work, costs: Costs) -> BudgetPlan:
         measured.append(costs)  # really measured: what is left of that must not show in the result
-        return 7
+        return BudgetPlan(7, work)
 
-    monkeypatch.setattr(budget, "affordable_steps", seven_steps)
+    monkeypatch.setattr(budget, "fit_work", seven_steps)
     within = train(tiny_recipe(steps=1000), tiny_dataset, tmp_path / "budget", budget=5.0)
     assert within.steps == 7
-    assert min(measured[0].step, measured[0].evaluation, measured[0].ending) > 0
+    assert min(measured[0].step, measured[0].image, measured[0].batch) > 0
     train(tiny_recipe(steps=7), tiny_dataset, tmp_path / "steps")
     for name in (*WEIGHTS, "metrics.jsonl"):
         assert (tmp_path / "budget" / name).read_bytes() == (tmp_path / "steps" / name).read_bytes()
 
 
 def test_a_budget_too_small_for_a_step_is_refused(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"budget 0 s: one step with its evaluation needs \d+ s here"):
+    with pytest.raises(
+        BadInput, match=r"budget 0 s: one step needs about \d+ s here: measuring .*, a step .*, an evaluation"
+    ):
         train(tiny_recipe(), tiny_dataset, tmp_path / "out", budget=0.01)
     assert not (tmp_path / "out").exists()
 
@@ -182,7 +184,7 @@ def test_force_keeps_the_old_checkpoint_until_the_new_one_is_whole(
 
     out = tmp_path / "out"
     old = train(tiny_recipe(steps=1), tiny_dataset, out)
-    monkeypatch.setattr("hardedge.train.stage.seal", interrupted)
+    monkeypatch.setattr("hardedge.train.finishing.seal", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(tiny_recipe(steps=2), tiny_dataset, out, force=True)
     monkeypatch.undo()

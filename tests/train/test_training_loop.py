@@ -12,7 +12,6 @@ from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
 from hardedge.metrics import score_of
 from hardedge.train.batches.samples import TrainingSample
-from hardedge.train.budget import Costs, affordable_steps
 from hardedge.train.evaluation import confusion_of, needs_reestimation, with_reestimated_batchnorm
 from hardedge.train.loop import learning_rate, new_state, training_step
 from hardedge.train.losses import parse_loss
@@ -148,10 +147,3 @@ def test_a_split_is_scored_at_label_resolution(tiny_dataset: Path) -> None:
     score = score_of(counts, dataset.task)
     assert score.per_class["sky"] == pytest.approx(50)
     assert score.per_class["car"] == pytest.approx(100)
-
-
-def test_steps_that_a_budget_holds() -> None:
-    costs = Costs(step=1.0, evaluation=10.0, ending=5.0)
-    # 85 s after the last evaluation and the end; each step with a tenth of an evaluation every 10 steps: 2 s
-    assert affordable_steps(100.0, 10, costs) == 42
-    assert affordable_steps(14.0, 10, costs) < 1

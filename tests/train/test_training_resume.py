@@ -12,9 +12,9 @@ import torch
 
 from hardedge.contracts import Checkpoint, load
 from hardedge.errors import BadInput
-from hardedge.train import loop
-from hardedge.train import stage as stage
+from hardedge.train import finishing, loop, stage
 from hardedge.train.branches import HardnessBranch
+from hardedge.train.budget import BudgetPlan, Work
 from hardedge.train.losses import parse_loss
 from hardedge.train.recipe import Recipe
 from hardedge.train.stage import train
@@ -61,7 +61,7 @@ def train_until_killed(recipe: Recipe, data: Path, out: Path, module: str, name:
     [
         pytest.param("hardedge.train.loop", "training_step", 13, id="in mid-step"),
         pytest.param("os", "fsync", 8, id="while the state of step 10 is written", marks=pytest.mark.slow),
-        pytest.param("hardedge.train.stage", "seal", 1, id="before the manifest", marks=pytest.mark.slow),
+        pytest.param("hardedge.train.finishing", "seal", 1, id="before the manifest", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_training_goes_on_bit_for_bit(
@@ -102,12 +102,16 @@ def test_resuming_a_budget_keeps_the_steps_that_were_found(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stage, "steps_within", lambda *_: 7)
+    plan = BudgetPlan(7, Work(validation=1, evaluate_every=3, test_maps=2, calibration_maps=1))
+    monkeypatch.setattr(stage, "plan_within", lambda *_, **__: plan)
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "seal", interrupted)
+        patch.setattr(finishing, "seal", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(tiny_recipe(), tiny_dataset, tmp_path / "out", budget=3.0)
-    assert train(tiny_recipe(), tiny_dataset, tmp_path / "out", resume=True).steps == 7
+    resumed = train(tiny_recipe(), tiny_dataset, tmp_path / "out", resume=True)
+    assert resumed is not None
+    assert (resumed.steps, resumed.recipe["evaluate_every"]) == (7, 3)
+    assert len(list((tmp_path / "out/hardness/train").iterdir())) == 1
 
 
 def test_resume_names_what_differs(tiny_dataset: Path, tiny_recipe: Tiny, tmp_path: Path) -> None:

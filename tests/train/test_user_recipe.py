@@ -124,7 +124,7 @@ def test_the_manifest_alone_holds_the_recipe_with_the_steps_that_a_budget_had(
 ) -> None:
     from hardedge.train import budget
 
-    monkeypatch.setattr(budget, "affordable_steps", lambda *_: 3)
+    monkeypatch.setattr(budget, "fit_work", lambda _, work, __: budget.BudgetPlan(3, work))
     train(tiny_recipe(steps=1000), tiny_dataset, tmp_path / "out", budget=5.0)
     (tmp_path / "out" / "checkpoint.json").rename(tmp_path / "kept.json")
     assert find_recipe(str(tmp_path / "kept.json"), {"network": "three_layers:build"}) == tiny_recipe(steps=3)

@@ -132,7 +132,7 @@ def strip(
     evaluated = Training(Renormalised(plain, used) if normalisation else plain, {})
     evaluated.to("cuda" if torch.cuda.is_available() else "cpu")
     with disk_errors(), staged_directory(out, force=force) as directory:
-        judged = validate(evaluated.model, dataset)
+        judged = validate(evaluated.model, dataset, told=True)
         _write(plain, directory)
         write_hardness_maps(evaluated, dataset, directory / "hardness")
         manifest = _manifest(evaluated, dataset, spec, file.digest(found.place.part), judged)

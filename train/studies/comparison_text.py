@@ -1,5 +1,6 @@
 """A comparison of ways to train as a table for a terminal."""
 
+from hardedge.statistics.signed import signed_text, span_text
 from hardedge.train.studies.comparison import FoundLoss, Row, StudyComparison
 
 HEAD = ("", "seeds", "mean", "deviation", "over", "difference", "95 % interval", "p", "could show", "is")
@@ -52,8 +53,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     found = row.difference
     if found is None or row.p is None:
         return (*start, *[""] * (len(HEAD) - len(start)))
-    interval = f"[{found.low:+.2f}, {found.high:+.2f}]"
-    told = (f"{found.mean:+.2f}", interval, f"{row.p:.2g}", f"{found.detectable:.2f}", row.verdict or "")
+    interval = span_text(found.low, found.high, 2)
+    told = (signed_text(found.mean, 2), interval, f"{row.p:.2g}", f"{found.detectable:.2f}", row.verdict or "")
     return (*start, row.over or "", *told)
 
 
