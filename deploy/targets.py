@@ -9,6 +9,7 @@ from hardedge.deploy.onnxruntime.backend import ONNXRUNTIME
 from hardedge.deploy.openvino.backend import OPENVINO
 from hardedge.deploy.tensorrt.backend import RTX_CAPABILITIES, TENSORRT, TENSORRT_RTX
 from hardedge.errors import BadInput
+from hardedge.synonyms import TARGETS
 
 BACKENDS: Final = (
     ONNXRUNTIME,
@@ -26,7 +27,8 @@ def parse_target(name: str) -> Target:
     if name in KNOWN:
         return KNOWN[name]
     nearest = difflib.get_close_matches(name.lower(), KNOWN, n=1, cutoff=0.5)
-    hint = f" Did you mean {nearest[0]}?" if nearest else ""
+    meant = TARGETS.get(name.lower()) or (nearest[0] if nearest else None)
+    hint = f" Did you mean {meant}?" if meant else ""
     raise BadInput(f'unknown target "{name}".{hint} Known: {", ".join(KNOWN)}.')
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hardedge.errors import BadInput
+from hardedge.synonyms import nearest_name_hint
 from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import cityscapes, cityscapes_small, nyuv2, realtime, synthia
 from hardedge.train.recipes.camvid import camvid
-from hardedge.train.recipes.settings import nearest_name_hint, with_settings
+from hardedge.train.recipes.settings import with_settings
 from hardedge.train.recipes.stored import stored_recipe
 from hardedge.train.recipes.streets import (
     streets,

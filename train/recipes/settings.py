@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 
 from hardedge.contracts import Json
 from hardedge.errors import BadInput
+from hardedge.synonyms import unknown_field
 from hardedge.train.recipe import Recipe
 
 PREFIX = "train."
@@ -24,10 +24,9 @@ def with_settings(recipe: Recipe, settings: Mapping[str, str], name: str) -> Rec
     chosen: dict[str, Json] = {}
     for given, text in settings.items():
         field = given.removeprefix(PREFIX)
-        if field not in names:
-            raise BadInput(
-                f"a recipe has no field {field}.{nearest_name_hint(field, names)} It has: {', '.join(names)}."
-            )
+        fault = unknown_field(field, names)
+        if fault:
+            raise BadInput(fault)
         chosen[field] = _value(field, text, like=record[field])
     return Recipe.from_json(record | chosen, name)
 
@@ -50,9 +49,3 @@ def _value(field: str, text: str, *, like: Json) -> Json:
 def _branch(text: str) -> Json:
     kind, _, tap = text.strip().partition("@")
     return {"kind": kind, "tap": tap or None}
-
-
-def nearest_name_hint(name: str, known: list[str]) -> str:
-    """The question whether the nearest known name was meant, after a space; nothing where none is near."""
-    near = get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]}?" if near else ""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hardedge.errors import BadInput, HardedgeError
+from hardedge.synonyms import nearest_name_hint
 from hardedge.train.recipe import Recipe
-from hardedge.train.recipes.settings import nearest_name_hint
 
 MODULE = "hardedge_own_recipe"
 EXAMPLE = """Write one, for example:

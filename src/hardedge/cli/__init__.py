@@ -14,6 +14,7 @@ import click
 
 from hardedge.artefact import disk_errors
 from hardedge.cli import completion
+from hardedge.cli.commands import CommandGroup
 from hardedge.cli.data import check, prepare, scenes, scribbles
 from hardedge.cli.deploying import bench, deploy, run, verify
 from hardedge.cli.device import doctor, sign
@@ -39,7 +40,7 @@ GOES_ON = {
 }
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="hardedge")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:

@@ -163,15 +163,37 @@ def recipe_names() -> list[str]:
 
 def recipe_fields() -> list[str]:
     """The fields of a recipe, read from the text of its class."""
+    return list(recipe_annotations())
+
+
+def recipe_annotations() -> dict[str, str]:
+    """The types of a recipe's fields, as they are written there."""
     for node in ast.walk(_source("hardedge.train.recipe")):
         if isinstance(node, ast.ClassDef) and node.name == "Recipe":
-            return [ast.unparse(line.target) for line in node.body if isinstance(line, ast.AnnAssign)]
+            lines = [line for line in node.body if isinstance(line, ast.AnnAssign)]
+            return {ast.unparse(line.target): ast.unparse(line.annotation) for line in lines}
+    return {}
+
+
+def loss_names() -> list[str]:
+    """The names of the losses, read from the text of their table."""
+    for node in ast.walk(_source("hardedge.train.losses", "parse.py")):
+        if (
+            isinstance(node, ast.AnnAssign)
+            and ast.unparse(node.target) == "LOSSES"
+            and isinstance(node.value, ast.Dict)
+        ):
+            return [ast.literal_eval(key) for key in node.value.keys if key is not None]
     return []
 
 
-def _source(module: str) -> ast.Module:
+def _source(module: str, file: str | None = None) -> ast.Module:
+    """A module's text, or that of a file beside it: to look for a module in a package would import the package."""
     spec = find_spec(module)
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else "")
+    if not spec or not spec.origin:
+        return ast.parse("")
+    path = Path(spec.origin)
+    return ast.parse((path.with_name(file) if file else path).read_text(encoding="utf-8"))
 
 
 def _starting_with(words: Sequence[str], typed: str) -> list[CompletionItem[str]]:

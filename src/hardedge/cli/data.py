@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from hardedge.cli.commands import command
 from hardedge.cli.options import FOLDER, json_option, out_option
 from hardedge.cli.parts import guard_imports, print_result
 
 
-@click.command()
+@command()
 @click.argument("data", type=FOLDER)
 @json_option
 def check(data: Path, as_json: bool) -> None:
@@ -29,7 +30,7 @@ def check(data: Path, as_json: bool) -> None:
         sys.exit(2)
 
 
-@click.command()
+@command()
 @out_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed draws other scenes.")
 @json_option
@@ -44,7 +45,7 @@ def scenes(out: Path, seed: int, as_json: bool) -> None:
     print_result({"data": str(out), "seed": seed}, str(out), as_json)
 
 
-@click.command()
+@command()
 @click.argument("data", type=FOLDER)
 @json_option
 def scribbles(data: Path, as_json: bool) -> None:
@@ -61,7 +62,7 @@ def scribbles(data: Path, as_json: bool) -> None:
     print_result({"scribbles": str(written), "labelled_share": share}, text, as_json)
 
 
-@click.command()
+@command()
 @click.argument("data", type=FOLDER)
 @out_option
 @click.option("--shards", type=click.IntRange(min=1), help="Write shards instead: the training split as so many tars.")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hardedge.cli import completion
+from hardedge.cli.commands import command
 from hardedge.cli.options import (
     FOLDER,
     Duration,
@@ -39,7 +40,7 @@ from hardedge.cli.parts import (
 )
 
 
-@click.command()
+@command()
 @click.argument("recipe", required=False, shell_complete=completion.complete_recipes)
 @click.option("--data", type=FOLDER, help="The data set's folder; without it the built-in street scenes are drawn.")
 @click.option("--out", type=FOLDER, default=Path("runs/run"), show_default=True, help="The directory to write.")
@@ -87,7 +88,7 @@ def run(
     exit_with_verdict(report, out / "report", as_json)
 
 
-@click.command()
+@command()
 @click.argument("bundle", type=FOLDER)
 @data_option
 @out_option
@@ -143,7 +144,7 @@ def deploy(
     exit_with_verdict(report, out / "report", as_json)
 
 
-@click.command()
+@command()
 @click.argument("bundle", type=FOLDER)
 @click.argument("engines", type=FOLDER, nargs=-1)
 @click.option("--data", type=FOLDER, help="The data set's folder; without it only the golden images are replayed.")
@@ -187,7 +188,7 @@ def verify(
     exit_with_verdict(report, out, as_json)
 
 
-@click.command()
+@command()
 @click.argument("bundle", type=FOLDER)
 @target_option
 @precision_option("Which of the bundle's ONNX files to time, as a list: fp32,int8 ...")

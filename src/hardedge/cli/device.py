@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from hardedge.cli.commands import command
 from hardedge.cli.options import FOLDER, json_option
 from hardedge.cli.parts import print_result
 from hardedge.errors import Unavailable
 
 
-@click.command()
+@command()
 @click.argument("artefact", type=FOLDER, required=False)
 @click.option("--key", type=FOLDER, help="The private key to sign with (Ed25519, PEM).")
 @click.option("--new-key", type=FOLDER, metavar="PATH", help="Write a new private key, and its public half PATH.pub.")
@@ -37,7 +38,7 @@ def sign(artefact: Path | None, key: Path | None, new_key: Path | None, as_json:
         print_result(made, f"{artefact}: signed with {made.public_key[:16]}... on {made.signed}", as_json)
 
 
-@click.command()
+@command()
 @click.argument("artefact", type=FOLDER, required=False)
 @json_option
 def doctor(artefact: Path | None, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hardedge.cli import completion
+from hardedge.cli.commands import command
 from hardedge.cli.options import (
     FOLDER,
     allow_code_option,
@@ -19,6 +20,7 @@ from hardedge.cli.options import (
     precision_option,
 )
 from hardedge.cli.parts import guard_imports, print_result, read_levels
+from hardedge.cli.words import require_paths
 from hardedge.errors import GateFailed
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def graph_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command()
+@command()
 @click.argument("checkpoint", type=FOLDER)
 @data_option
 @out_option
@@ -125,16 +127,18 @@ def export(
 
     Example: hardedge export runs/a --data my_data --out runs/a_bundle --precision fp16,int8
     """
+    from hardedge.contracts import Checkpoint
     from hardedge.deploy.precisions import parse_precisions
+    from hardedge.export.graph.form import parse_form
     from hardedge.export.precisions.tiles import parse_tile
 
     names, tile = parse_precisions(precision), parse_tile(calibration_tile)
+    form = parse_form(sizes, profiles, network_size, outputs, opset)
+    require_paths(data=data, out=out, force=force, checkpoint=(Checkpoint, checkpoint))
     with guard_imports("export", "torch", "onnxscript"):
-        from hardedge.export.graph.form import parse_form
         from hardedge.export.precisions.table import precisions_text
         from hardedge.export.stage import Precisions, export
 
-    form = parse_form(sizes, profiles, network_size, outputs, opset)
     wanted = Precisions(
         names=names,
         calibrate_by=calibrate_by,
@@ -158,7 +162,7 @@ def export(
     print_result(bundle, f"{precisions_text(bundle)}\n{line}" if wanted.converted else line, as_json)
 
 
-@click.command()
+@command()
 @click.argument("bundle", type=FOLDER)
 @data_option
 @out_option
@@ -180,12 +184,14 @@ def tune(bundle: Path, data: Path, out: Path, goal: str, latency: str | None, fo
 
     Example: hardedge tune runs/a_bundle --data my_data --out runs/a_tuned --goal 'miou-drop<=0.2'
     """
+    from hardedge.contracts import Bundle
     from hardedge.deploy.targets import parse_target
     from hardedge.export.tune.stage import parse_goal, tune
 
     points = parse_goal(goal)
     if latency:
         parse_target(latency)
+    require_paths(data=data, bundle=(Bundle, bundle))
     with guard_imports("export", "torch"):
         from hardedge.export.precisions.table import precisions_text
 
@@ -194,7 +200,7 @@ def tune(bundle: Path, data: Path, out: Path, goal: str, latency: str | None, fo
     print_result(tuning, f"{precisions_text(tuned)}\n{line}", as_json)
 
 
-@click.command()
+@command()
 @click.argument("model", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="The ONNX file to write.")
 @click.option("--keep", "outputs", multiple=True, help="An output that stays. May be given several times.")
@@ -221,7 +227,7 @@ def keep(model: Path, out: Path, outputs: tuple[str, ...], size: tuple[int, int,
     print_result(kept, kept_outputs_text(kept, out), as_json)
 
 
-@click.command()
+@command()
 @click.argument("bundle", type=FOLDER)
 @click.argument("checkpoint", type=FOLDER)
 @allow_code_option
@@ -234,9 +240,11 @@ def certify(bundle: Path, checkpoint: Path, allow_code: bool, as_json: bool) -> 
 
     Example: hardedge certify runs/a_bundle runs/a
     """
+    from hardedge.contracts import Bundle, Checkpoint, load
+
+    require_paths(bundle=(Bundle, bundle), checkpoint=(Checkpoint, checkpoint))
     with guard_imports("export", "torch"):
         from hardedge.console import spinner
-        from hardedge.contracts import Bundle, load
         from hardedge.export.identity.certificate import certify
 
     manifest = load(Bundle, bundle)

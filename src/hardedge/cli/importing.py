@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hardedge.cli.commands import command
 from hardedge.cli.options import FOLDER, json_option, out_option
 from hardedge.cli.parts import print_result
 
@@ -47,7 +48,7 @@ class Renaming(click.ParamType[tuple[str, str]]):
         return label.strip(), name.strip()
 
 
-@click.command("import")
+@command("import")
 @click.argument("format", type=click.Choice(FORMATS), metavar="FORMAT")
 @click.argument("source", type=FOLDER)
 @out_option

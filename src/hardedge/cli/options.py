@@ -39,7 +39,19 @@ class Setting(click.ParamType[tuple[str, str]]):
         return field.strip(), text.strip()
 
 
-FOLDER = click.Path(path_type=Path)
+class LocalPath(click.Path):
+    """A path of this machine; a URL is refused as it was written, for pathlib makes one slash of its two."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value):
+            camera = " A camera or a stream is given as --camera." if ctx and ctx.info_name == "predict" else ""
+            self.fail(
+                f"{value!r} is a URL, not a path. Download it, and give the path of the file.{camera}", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
+FOLDER = LocalPath(path_type=Path)
 data_option = click.option("--data", type=FOLDER, required=True, help="The data set's folder.")
 out_option = click.option("--out", type=FOLDER, required=True, help="The directory to write.")
 force_option = click.option("--force", is_flag=True, help="Replace --out where it exists.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hardedge.cli.words import require_recipe
 from hardedge.errors import BadInput, GateFailed, Unavailable
 from hardedge.names import escaped_json, visible
 
@@ -49,6 +50,7 @@ def guard_imports(extra: str, *packages: str) -> Iterator[None]:
 
 def read_recipe(name: str, settings: tuple[tuple[str, str], ...]) -> Recipe:
     """The recipe that RECIPE names, with its --set fields; raises BadInput for an unknown one."""
+    require_recipe(name, settings)
     with guard_imports("train", "torch"):
         from hardedge.train.recipes import find_recipe
 

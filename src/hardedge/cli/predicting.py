@@ -9,14 +9,15 @@ from typing import Any, Literal
 import click
 
 from hardedge.cli import completion
-from hardedge.cli.options import FOLDER, force_option, json_option, out_option, trust_options
+from hardedge.cli.commands import command
+from hardedge.cli.options import FOLDER, force_option, json_option, trust_options
 from hardedge.cli.parts import print_result, read_trust_options
 
 
-@click.command()
+@command()
 @click.argument("bundle", type=FOLDER)
 @click.argument("inputs", type=FOLDER, nargs=-1)
-@out_option
+@click.option("--out", type=FOLDER, default=Path("runs/predict"), show_default=True, help="The directory to write.")
 @click.option(
     "--target",
     help="onnxruntime:cpu (the default), onnxruntime:cuda, openvino:cpu ...",

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from hardedge.cli.commands import command
 from hardedge.cli.options import FOLDER, force_option, json_option
 from hardedge.cli.parts import print_result
 
 
-@click.command()
+@command()
 @click.argument("a", type=FOLDER)
 @click.argument("b", type=FOLDER)
 @click.option("--shared", is_flag=True, help="Compare the test images that both share, and leave the others out.")

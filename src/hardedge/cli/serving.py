@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hardedge.cli import completion
+from hardedge.cli.commands import command
 from hardedge.cli.options import FOLDER, json_option, trust_options
 from hardedge.cli.parts import print_result, read_trust_options
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 AT_LEAST_ONE = click.IntRange(min=1)
 
 
-@click.command()
+@command()
 @click.argument("bundle", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="The model repository; other models in it are left alone.")
 @click.option("--name", help="The model's name; the bundle's folder's without it.")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hardedge.cli.commands import command
 from hardedge.cli.options import FOLDER, Triple, force_option, json_option
 from hardedge.cli.parts import guard_imports, print_result
+from hardedge.cli.words import require_paths
 from hardedge.errors import BadInput
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 Three = tuple[float, float, float]
 
 
-@click.command()
+@command()
 @click.argument("weights", type=FOLDER)
 @click.option("--network", help="Its name in `hardedge models`, or package.module:function of your own.")
 @click.option("--data", type=FOLDER, help="The data set with the classes that it was trained on.")
@@ -50,15 +52,16 @@ def strip(
 
     Example: hardedge strip hl.pth --network mynet:build --data my_data --out runs/hl --drop 'weigh_head.*'
     """
+    if not lists and (network is None or data is None or out is None):
+        raise click.UsageError("give --network, --data and --out; or --list to see what is in WEIGHTS.")
+    require_paths(data=data, out=out, force=force)
     with guard_imports("train", "torch"):
         from hardedge.train.stripping import contents_text, list_contents, strip, stripping_text
 
-    if lists:
+    if network is None or data is None or out is None:
         contents = list_contents(weights)
         print_result(contents, contents_text(contents), as_json)
         return
-    if network is None or data is None or out is None:
-        raise click.UsageError("give --network, --data and --out; or --list to see what is in WEIGHTS.")
     made = strip(
         weights,
         network,

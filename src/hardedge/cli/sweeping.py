@@ -9,8 +9,10 @@ from typing import Literal
 import click
 
 from hardedge.cli import completion
+from hardedge.cli.commands import command
 from hardedge.cli.options import FOLDER, Setting, data_option, json_option, set_option, track_option
 from hardedge.cli.parts import guard_imports, print_result, read_recipe
+from hardedge.cli.words import require_paths, require_recipe
 from hardedge.console import note
 
 # fields of which a search has its own
@@ -39,7 +41,7 @@ metric_option = click.option(
 )
 
 
-@click.command()
+@command()
 @click.argument("recipe", shell_complete=completion.complete_recipes)
 @data_option
 @study_option
@@ -110,6 +112,8 @@ def sweep(
         losses, settings = PROTOCOL, (*settings, ("keep", "last"))
         seeds = seeds if _is_given("seeds") else PROTOCOL_SEEDS
     _require_one_place({field for field, _ in settings}, losses, vary)
+    require_recipe(recipe, (*settings, *(("loss", loss) for loss in losses)))
+    require_paths(data=data)
     with guard_imports("sweep", "torch", "optuna"):
         from hardedge.train.studies.comparison_text import study_text
         from hardedge.train.studies.sweep import sweep
@@ -146,7 +150,7 @@ def _require_one_place(fields: set[str], losses: tuple[str, ...], vary: tuple[tu
         raise click.UsageError(f"--set {', '.join(twice)} and --vary say the same. Leave --set out.")
 
 
-@click.command()
+@command()
 @click.argument("recipe", shell_complete=completion.complete_recipes)
 @data_option
 @study_option
@@ -181,6 +185,8 @@ def search_loss(
 
     Example: hardedge search-loss camvid --data my_data --out runs/loss --metric boundary
     """
+    require_recipe(recipe, settings)
+    require_paths(data=data)
     with guard_imports("sweep", "torch", "optuna"):
         from hardedge.train.studies.comparison_text import loss_text
         from hardedge.train.studies.search_loss import search_loss

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hardedge.cli import completion
+from hardedge.cli.commands import command
 from hardedge.cli.options import (
     FOLDER,
     allow_code_option,
@@ -20,9 +21,10 @@ from hardedge.cli.options import (
     track_option,
 )
 from hardedge.cli.parts import guard_imports, print_result, read_recipe
+from hardedge.cli.words import require_paths, require_recipe
 
 
-@click.command()
+@command()
 @click.argument("recipe", shell_complete=completion.complete_recipes)
 @data_option
 @out_option
@@ -74,6 +76,12 @@ def train(
     """
     if pretrained:
         settings += (("pretrained", "true"),)
+    from hardedge.contracts import Checkpoint
+
+    require_recipe(recipe, settings)
+    given = {"start_from": start_from, "hardness_maps": hardness_maps}
+    kinds = {name: (Checkpoint, path) for name, path in given.items() if path}
+    require_paths(data=data, out=None if resume else out, force=force, **kinds)
     with guard_imports("train", "torch"):
         from hardedge.train.stage import train
     configured = read_recipe(recipe, (*settings, ("qat", qat)) if qat else settings)
@@ -96,7 +104,7 @@ def train(
     print_result(checkpoint, f"{out}: {checkpoint.steps} steps, validation mIoU {score:.2f} %{doubts}", as_json)
 
 
-@click.command()
+@command()
 @click.argument("data", type=FOLDER)
 @out_option
 @click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="Training steps.")
@@ -111,6 +119,7 @@ def edges(data: Path, out: Path, steps: int, seed: int, force: bool, as_json: bo
 
     Example: hardedge edges my_data --out runs/edges
     """
+    require_paths(data=data, out=out, force=force)
     with guard_imports("train", "torch"):
         from hardedge.train.edge_network import train_edge_network
 
@@ -119,7 +128,7 @@ def edges(data: Path, out: Path, steps: int, seed: int, force: bool, as_json: bo
     print_result(manifest, f"{out}: {steps} steps, mean F-score of validation edges {score:.1f} %", as_json)
 
 
-@click.command()
+@command()
 @click.argument("data", type=FOLDER)
 @click.option("--checkpoint", type=FOLDER, required=True, help="The trained network that looks at the images.")
 @out_option
@@ -159,6 +168,9 @@ def hard(
 
     Example: hardedge hard my_data --checkpoint runs/a --out runs/hard --unlabelled new_photographs
     """
+    from hardedge.contracts import Checkpoint
+
+    require_paths(data=data, out=out, force=force, checkpoint=(Checkpoint, checkpoint))
     with guard_imports("train", "torch"):
         from hardedge.data.dataset import SPLITS
         from hardedge.train.hard.ranking import rank_hard
@@ -183,7 +195,7 @@ def hard(
     print_result(ranking, text, as_json)
 
 
-@click.command()
+@command()
 @json_option
 def models(as_json: bool) -> None:
     """List the networks.
@@ -200,7 +212,7 @@ def models(as_json: bool) -> None:
     print_result(table, network_table_text(table), as_json)
 
 
-@click.command()
+@command()
 @json_option
 def backbones(as_json: bool) -> None:
     """List where backbone weights are.
@@ -217,7 +229,7 @@ def backbones(as_json: bool) -> None:
     print_result(table, backbone_table_text(table), as_json)
 
 
-@click.command()
+@command()
 @json_option
 def recipes(as_json: bool) -> None:
     """List the recipes.

@@ -129,3 +129,16 @@ def test_an_interrupted_writer_leaves_nothing(until: str, tmp_path: Path) -> Non
     assert started.returncode == 130
     assert "Traceback" not in stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_script_without_a_main_guard_draws_them(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from hardedge.data.streets.write import write_streets\n"
+        "print('once')\n"
+        "write_streets('s', images={'train': 1, 'val': 1, 'test': 1})\n"
+        "print(__file__.rpartition('/')[2])\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("once\nscript.py\n", "")
+    assert len(list((tmp_path / "s/images").iterdir())) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def write_streets(out: StrPath, *, seed: int = 0, images: Mapping[str, int] | No
             first += len(ids)
         # spawned: a fork of a process that has torch's threads could hang
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            with _born_without_interrupts():
+            with _born_without_interrupts(), _without_main_module():
                 drawn = pool.map(partial(_write_scene, folder, seed), range(first), chunksize=8)
             for _ in progress_bar(drawn, "drawing street scenes", first):
                 pass
@@ -72,6 +73,19 @@ def _born_without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Processes that are started here do not run the caller's script again, which need not be made for it."""
+    main = sys.modules["__main__"]
+    names = ("__file__", "__spec__")
+    hidden: dict[str, object] = {name: vars(main).pop(name) for name in names if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 def _write_scene(folder: Path, seed: int, index: int) -> None:
