@@ -15,8 +15,9 @@ test: lint ## lint, then the tests
 test-all: lint ## lint, then every test, the slow ones too
 	$(BIN)/python -m pytest $(WORKERS)
 
-test-gpu: .venv/installed ## the tests that need a GPU; says why one was skipped
+test-gpu: .venv/installed ## what only a GPU shows: its tests, and the acceptance of every engine; says why one was skipped
 	$(BIN)/python -m pytest -m gpu -rs
+	$(BIN)/hardedge acceptance --out build/acceptance.json --force
 
 lint: .venv/installed ## format, lint, types, import contracts, the edge side's Python
 	$(BIN)/ruff format --check $(SOURCES)

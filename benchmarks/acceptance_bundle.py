@@ -20,7 +20,7 @@ from hardedge.data.streets.write import write_streets
 HERE = Path(__file__).parent
 BUNDLE = HERE.parent / "deploy" / "acceptance" / "bundle"
 MOST_BYTES = 1_000_000
-IMAGES = {"train": 200, "val": 8, "test": 8}
+IMAGES = {"train": 100, "val": 8, "test": 8}
 PROFILES = ("small=1x32x64:2x64x128:4x64x128", "large=1x64x128:1x96x192:2x128x256")
 
 
@@ -45,7 +45,7 @@ def main() -> None:
         data, run, bundle = (str(folder / part) for part in ("data", "run", "bundle"))
         write_streets(Path(data), images=IMAGES)
         halve(Path(data))
-        settings = ("network=acceptance_network:build", "steps=1500", "crop=64,128", "batch=8", "evaluate_every=500")
+        settings = ("network=acceptance_network:build", "steps=200", "crop=64,128", "batch=4", "evaluate_every=200")
         hardedge("train", "streets_ce", "--data", data, "--out", run, *(f"--set={each}" for each in settings))
         sizes = (f"--profile={profile}" for profile in PROFILES)
         files = ("--precision=fp16,bf16,int8,fp8", "--calibration-images=6", "--allow-code")

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hardedge.contracts import (
+    Acceptance,
     Bundle,
     Certificate,
     Checkpoint,
@@ -29,6 +30,7 @@ RECIPES = HERE / "recipes.md"
 CONTRACTS = (
     *(Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report, Comparison, ServedModel, Signature),
     Imports,
+    Acceptance,
 )
 
 

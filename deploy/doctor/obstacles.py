@@ -12,6 +12,7 @@ from hardedge.deploy.doctor.finding import DEPLOY, MachineFinding, Status, numbe
 from hardedge.deploy.doctor.machine_description import MachineDescription
 from hardedge.deploy.targets import KNOWN, on_nvidia, parse_target
 from hardedge.deploy.tensorrt.api import MODULES
+from hardedge.deploy.tensorrt.versions import loads_plan
 
 # the oldest Linux driver of each CUDA major (NVIDIA's CUDA release notes, table of minor version compatibility)
 DRIVER_OF_CUDA: Final = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
@@ -167,7 +168,9 @@ def _version_finding(machine: MachineDescription, backend: str, version: str, en
         found = f"TensorRT {version} from pip, but JetPack 6 has TensorRT 10: 11 needs JetPack 7.2.2"
         fix = "pip uninstall -y tensorrt && sudo apt-get install --reinstall python3-libnvinfer"
         return MachineFinding(topic=backend, status="obstacle", found=found, fix=fix)
-    if engine is None or _runs(engine, version):
+    if engine is not None and (lacking := _lacking_dla(machine, version, engine)):
+        return MachineFinding(topic=backend, status="obstacle", found=lacking, fix=f"{DEPLOY} tensorrt")
+    if engine is None or loads_plan(engine, version):
         return MachineFinding(topic=backend, status="ok", found=f"{backend} {version}")
     found = (
         f"{backend} {version}, but the engine was built by {engine.builder_version}, and plans need the same version"
@@ -178,11 +181,18 @@ def _version_finding(machine: MachineDescription, backend: str, version: str, en
     return MachineFinding(topic=backend, status="obstacle", found=found, fix=fix)
 
 
-def _runs(engine: Engine, version: str) -> bool:
-    """As runtime.py loads: the same version, or for version-compatible plans a later one of its major."""
-    here, made_by = numbers(version), numbers(engine.builder_version)
-    later = here[:1] == made_by[:1] and here >= made_by
-    return version == engine.builder_version or (engine.options.version_compatible and later)
+def _lacking_dla(machine: MachineDescription, version: str, engine: Engine) -> str | None:
+    """Why an engine for a DLA core does not run here; None where it may."""
+    if engine.options.dla is None:
+        return None
+    board = machine.jetson or "this machine"
+    if "Thor" in board:
+        return f"the engine is for a DLA core, and {board} has none"
+    if numbers(version)[0] >= 11 and ("AGX Orin" not in board or numbers(version) < (11, 4, 1)):
+        return (
+            f"the engine is for a DLA core: TensorRT 11 has them from 11.4.1 on, on Jetson AGX Orin alone, not {board}"
+        )
+    return None
 
 
 def _bindings(machine: MachineDescription, module: str, needed: bool) -> list[MachineFinding]:

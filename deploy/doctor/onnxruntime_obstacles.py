@@ -16,7 +16,7 @@ FOR_CUDA: Final = {12: "onnxruntime-gpu<1.27", 13: "onnxruntime-gpu>=1.27"}
 def onnxruntime_findings(machine: MachineDescription, engine: Engine | None) -> list[MachineFinding]:
     """Exactly one onnxruntime, that it loads, and its CUDA provider where a GPU could be used."""
     there = sorted(name for name in machine.packages if name in ("onnxruntime", "onnxruntime-gpu"))
-    right = "onnxruntime-gpu" if machine.processor in ("x86_64", "AMD64") else "onnxruntime"
+    right = "onnxruntime-gpu" if machine.processor in ("x86_64", "AMD64") or _has_gpu_wheel(machine) else "onnxruntime"
     if len(there) > 1:
         fix = f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install {right}"
         found = "onnxruntime and onnxruntime-gpu are both installed, and have overwritten each other's files"
@@ -43,6 +43,12 @@ def onnxruntime_findings(machine: MachineDescription, engine: Engine | None) -> 
         found = f"{found}; the CUDA that is here is {other}, so that it computes on the CPU alone"
         return [MachineFinding(topic="onnxruntime", status=status, found=found, fix=fix)]
     return [MachineFinding(topic="onnxruntime", status="ok", found=found)]
+
+
+def _has_gpu_wheel(machine: MachineDescription) -> bool:
+    """A GPU beside an ARM processor, with a Python that PyPI has onnxruntime-gpu for (glibc 2.34, CUDA 13)."""
+    fits = machine.processor == "aarch64" and bool(machine.gpus) and machine.jetpack != "6"
+    return fits and numbers(machine.python) >= (3, 11)
 
 
 def _another_cuda(machine: MachineDescription) -> int | None:

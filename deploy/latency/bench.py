@@ -21,6 +21,7 @@ from hardedge.deploy.backends.request import BuildRequest
 from hardedge.deploy.bundles.loading import OpenBundle, load_bundle
 from hardedge.deploy.engines.build import repeat_build
 from hardedge.deploy.engines.open import open_runner
+from hardedge.deploy.latency.dominated import candidates_of_bench, find_dominated
 from hardedge.deploy.latency.memory_process import memory_of
 from hardedge.deploy.latency.overhead import percentiles_of
 from hardedge.deploy.latency.paired_runs import PAIRS, TooSlow, compare_runners
@@ -87,13 +88,14 @@ def bench(
         )
         shares = seconds / 2 / max(len(arms) - 1, 1)
         comparisons = [_compare_arms(arms[0], other, images_BHWC, shares) for other in arms[1:]]
-    return Bench(
+    found = Bench(
         bundle=source.digest,
         runs=runs,
         comparisons=tuple(comparison for comparison in comparisons if comparison),
         machine=machine_facts(),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+    return replace(found, dominated=tuple(find_dominated(candidates_of_bench(found)).values()))
 
 
 def _arms(bundle: Path, pairs: Sequence[tuple[str, str]], folder: Path, request: BuildRequest) -> list[BenchArm]:
@@ -186,7 +188,7 @@ def bench_text(found: Bench) -> str:
     units = (
         "Milliseconds; memory in MB of a process that only runs it, and of the GPU; J: joules an image, of the device."
     )
-    return "\n".join([*lines, units, *said])
+    return "\n".join([*lines, *found.dominated, units, *said])
 
 
 def miou_of(bundle: OpenBundle, precision: str) -> float | None:

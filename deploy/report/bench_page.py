@@ -51,7 +51,8 @@ def bench_row(run: BenchRun) -> tuple[str, ...]:
 
 
 def bench_tradeoffs(found: Bench) -> Markup:
-    return section(TITLE, *points_to_draw(points_of_bench(found.runs)), note_line(MIOU))
+    drawn = points_to_draw(points_of_bench(found.runs))
+    return section(TITLE, *drawn, *map(note_line, found.dominated), note_line(MIOU))
 
 
 def bench_comparisons(found: Bench) -> Markup:

@@ -49,7 +49,7 @@ class Point:
 
 def tradeoffs_section(report: Report) -> Section:
     """The engines that ran on the test images and were timed."""
-    return section(TITLE, *points_to_draw(points_of_report(report)))
+    return section(TITLE, *points_to_draw(points_of_report(report)), *map(note_line, report.dominated))
 
 
 def points_of_report(report: Report) -> list[Point]:

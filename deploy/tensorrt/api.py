@@ -11,6 +11,7 @@ What is touched below has one name in all of them, but for these (a test holds t
 | IBuilderConfig.set_compute_capability | no | no | no | no | no | yes | RTX builds ahead of time for a named device |
 | IBuilderConfig.num_compute_capabilities | no | no | no | no | no | yes | the same |
 | ComputeCapability | no | no | no | no | no | yes | the same |
+| ICudaEngine.create_runtime_config | no | no | yes | yes | yes | yes | RTX alone keeps what it compiles when it runs |
 | Builder.platform_has_fast_fp16 | yes | yes | yes | yes | no | no | never asked; the audit looks at the engine |
 
 A name that exists may still do nothing: TensorRT-RTX has the timing cache and the hardware compatibility level, but the
@@ -205,9 +206,29 @@ def profiles_of(engine: trt.ICudaEngine, tensor: str) -> list[list[tuple[int, in
     return [[(s[0], s[1], s[2]) for s in engine.get_tensor_profile_shape(tensor, place)] for place in places]
 
 
-def new_context(engine: trt.ICudaEngine) -> trt.IExecutionContext:
+class Kernels:
+    """What TensorRT-RTX compiles for an engine when it runs: given back by a process before, kept for the next one.
+
+    `kept` are its serialised kernels; what TensorRT-RTX does not take (another GPU, another version) it compiles anew.
+    """
+
+    def __init__(self, engine: trt.ICudaEngine, kept: bytes | None) -> None:
+        self.config: Any = engine.create_runtime_config()
+        self._cache: Any = self.config.create_runtime_cache()
+        self._kept = kept or b""
+        if kept:
+            self._cache.deserialize(kept)
+        self.config.set_runtime_cache(self._cache)
+
+    def fresh(self) -> bytes:
+        """The serialised kernels where they are others than those that were given; empty where nothing was compiled."""
+        made = bytes(memoryview(self._cache.serialize()))
+        return b"" if made == self._kept else made
+
+
+def new_context(engine: trt.ICudaEngine, kernels: Kernels | None = None) -> trt.IExecutionContext:
     """A context, with its own memory for activations; RuntimeError where the device has none left."""
-    context = engine.create_execution_context()
+    context = engine.create_execution_context(kernels.config) if kernels else engine.create_execution_context()
     if context is None:
         raise RuntimeError("TensorRT gives no execution context: the device's memory may be full")
     return context

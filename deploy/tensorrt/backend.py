@@ -38,12 +38,16 @@ def compile_all(
 def open_engine(engine: Path, manifest: Engine, *, builder: str) -> Runner:
     """The plan on this machine's GPU; raises BadInput for a manifest that does not fit it."""
     from hardedge.deploy.tensorrt.runner import TensorRTRunner, _require_same_device, _require_same_version
+    from hardedge.deploy.tensorrt.runtime_cache import keep, read_kept
 
     _require_same_device(manifest, manifest.target.partition(":")[2] or None)
     _require_same_version(manifest, builder)
     weights = _weights(engine, manifest)
     content = _read_vouched(engine, manifest.plan, manifest)
-    return TensorRTRunner(str(engine / manifest.plan), content, builder == "tensorrt_rtx", manifest.options, weights)
+    rtx = builder == "tensorrt_rtx"
+    kept = read_kept(engine, manifest) if rtx else None
+    name, options = str(engine / manifest.plan), manifest.options
+    return TensorRTRunner(name, content, rtx, options, weights, kept, partial(keep, engine, manifest) if rtx else None)
 
 
 def _weights(engine: Path, manifest: Engine) -> bytes | None:

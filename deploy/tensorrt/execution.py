@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hardedge.contracts import Profile, find_profile, profiles_in_words
 from hardedge.deploy.tensorrt.api import (
+    Kernels,
     bind_tensor,
     engine_tensors,
     enqueue_run,
@@ -34,8 +35,9 @@ class Execution:
     a stream of batches has two, so that one batch is copied while another is computed.
     """
 
-    def __init__(self, engine: Any, builder: str) -> None:
+    def __init__(self, engine: Any, builder: str, kernels: Kernels | None = None) -> None:
         self._engine: Any = engine
+        self._kernels = kernels
         self._cuda = cuda_runtime()
         tensors = engine_tensors(engine, builder)
         if tensors.get("image") != (True, "UINT8") or tensors.get("mask") != (False, "UINT8"):
@@ -87,7 +89,7 @@ class Execution:
         if self._alone is not None:
             self._alone.close()
             self._alone = None
-        self._engine = None
+        self._engine = self._kernels = None
 
     def _slot(self) -> Slot:
         if self._alone is None:
@@ -95,7 +97,7 @@ class Execution:
         return self._alone
 
     def _new_slot(self) -> Slot:
-        return Slot(self._cuda, self._engine, self._outputs)
+        return Slot(self._cuda, new_context(self._engine, self._kernels), self._outputs)
 
     def _place(self, images_BHWC: Pixels) -> int:
         batch, height, width = images_BHWC.shape[:3]
@@ -111,8 +113,8 @@ class Execution:
 class Slot:
     """One batch at a time: a stream, a context, its buffers, and the graph of the last size that came twice."""
 
-    def __init__(self, cuda: Any, engine: Any, outputs: Sequence[str]) -> None:
-        self._context = new_context(engine)
+    def __init__(self, cuda: Any, context: Any, outputs: Sequence[str]) -> None:
+        self._context = context
         self._stream = Stream(cuda)
         # only image and mask are copied; what else comes out has a place to be written to
         names = ("image", *outputs)

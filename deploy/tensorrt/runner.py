@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +13,7 @@ from hardedge.deploy.machine import compute_capability
 from hardedge.deploy.runner import WITHIN_PROFILE, Layer, Parts, shape_text
 from hardedge.deploy.tensorrt.api import (
     MODULES,
+    Kernels,
     error_logger,
     installed_version,
     layers_of,
@@ -23,6 +23,7 @@ from hardedge.deploy.tensorrt.api import (
 )
 from hardedge.deploy.tensorrt.execution import Execution
 from hardedge.deploy.tensorrt.layers import read_layers
+from hardedge.deploy.tensorrt.versions import loads_plan
 from hardedge.errors import BadInput, Unavailable
 
 # of TensorRT's bindings, of CUDA, of a plan's libraries; not ours, which are told as they are
@@ -33,10 +34,20 @@ class TensorRTRunner:
     """A plan in TensorRT or TensorRT-RTX on this machine's GPU; copies to and from it included.
 
     Images run in the first of the plan's profiles that holds their size. `options` are those that it was built with,
-    `weights` the ONNX file that a plan without weights gets them from.
+    `weights` the ONNX file that a plan without weights gets them from. `kept` are kernels that TensorRT-RTX compiled
+    for it before; those that it compiles now go to `keep` when the runner is closed.
     """
 
-    def __init__(self, name: str, plan: bytes, rtx: bool, options: BuildOptions, weights: bytes | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        plan: bytes,
+        rtx: bool,
+        options: BuildOptions,
+        weights: bytes | None,
+        kept: bytes | None = None,
+        keep: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._builder = MODULES["tensorrt-rtx" if rtx else "tensorrt"]
         _require_alone(self._builder)
         self._errors: list[str] = []
@@ -45,7 +56,14 @@ class TensorRTRunner:
             self._engine: Any = load_engine(runtime_for(self._builder, logger, options), plan)
             if weights is not None:
                 self._engine = refit_engine(self._engine, self._builder, logger, weights)
-            self._execution = Execution(self._engine, self._builder)
+            self._kernels = Kernels(self._engine, kept) if rtx else None
+            self._execution = Execution(self._engine, self._builder, self._kernels)
+        self._keep = keep
+
+    @property
+    def graph(self) -> bool:
+        """Whether the last size that came twice runs as a CUDA graph."""
+        return self._execution.graph
 
     def layers(self) -> list[Layer]:
         return read_layers(layers_of(self._engine, self._builder))
@@ -66,8 +84,10 @@ class TensorRTRunner:
             return self._execution.parts(images_BHWC)
 
     def close(self) -> None:
+        if self._kernels and self._keep and (fresh := self._kernels.fresh()):
+            self._keep(fresh)
         self._execution.close()
-        self._engine = None
+        self._engine = self._kernels = None
 
     @contextmanager
     def _told(self, problem: str, fix: str) -> Iterator[None]:
@@ -112,17 +132,11 @@ def _require_same_version(engine: Engine, builder: str) -> None:
     except (ImportError, OSError) as error:
         wanted = f"{engine.builder}=={engine.builder_version}"
         raise Unavailable(f"{engine.target} needs {wanted} ({error}). Add it with: pip install {wanted}") from None
-    made_by = _release(engine.builder_version)
-    later = _release(here)[:1] == made_by[:1] and _release(here) >= made_by
-    if here != engine.builder_version and not (engine.options.version_compatible and later):
+    if not loads_plan(engine, here):
         raise Unavailable(
             f"{engine.target} was built by {engine.builder} {engine.builder_version}, here is {here}, and plans "
             "need the same version. Build it again here."
         )
-
-
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def _require_alone(builder: str) -> None:

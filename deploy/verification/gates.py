@@ -5,7 +5,18 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
-from hardedge.contracts import Certificate, Consistency, EngineSummary, Gate, Overhead, Parity, PrecisionAudit, Verdict
+from hardedge.contracts import (
+    Certificate,
+    Consistency,
+    EngineSummary,
+    Gate,
+    Latency,
+    Overhead,
+    Parity,
+    PrecisionAudit,
+    Verdict,
+)
+from hardedge.deploy.latency.dominated import Candidate, candidates_of_report, find_dominated, undecided
 from hardedge.deploy.parity.batch_slots import LEAST_AGREEMENT
 from hardedge.deploy.parity.detail import too_few, unseen_text
 from hardedge.deploy.parity.image_sizes import LEAST_CLEAR
@@ -17,6 +28,8 @@ from hardedge.statistics.bootstrap import FEWEST_IMAGES
 from hardedge.statistics.signed import signed_text, span_text
 from hardedge.statistics.unseen import MAX_UNSEEN
 
+FORBIDDEN: Final = "no engine of lower precision is neither smaller nor faster than a better one"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gates:
@@ -26,7 +39,8 @@ class Gates:
     are percent on the test images.
 
     `built_only` leaves engines that did not run here out of the gates that need a run. `max_unseen` is the most percent
-    of such images that may be of a kind that no test image is (10 without it). `require_precision` is a precision
+    of such images that may be of a kind that no test image is (10 without it). `forbid_dominated` fails for an engine
+    of lower precision that is neither smaller nor faster than a better one. `require_precision` is a precision
     with its least share of the multiply-adds, `int8>=0.9`. Raises BadInput for other text and for no finite number.
     """
 
@@ -39,6 +53,7 @@ class Gates:
     min_pixel_agreement: float | None = None
     require: Require | None = None
     require_precision: str | None = None
+    forbid_dominated: bool | None = None
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -89,6 +104,7 @@ def judge_gates(
     overhead: Overhead,
     audits: Sequence[PrecisionAudit] = (),
     engines: Sequence[EngineSummary] = (),
+    latency: Sequence[Latency] = (),
 ) -> tuple[Gate, ...]:
     """Every gate that was asked for, judged for every engine by the bounds of what was measured."""
     judged: list[Gate] = []
@@ -108,7 +124,22 @@ def judge_gates(
         judged += origin_gates("--require", gates.require, engines)
     if gates.require_precision is not None:
         judged += precision_gates(gates.require_precision, audits)
+    if gates.forbid_dominated:
+        judged += dominated_gates(candidates_of_report(parity, latency, engines))
+        if not gates.built_only:
+            judged += not_run_gates("--forbid-dominated", FORBIDDEN, engines)
     return tuple(judged)
+
+
+def dominated_gates(candidates: Sequence[Candidate]) -> list[Gate]:
+    """A failed gate for each dominated engine; undecided where the times do not tell, or nothing was timed."""
+    dominated = find_dominated(candidates).values()
+    found: list[tuple[str, Verdict]] = [(said, "fail") for said in dominated]
+    found += [(said, "inconclusive") for said in undecided(candidates)]
+    if not candidates:
+        found = [("not measured: no engine was run on the test images and timed (--latency)", "inconclusive")]
+    found = found or [(f"none of {len(candidates)} engines is", "pass")]
+    return [Gate(name="--forbid-dominated", limit=FORBIDDEN, found=said, status=status) for said, status in found]
 
 
 def not_run_gates(name: str, limit: str, engines: Sequence[EngineSummary]) -> list[Gate]:

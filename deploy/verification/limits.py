@@ -48,6 +48,7 @@ Limits = TypedDict(
         "require-precision": Annotated[
             str, Predicate(_is_required_share), doc(f'text such as "int8>=0.9": {_EXPORTED_TEXT}; 0 to 1')
         ],
+        "forbid-dominated": Annotated[bool, doc("true or false")],
         "built-only": Annotated[bool, doc("true or false")],
     },
     total=False,

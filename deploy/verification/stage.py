@@ -10,6 +10,7 @@ from hardedge.artefact import require_free, staged_directory
 from hardedge.console import spinner
 from hardedge.contracts import Certificate, EngineSummary, Report, seal, write_atomically
 from hardedge.deploy.bundles.signing import Trust
+from hardedge.deploy.latency.dominated import candidates_of_report, find_dominated
 from hardedge.deploy.latency.overhead import certify_latency, overhead_of
 from hardedge.deploy.latency.repeated_builds import RepeatedBuilds
 from hardedge.deploy.parity.image_counts import ImageCounts, write_counts
@@ -78,7 +79,7 @@ def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: G
     bundle = inputs.bundle.manifest
     engines = tuple(_summary(inputs, directory, runs.not_run.get(directory)) for directory in inputs.engines)
     cost = overhead_of(certificate.level2)
-    asked = judge_gates(gates, certificate, runs.parity, cost, runs.audits, engines)
+    asked = judge_gates(gates, certificate, runs.parity, cost, runs.audits, engines, runs.latency)
     judged = (*asked, *runs.checked, *consistency_gates(runs.consistency))
     return Report(
         schema_id=Report.SCHEMA,
@@ -106,6 +107,7 @@ def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: G
         built_only=bool(gates.built_only),
         warnings=report_warnings(inputs.bundle.counts, bundle.task, runs.parity, runs.latency),
         consistency=runs.consistency,
+        dominated=tuple(find_dominated(candidates_of_report(runs.parity, runs.latency, engines)).values()),
     )
 
 

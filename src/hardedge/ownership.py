@@ -108,7 +108,7 @@ def _unlisted(directory: Path, prefix: str, listing: _Listing, listed: bool) -> 
 def _listing(directory: Path) -> _Listing:
     found = _Listing()
     for name, content in _manifests(directory):
-        found.files |= {name, f"{name}.sig", *_texts(content.get("files"))}
+        found.files |= {name, f"{name}.sig", f"{name}.kernels", *_texts(content.get("files"))}
         if name == CONTENTS:
             found.patterns += _texts(content.get("patterns"))
             found.folders += _texts(content.get("folders"))

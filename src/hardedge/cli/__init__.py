@@ -17,7 +17,7 @@ from hardedge.cli import completion
 from hardedge.cli.commands import CommandGroup
 from hardedge.cli.data import check, prepare, scenes, scribbles
 from hardedge.cli.deploying import bench, deploy, run, verify
-from hardedge.cli.device import doctor, sign
+from hardedge.cli.device import acceptance, doctor, sign
 from hardedge.cli.exporting import certify, export, keep, tune
 from hardedge.cli.importing import import_
 from hardedge.cli.parts import Stdout, as_document
@@ -52,6 +52,7 @@ def cli(debug: bool) -> None:
 
 
 COMMANDS = (
+    acceptance,
     backbones,
     bench,
     certify,

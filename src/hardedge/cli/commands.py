@@ -13,7 +13,7 @@ GROUPS: Final = {
     "Start": ("run", "doctor", "scenes", "check"),
     "Train": ("train", "recipes", "models", "backbones", "sweep", "search-loss", "hard", "edges", "strip"),
     "Ship": ("export", "tune", "keep", "deploy", "certify", "sign", "report"),
-    "On the device": ("verify", "predict", "bench", "triton"),
+    "On the device": ("verify", "predict", "bench", "acceptance", "triton"),
     "Data": ("import", "prepare", "scribbles"),
 }
 # names that say what is done, beside the short ones

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from hardedge.cli.commands import command
-from hardedge.cli.options import FOLDER, json_option
-from hardedge.cli.parts import print_result
-from hardedge.errors import Unavailable
+from hardedge.cli.options import FOLDER, force_option, json_option, target_option
+from hardedge.cli.parts import print_result, read_targets
+from hardedge.errors import GateFailed, Unavailable
 
 
 @command()
@@ -56,3 +56,39 @@ def doctor(artefact: Path | None, as_json: bool) -> None:
     print_result(diagnosis, diagnosis_text(diagnosis), as_json)
     if diagnosis.obstacles:
         sys.exit(Unavailable.exit_code)
+
+
+@command()
+@target_option
+@click.option("--precision", help="Only these of fp32,fp16,bf16,int8,fp8, as a list; without it all.")
+@click.option("--quick", is_flag=True, help="Few repetitions: a minute instead of half an hour.")
+@click.option("--out", type=FOLDER, help="A JSON file to write: to keep, or to attach to a bug report.")
+@force_option
+@json_option
+def acceptance(
+    targets: tuple[str, ...], precision: str | None, quick: bool, out: Path | None, force: bool, as_json: bool
+) -> None:
+    """Try every engine that this machine can build or open.
+
+    A small trained network that comes with hardedge goes through each runtime in each precision: build, golden masks,
+    batches, profiles, CUDA graphs, streams, refit, caches, 500 loads, 5,000 images, latency, energy, and engines that
+    must be refused. No data and no torch are needed. The JSON names no path, host or user.
+
+    Example: hardedge acceptance --out acceptance.json
+    """
+    from hardedge.contracts import to_json, write_atomically
+    from hardedge.deploy.acceptance.stage import accept
+    from hardedge.deploy.acceptance.text import acceptance_text
+    from hardedge.deploy.precisions import parse_precisions
+    from hardedge.errors import BadInput
+
+    if out and out.exists() and not force:
+        raise BadInput(f"{out} exists. Give another --out, or --force.")
+    if out and not out.parent.is_dir():
+        raise BadInput(f"{out.parent} is no directory. Make it, or give another --out.")
+    found = accept(read_targets(targets), parse_precisions(precision) if precision else (), quick=quick)
+    if out:
+        write_atomically(out, to_json(found).encode())
+    print_result(found, acceptance_text(found), as_json)
+    if found.verdict == "fail":
+        raise GateFailed("a part of the acceptance does not hold. The lines above say which.")

@@ -124,6 +124,12 @@ def verify_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Most percent of such images that may be of a kind no test image is, for a pass (10: 29 images).",
     )(command)
     command = click.option(
+        "--forbid-dominated",
+        is_flag=True,
+        default=None,
+        help="Fail where an engine of lower precision is neither smaller nor faster than a better one.",
+    )(command)
+    command = click.option(
         "--built-only",
         is_flag=True,
         default=None,

@@ -1,5 +1,6 @@
 """What the stages hand to each other on disk: frozen dataclasses, JSON files, digests."""
 
+from hardedge.contracts.acceptance import Acceptance, AcceptanceCheck
 from hardedge.contracts.base import (
     ZERO_DIGEST,
     Channels,
@@ -82,6 +83,8 @@ from hardedge.contracts.sizes import MOST_PIXELS, Profile, find_profile, hull, p
 __all__ = [
     "MOST_PIXELS",
     "ZERO_DIGEST",
+    "Acceptance",
+    "AcceptanceCheck",
     "Bench",
     "BenchRun",
     "BuildOptions",

@@ -163,13 +163,17 @@ class BenchRun(Timing):
 
 @dataclass(frozen=True, kw_only=True)
 class Bench(Contract):
-    """What `hardedge bench` found: every engine alone, and every other one over the first, interleaved."""
+    """What `hardedge bench` found: every engine alone, and every other one over the first, interleaved.
+
+    `dominated` are those of lower precision that are neither smaller nor faster than a better one of their target.
+    """
 
     bundle: str
     runs: tuple[BenchRun, ...]
     comparisons: tuple[LatencyComparison, ...]
     machine: dict[str, str]
     created: str
+    dominated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

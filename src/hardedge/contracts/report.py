@@ -50,7 +50,9 @@ class Report(Manifest):
     `broken_off` are the engines, with the reason, that failed while they ran: what was measured before is here, what
     was to be measured of them after it is not, and the verdict is at best inconclusive. With `built_only`, engines that
     did not run here were left out of the gates, as was asked for. `warnings` are what decides no verdict and should be
-    looked at. Both are null in reports of earlier versions, which have no `consistency` either.
+    looked at. Both are null in reports of earlier versions, which have no
+    `consistency` either. `dominated` are the engines of lower precision that are neither smaller nor faster than a
+    better one of their target, in words.
     """
 
     FILE: ClassVar[str] = "report.json"
@@ -78,3 +80,4 @@ class Report(Manifest):
     built_only: bool | None = None
     warnings: tuple[str, ...] | None = None
     consistency: tuple[Consistency, ...] = ()
+    dominated: tuple[str, ...] = ()

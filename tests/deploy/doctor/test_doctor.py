@@ -41,7 +41,7 @@ def machine(name: str) -> MachineDescription:
     return read_json(MachineDescription, MACHINES[name])
 
 
-def engine(target: str, version: str = "10.13.3.9", *, compatible: bool = False) -> Engine:
+def engine(target: str, version: str = "10.13.3.9", *, compatible: bool = False, dla: int | None = None) -> Engine:
     builder = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}.get(target.split(":")[0], "onnxruntime")
     return Engine(
         schema_id=Engine.SCHEMA,
@@ -56,7 +56,7 @@ def engine(target: str, version: str = "10.13.3.9", *, compatible: bool = False)
         builder_version=version,
         profiles=(SIZE,),
         seconds=1.0,
-        options=BuildOptions(version_compatible=compatible),
+        options=BuildOptions(version_compatible=compatible, dla=dla),
     )
 
 
@@ -68,6 +68,8 @@ def obstacles(name: str, wanted: Engine | None = None) -> list[tuple[str, str | 
     ("name", "expected"),
     [
         ("orin_jetpack6", []),
+        ("agx_orin_jetpack7", []),
+        ("thor_jetpack7", []),
         ("t4", []),
         ("rtx4090", []),
         ("no_gpu", []),
@@ -115,6 +117,20 @@ BUILD = "hardedge deploy BUNDLE --data DATA --out DIR --target"
         # a version-compatible plan runs on a later version of the same major, not on an earlier one
         ("rtx4090", engine("tensorrt", "10.13.3.9", compatible=True), []),
         ("t4", engine("tensorrt", "10.16.1.11", compatible=True), [("tensorrt", "pip install tensorrt==10.16.1.11")]),
+        # 10's run on 11 too (support matrix of 11.4.1); none of an earlier or of a later major does
+        ("agx_orin_jetpack7", engine("tensorrt", "10.3.0", compatible=True), []),
+        ("agx_orin_jetpack7", engine("tensorrt", "10.3.0"), [("tensorrt", f"{BUILD} tensorrt")]),
+        ("agx_orin_jetpack7", engine("tensorrt", "8.6.1", compatible=True), [("tensorrt", f"{BUILD} tensorrt")]),
+        ("orin_jetpack6", engine("tensorrt", "11.4.1", compatible=True), [("tensorrt", f"{BUILD} tensorrt")]),
+        # DLA cores: AGX Orin has them, Thor has none
+        ("agx_orin_jetpack7", engine("tensorrt", "11.4.1.3", dla=0), []),
+        ("thor_jetpack7", engine("tensorrt", "11.4.1.3", dla=0), [("tensorrt", f"{BUILD} tensorrt")]),
+        # onnxruntime-gpu has wheels for ARM now, but not for JetPack 6
+        (
+            "thor_jetpack7",
+            engine("onnxruntime:cuda"),
+            [("onnxruntime", "pip uninstall -y onnxruntime && pip install onnxruntime-gpu")],
+        ),
         # a Jetson's TensorRT is its JetPack's: the engine is built again
         ("orin_jetpack6", engine("tensorrt"), [("tensorrt", f"{BUILD} tensorrt")]),
         ("rtx4090", engine("tensorrt-rtx:sm89", "1.7.1.116"), []),

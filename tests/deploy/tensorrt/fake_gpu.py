@@ -157,9 +157,40 @@ class Engine:
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> Any:
         return [(*size, 3) for size in self.profiles[profile_index]]
 
-    def create_execution_context(self) -> Any:
-        self.gpu.calls.append(("create_execution_context",))
+    def create_execution_context(self, config: Any = None) -> Any:
+        self.gpu.calls.append(("create_execution_context", *([config.cache] if config else [])))
+        if config:
+            config.cache.content = config.cache.content or b"kernels"  # compiled now
         return Context(self)
+
+    def create_runtime_config(self) -> Any:
+        return RuntimeConfig()
+
+
+class RuntimeCache:
+    """TensorRT-RTX's IRuntimeCache: bytes that a context fills."""
+
+    content = b""
+
+    def deserialize(self, blob: bytes) -> bool:
+        self.content = bytes(blob)
+        return True
+
+    def serialize(self) -> bytes:
+        return self.content
+
+
+class RuntimeConfig:
+    """TensorRT-RTX's IRuntimeConfig."""
+
+    cache: Any = None
+
+    def create_runtime_cache(self) -> RuntimeCache:
+        return RuntimeCache()
+
+    def set_runtime_cache(self, cache: RuntimeCache) -> bool:
+        self.cache = cache
+        return True
 
 
 class Context:
@@ -217,13 +248,19 @@ class Context:
         ctypes.memmove(addresses["mask"], classes, len(classes))
 
 
-def install(monkeypatch: pytest.MonkeyPatch, *profiles: Any, extra: bool = False, kind: str = "DataType.UINT8") -> Gpu:
+def install(
+    monkeypatch: pytest.MonkeyPatch,
+    *profiles: Any,
+    extra: bool = False,
+    kind: str = "DataType.UINT8",
+    builder: str = "tensorrt",
+) -> Gpu:
     """A GPU with cuda-python and TensorRT 10.16.1.11 in sys.modules; a plan `plan` loads as the engine above."""
     gpu = Gpu()
     cuda, bindings = types.ModuleType("cuda"), types.ModuleType("cuda.bindings")
     bindings.runtime = Runtime(gpu)  # type: ignore[attr-defined]
     cuda.bindings = bindings  # type: ignore[attr-defined]
-    trt = types.ModuleType("tensorrt")
+    trt = types.ModuleType(builder)
 
     class ILogger:
         pass
@@ -241,7 +278,8 @@ def install(monkeypatch: pytest.MonkeyPatch, *profiles: Any, extra: bool = False
     trt.__version__ = "10.16.1.11"  # type: ignore[attr-defined]
     trt.ILogger, trt.Runtime = ILogger, TrtRuntime  # type: ignore[attr-defined]
     trt.TensorIOMode = types.SimpleNamespace(INPUT="INPUT", OUTPUT="OUTPUT")  # type: ignore[attr-defined]
-    for name, module in (("cuda", cuda), ("cuda.bindings", bindings), ("tensorrt", trt)):
+    for name, module in (("cuda", cuda), ("cuda.bindings", bindings), (builder, trt)):
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.delitem(sys.modules, "tensorrt_rtx", raising=False)
+    for other in {"tensorrt", "tensorrt_rtx"} - {builder}:
+        monkeypatch.delitem(sys.modules, other, raising=False)
     return gpu

@@ -1,0 +1,1 @@
+"""A small trained bundle through every engine that this machine can build or open."""
