@@ -51,7 +51,7 @@ class ReferenceSession:
             (found,) = self._session.run([self._form.output], {self._form.input: prepare_image(image_HWC, self._form)})
         except Exception as error:  # onnxruntime's exceptions have no common base
             raise BadInput(
-                f"{self._name} does not run on {id}, {width}x{height} ({first_line(error)}). {self._fix()}"
+                f"{self._name} does not run on {id}, {height}x{width} ({first_line(error)}). {self._fix()}"
             ) from None
         if not self._form.scores:
             return Result(self._classes_of(found, height, width, id), None, False)
@@ -74,9 +74,9 @@ class ReferenceSession:
     def _classes_of(self, found: npt.NDArray[np.integer[Any]], height: int, width: int, id: str) -> Pixels:
         classes_HW = found[0, 0] if self._form.squeeze else found[0]
         if classes_HW.shape != (height, width):
-            found_size = f"{classes_HW.shape[1]}x{classes_HW.shape[0]}"
+            found_size = f"{classes_HW.shape[0]}x{classes_HW.shape[1]}"
             raise BadInput(
-                f"{self._name}: the mask of {id} is {found_size}, the image {width}x{height}. "
+                f"{self._name}: the mask of {id} is {found_size}, the image {height}x{width}. "
                 "Masks cannot be resized as scores can: name the scores with --output, or export another size."
             )
         if classes_HW.min() < 0 or classes_HW.max() >= self._classes:

@@ -46,7 +46,7 @@ def require_runnable(model: onnx.ModelProto, form: ForeignForm, image_HWC: Pixel
         reason = f"it needs more than {_memory() / 2**30:.1f} GiB of memory"
     else:
         reason = f"it ended its process with status {done.status}"
-    raise BadInput(f"{name} does not run on one image, {width}x{height} ({reason}). Look at what it computes.")
+    raise BadInput(f"{name} does not run on one image, {height}x{width} ({reason}). Look at what it computes.")
 
 
 def _memory() -> int:

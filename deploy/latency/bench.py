@@ -203,7 +203,7 @@ def miou_of(bundle: OpenBundle, precision: str) -> float | None:
 
 
 def _row(run: BenchRun) -> tuple[str, ...]:
-    size = f"{run.batch}x{run.size[1]}x{run.size[0]}"
+    size = f"{run.batch}x{run.size[0]}x{run.size[1]}"
     times = (f"{value:.2f}" for value in run.percentiles.values())
     parts = (f"{value:.2f}" for value in (run.copy_in, run.compute, run.copy_out))
     memory = ("-" if value is None else f"{value / 1e6:.0f}" for value in (run.memory, run.gpu_memory))

@@ -81,7 +81,7 @@ def compare_runners(
     result, busy = compare_times(measured), busy_reason(watch.load)
     height, width = images_BHWC.shape[1:3]
     where = "each in a process of its own" if apart else "in one process"
-    said = f"{width}x{height}, {len(measured)} session pairs {where}, {result.blocks} blocks, ABBA or BAAB by chance"
+    said = f"{height}x{width}, {len(measured)} session pairs {where}, {result.blocks} blocks, ABBA or BAAB by chance"
     return LatencyComparison(
         arm=arm,
         ratio=result.ratio,

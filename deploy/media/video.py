@@ -64,7 +64,7 @@ class Video:
                 pixels_HWC = decoded.to_ndarray(format="rgb24")
                 if pixels_HWC.shape[:2] != self.size:
                     self.faults.append(
-                        f"{_at(decoded.time)}: another size, {pixels_HWC.shape[1]}x{pixels_HWC.shape[0]}"
+                        f"{_at(decoded.time)}: another size, {pixels_HWC.shape[0]}x{pixels_HWC.shape[1]}"
                     )
                     continue
                 base = decoded.time_base or 1 / self.rate

@@ -45,7 +45,7 @@ def bench_engines(found: Bench) -> Markup:
 
 def bench_row(run: BenchRun) -> tuple[str, ...]:
     times = (*run.percentiles.values(), run.images_per_second, run.copy_in, run.compute, run.copy_out)
-    size = f"{run.batch} × {run.size[1]} × {run.size[0]}"
+    size = f"{run.batch} × {run.size[0]} × {run.size[1]}"
     figures = (number_text(value) for value in times)
     return (f"{run.target} {run.precision}", size, *figures, number_text(run.energy, 3), size_text(run.engine_bytes))
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from hardedge.contracts import Latency, Parity, Report
 from hardedge.pages.charts import interval_text
-from hardedge.pages.markup import TONES, Markup, as_sentence, badge, join_markup, number_text, signed_number, tag
+from hardedge.pages.markup import TONES, Markup, as_sentence, badge, number_text, signed_number, tag
 
-HEADLINES: Final = {
-    "pass": "Every check that decides the verdict holds.",
-    "fail": "At least one check does not hold:",
-    "inconclusive": "Nothing failed, but not everything could be decided:",
-}
+ASKED: Final = "--"  # how the name of a limit begins that somebody asked for; other checks always run
 IDENTITY: Final = {
     "identical": "The shipped model is the plain network, operation for operation and weight for weight: "
     "nothing that was added for training is in it.",
@@ -49,11 +46,11 @@ def reference_of(report: Report) -> str:
     return "the file as it was given, in onnxruntime in FP32" if foreign else "the torch reference"
 
 
-def verdict_words(report: Report) -> Markup:
-    """The verdict by word and colour, what it rests on, and the findings."""
-    reasons = "; ".join(open_points(report))
-    words = join_markup([HEADLINES[report.verdict], reasons + "." if reasons else None], " ")
-    banner = tag("p", report.verdict.upper(), class_="word"), tag("p", words, class_="why")
+def verdict_words(report: Report, sentences: Sequence[str]) -> Markup:
+    """The verdict by word and colour, its sentences, and the findings."""
+    word = report.verdict.upper()
+    words = as_sentence(" ".join(sentences).removeprefix(f"{word}: "))
+    banner = tag("p", word, class_="word"), tag("p", words, class_="why")
     return tag(
         "section",
         tag("div", *banner, class_=f"verdict {TONES[report.verdict]}", role="status"),
@@ -120,9 +117,12 @@ def finding_of_gates(report: Report) -> Markup:
         return tag("li", tag("b", "Gates"), badge("none set", "none"), tag("p", "No limit was asked for."))
     statuses = [gate.status for gate in report.gates]
     worst = next(status for status in ("fail", "inconclusive", "pass") if status in statuses)
-    return finding_item(
-        "Gates", worst, f"{statuses.count('pass')} of {len(statuses)} limits that were asked for hold.", None
-    )
+    asked = [gate.status for gate in report.gates if gate.name.startswith(ASKED)]
+    always = [gate.status for gate in report.gates if not gate.name.startswith(ASKED)]
+    held = f"{asked.count('pass')} of {len(asked)} limits that were asked for hold."
+    ran = f" {always.count('pass')} of {len(always)} checks that always run hold." if always else ""
+    sentence = (held if asked else "No limit was asked for.") + ran
+    return finding_item("Gates", worst, sentence, None)
 
 
 def accuracy(parity: Parity) -> str:

@@ -11,6 +11,7 @@ from hardedge.deploy.report.findings import verdict_words
 from hardedge.deploy.report.hard_pixels import hard_pixels_section
 from hardedge.deploy.report.pictures import SamplePictures, pictures_section
 from hardedge.deploy.report.tradeoffs import tradeoffs_section
+from hardedge.deploy.report.verdict_text import verdict_sentences
 from hardedge.pages.markup import Markup, Section, anchor, facts_list, join_markup, number_text, tag
 from hardedge.pages.page import page
 
@@ -33,9 +34,8 @@ def report_html(report: Report, samples: Sequence[SamplePictures]) -> str:
         pictures_section(report, samples),
         body.provenance_section(report),
     )
-    main = tag(
-        "main", top_section(report), verdict_words(report), key_facts(report), contents_list(sections), *sections
-    )
+    verdict = verdict_words(report, verdict_sentences(report))
+    main = tag("main", top_section(report), verdict, key_facts(report), contents_list(sections), *sections)
     footer = tag("footer", f"hardedge {report.hardedge} · {report.created} · the same in report.json, for machines")
     return page(f"{report.verdict.upper()}: {report.network.name} · {report.data}", main, footer)
 

@@ -50,7 +50,7 @@ def _checks(report: Report) -> Iterator[tuple[str, str, str]]:
 def _latencies(report: Report) -> Iterator[tuple[str, ...]]:
     for run in report.latency:
         times = (f"{value:.2f} ms" for value in run.percentiles.values())
-        yield f"{run.target} {run.precision}", f"{run.size[1]}x{run.size[0]}", *times
+        yield f"{run.target} {run.precision}", f"{run.size[0]}x{run.size[1]}", *times
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:

@@ -167,7 +167,7 @@ def sample_facts(sample: SamplePictures, task: Task) -> list[tuple[str, str]]:
         ("mIoU of this image", number_text(100 * mean_iou(counts), 1, "%")),
         ("wrong pixels", number_text(100 * float(wrong_HW.sum() / max(1, labelled_HW.sum())), 2, "%")),
         ("unlabelled", number_text(100 * float(1 - labelled_HW.mean()), 2, "%")),
-        ("size", f"{width} × {height}"),
+        ("size", f"{height} × {width}"),
     ]
     caught = errors_in_hardest_tenth(sample.hardness_HW, labelled_HW, wrong_HW)
     return (

@@ -177,7 +177,7 @@ def latency_section(report: Report) -> Section:
 def latency_row(found: Latency) -> tuple[str, ...]:
     height, width = found.size
     times = (number_text(value, 2, "ms") for value in found.percentiles.values())
-    name, size = f"{found.target} {found.precision}", f"{width} × {height}"
+    name, size = f"{found.target} {found.precision}", f"{height} × {width}"
     return (name, size, number_text(found.runs, 0), *times, number_text(1000 / found.p50, 1))
 
 

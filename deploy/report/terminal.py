@@ -4,25 +4,18 @@ from pathlib import Path
 
 from hardedge.contracts import LatencyComparison, Parity, PrecisionAudit, Report
 from hardedge.deploy.engines.fp32_fallback import fallback_text
+from hardedge.deploy.report.verdict_text import verdict_sentences
 from hardedge.statistics.signed import signed_text, span_text
-
-VERDICTS = {
-    "pass": "PASS: everything that was asked for holds.",
-    "fail": "FAIL: something that was asked for does not hold.",
-    "inconclusive": "INCONCLUSIVE: something could not be decided on this machine.",
-}
 
 
 def summary_text(report: Report, out: Path) -> str:
     """The verdict first, then what it rests on, then where the report is."""
     certificate = report.certificate
     ran = [f"{engine.target} {engine.precision}" for engine in report.engines if not engine.not_run]
-    built = [f"{engine.target} {engine.precision}" for engine in report.engines if engine.not_run]
     unknown = [f"{engine.target} {engine.precision}" for engine in report.engines if engine.origin == "unknown"]
-    left_out = ", and left out of the gates" if report.built_only and report.gates else ""
     lines = [
         "",
-        VERDICTS[report.verdict],
+        *verdict_sentences(report),
         "",
         f"  network      {report.network.name}, trained with {report.loss}",
         f"  mIoU         {report.metrics.miou:.2f} % on the test split ({_worst(report)})",
@@ -33,11 +26,10 @@ def summary_text(report: Report, out: Path) -> str:
         *(f"               with the branch {_ratio(control)}" for control in [certificate.level2.control] if control),
         *(f"  parity       {_parity(parity)}\n               {parity.detail}" for parity in report.parity),
         *(
-            f"  latency      {run.target} {run.precision}: p50 {run.p50:.1f} ms at {run.size[1]}x{run.size[0]}"
+            f"  latency      {run.target} {run.precision}: p50 {run.p50:.1f} ms at {run.size[0]}x{run.size[1]}"
             for run in report.latency
         ),
         *([f"  engines      {', '.join(ran)}"] if ran else []),
-        *([f"  not run      {', '.join(built)}: built for other devices{left_out}"] if built else []),
         *(
             [f"  origin       unknown of {', '.join(unknown)}: identity and overhead say nothing of it"]
             if unknown

@@ -191,7 +191,7 @@ def _latency(a: Latency, b: Latency, obstacle: str | None) -> LatencyPair:
 def _obstacle(a: Latency, b: Latency, one: Report, other: Report) -> str | None:
     """Why two latencies cannot be compared at all."""
     if a.size != b.size:
-        sizes = (f"{run.size[1]}x{run.size[0]}" for run in (a, b))
+        sizes = (f"{run.size[0]}x{run.size[1]}" for run in (a, b))
         return f"not comparable: images of {' and '.join(sizes)}"
     for fact in HARDWARE:
         found = tuple(report.machine.get(fact, "unknown") for report in (one, other))

@@ -91,7 +91,7 @@ def _inputs(images: Mapping[str, Pixels], form: Form) -> dict[str, Pixels]:
     name, image_HWC = next(iter(images.items()))
     height, width = (length - 1 + length % 2 for length in image_HWC.shape[:2])
     inputs = {f"golden image {name}": image_HWC[None] for name, image_HWC in images.items()}
-    inputs[f"{name} cut to {width}x{height}"] = image_HWC[None, :height, :width]
+    inputs[f"{name} cut to {height}x{width}"] = image_HWC[None, :height, :width]
     inputs[f"{name} and its mirror image as a batch"] = np.stack([image_HWC, image_HWC[:, ::-1]])
     for profile in form.profiles:
         if all(batch_BHWC.shape[:3] != profile.opt for batch_BHWC in inputs.values()):

@@ -220,7 +220,7 @@ def test_exif_is_told_as_a_note_and_named_as_the_cause_of_a_size(
     if orientation == 3:
         assert check.faults == ()
         return
-    said = "96x64, but its image is 64x96 as stored, with EXIF orientation 6, which is not applied"
+    said = "64x96, but its image is 96x64 as stored, with EXIF orientation 6, which is not applied"
     assert all(said in fault for fault in check.faults)
     assert len(check.faults) == 9
     with pytest.raises(BadInput, match=said):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,8 +116,18 @@ def read_levels(certificate: Any) -> list[tuple[int, Any]]:
 
 def print_result(result: Contract | Mapping[str, Json], text: str, as_json: bool) -> None:
     """Writes a result to stdout, as its text or as one JSON document."""
-    click.echo(as_document(result) if as_json else visible(text), nl=not as_json)
+    color = False if "NO_COLOR" in os.environ else None
+    click.echo(as_document(result) if as_json else coloured(visible(text)), nl=not as_json, color=color)
     click.get_current_context().ensure_object(Stdout).has_result = True
+
+
+def coloured(text: str) -> str:
+    """The text with the verdict at a line's start in its colour; click leaves colours out where no terminal is."""
+    return re.sub(r"^(?:PASS|FAIL|INCONCLUSIVE)\b", lambda word: _in_colour(word[0]), text, flags=re.MULTILINE)
+
+
+def _in_colour(word: str) -> str:
+    return click.style(word, fg={"PASS": "green", "FAIL": "red"}.get(word, "yellow"), bold=True)
 
 
 def as_document(result: Contract | Mapping[str, Json]) -> str:
@@ -137,7 +149,7 @@ def exit_with_verdict(report: Report, out: Path, as_json: bool) -> None:
     if report.broken_off:
         lost = "; ".join(report.broken_off)
         raise Unavailable(f"broken off while it ran: {lost}. The report has what was measured: {out / 'report.html'}")
-    undecided = [gate.name for gate in report.gates if gate.status != "pass"]
+    undecided = list(dict.fromkeys(gate.name for gate in report.gates if gate.status != "pass"))
     if undecided:
         raise GateFailed(f"could not decide {', '.join(undecided)}. The report says why: {out / 'report.html'}")
 

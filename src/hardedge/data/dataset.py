@@ -229,4 +229,4 @@ def size_fault(image_HWC: Pixels, mask_HW: Pixels, orientation: int) -> str:
 
 
 def _size(pixels: Pixels) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"
+    return f"{pixels.shape[0]}x{pixels.shape[1]}"

@@ -71,7 +71,7 @@ def test_every_fault_is_listed_at_once(make_tiny_dataset: Callable[..., Path], t
     expected = [
         ("masks/scene000.png", "class index 31"),
         ("masks/scene001.png", "class index 31"),
-        ("masks/scene001.png", "96x32", "96x64"),
+        ("masks/scene001.png", "32x96", "64x96"),
         ("images/scene002.png", "cannot be read as an image"),
         ("masks/scene003.png", "cannot be read as a mask"),
         ("masks/scene004.png", "not an image in a known format"),

@@ -143,5 +143,5 @@ def test_faulty_shapes_are_listed_together_with_their_lines(bench: Any) -> None:
 def test_labels_of_another_size_than_their_image(bench: Any) -> None:
     bench.photo("a.jpg")
     path = bench.text("a.json", document("a.jpg", [], imageHeight=30, imageWidth=20))
-    with pytest.raises(BadInput, match=rf"{path}: labels of 20x30 pixels, but the image has 30x20"):
+    with pytest.raises(BadInput, match=rf"{path}: labels of 30x20 pixels, but the image has 20x30"):
         bench.imported("labelme", unlabelled="background", classes=("road",))

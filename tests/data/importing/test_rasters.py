@@ -119,7 +119,7 @@ def test_runs_that_do_not_fill_the_image_are_refused() -> None:
         by_rows([-1, 7], (2, 3))
     with pytest.raises(ValueError, match="end within a number"):
         coco_counts("o")
-    with pytest.raises(ValueError, match=r"run lengths are of 3x2 pixels, but its image is 3x4"):
+    with pytest.raises(ValueError, match=r"run lengths are of 2x3 pixels, but its image is 4x3"):
         CocoRuns((6,), (2, 3)).draw((4, 3))
 
 
@@ -145,7 +145,7 @@ def packed_brush(alpha: np.ndarray, repeated: bool) -> list[int]:
 def test_brushes_are_unpacked_bit_for_bit(repeated: bool) -> None:
     alpha = np.random.default_rng(0).random((7, 9)) < 0.4
     np.testing.assert_array_equal(brush(packed_brush(alpha, repeated), (7, 9)), alpha)
-    with pytest.raises(ValueError, match="brush has 252 values, expected 4 for each of 9x8 pixels"):
+    with pytest.raises(ValueError, match="brush has 252 values, expected 4 for each of 8x9 pixels"):
         brush(packed_brush(alpha, repeated), (8, 9))
     with pytest.raises(ValueError, match="ends within its data"):
         brush(packed_brush(alpha, repeated)[:-3], (7, 9))

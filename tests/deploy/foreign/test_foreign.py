@@ -346,7 +346,7 @@ def test_a_mask_of_another_size_or_class_is_refused() -> None:
     graph = helper.make_graph(nodes, "g", [image], [mask], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     run = ReferenceSession(model, foreign_form(model, NORMALISED, 3, "theirs.onnx"), 3, "theirs.onnx")
-    with pytest.raises(BadInput, match="the mask of a is 6x4, the image 8x8"):
+    with pytest.raises(BadInput, match="the mask of a is 4x6, the image 8x8"):
         run(np.zeros((8, 8, 3), np.uint8), "a")
     with pytest.raises(BadInput, match="the mask of a has class 7, the data 0-2"):
         run(np.zeros((4, 6, 3), np.uint8), "a")

@@ -113,9 +113,9 @@ def test_what_is_printed_has_every_figure(shared_bundle: Path, paced: list[str])
     found = bench(shared_bundle, [("tensorrt", "fp32"), ("tensorrt", "fp16")], seconds=40)
     lines = bench_text(found).splitlines()
     assert lines[0].split()[:5] == ["target", "image", "p50", "p90", "p99"]
-    assert lines[1].startswith("tensorrt fp32  1x96x64  20.00  20.00  20.00  50.0")
+    assert lines[1].startswith("tensorrt fp32  1x64x96  20.00  20.00  20.00  50.0")
     assert lines[3].startswith(
-        "tensorrt fp16 over tensorrt fp32: 0.500 [0.500, 0.500], different (96x64, 5 session pairs"
+        "tensorrt fp16 over tensorrt fp32: 0.500 [0.500, 0.500], different (64x96, 5 session pairs"
     )
 
 

@@ -172,7 +172,7 @@ def test_latencies_are_shown_with_a_caveat_or_not_compared(two: tuple[Path, Path
     cases = [
         ({"latency": (slower,)}, 100.0, CAVEAT),
         ({"machine": base.machine | {"gpu": "another"}}, None, "not comparable: gpu none and another"),
-        ({"latency": (replace(slower, size=(512, 1024)),)}, None, "not comparable: images of 480x360 and 1024x512"),
+        ({"latency": (replace(slower, size=(512, 1024)),)}, None, "not comparable: images of 360x480 and 512x1024"),
     ]
     for number, (fields, change, detail) in enumerate(cases):
         counts = ImageCounts(images(40), hits(40, 1), (hits(40, 1),))

@@ -152,7 +152,7 @@ def test_the_numbers_beside_a_picture() -> None:
     assert found["mIoU of this image"] == "72.2 %"
     assert found["wrong pixels"] == "16.67 %"
     assert found["unlabelled"] == "25.00 %"
-    assert found["size"] == "4 × 2"
+    assert found["size"] == "2 × 4"
     assert found["errors in the hardest 10 % of pixels"] == "100.0 %"
 
 

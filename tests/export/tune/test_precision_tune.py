@@ -272,7 +272,7 @@ def test_mixtures_are_timed_beside_fp32_where_a_target_runs(
     assert [one.kept for one in found.latencies] == [one.kept for one in found.steps]
     for one in found.latencies:
         assert one.comparison.arm == f"{one.kept} of {len(found.order)} nodes in FP16"
-        assert one.comparison.detail.startswith("onnxruntime:cpu, 96x64, ")
+        assert one.comparison.detail.startswith("onnxruntime:cpu, 64x96, ")
         assert 0 < one.comparison.interval.low <= one.comparison.ratio <= one.comparison.interval.high
     assert "on onnxruntime:cpu" in (tmp_path / "tuned" / "pareto.svg").read_text()
     assert read_json(Tuning, tmp_path / "tuned" / Tuning.FILE) == found

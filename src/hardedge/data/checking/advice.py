@@ -46,7 +46,7 @@ def _size_notes(pairs: Mapping[str, Pair]) -> list[str]:
     if len(sizes) < 2:
         return []
     (height, width), (other_height, other_width) = sizes[0], sizes[-1]
-    return [f"images of {len(sizes)} sizes, from {width}x{height} to {other_width}x{other_height}"]
+    return [f"images of {len(sizes)} sizes, from {height}x{width} to {other_height}x{other_width}"]
 
 
 def _ignored_notes(counts: Sequence[SplitCount]) -> list[str]:

@@ -153,4 +153,4 @@ class Brush:
 
 
 def _words(size: Size) -> str:
-    return f"{size[1]}x{size[0]}"
+    return f"{size[0]}x{size[1]}"

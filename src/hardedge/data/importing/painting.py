@@ -110,7 +110,7 @@ def _look_up(raster: Raster, size: Size, plan: Plan, result: Painted) -> None:
         return
     if values_HW.shape != size:
         height, width = values_HW.shape
-        result.faults.append((raster.where, f"{width}x{height} pixels, but its image has {size[1]}x{size[0]}"))
+        result.faults.append((raster.where, f"{height}x{width} pixels, but its image has {size[0]}x{size[1]}"))
         return
     values, inverse, counts = np.unique(values_HW, return_inverse=True, return_counts=True)
     table = np.full(len(values), UNLABELLED, np.int16)

@@ -78,7 +78,7 @@ def _failed(id: str, sample: Sample, faults: list[tuple[object, str]]) -> Writte
 def _other_size(size: tuple[int, int], picture: Picture, options: Options) -> str:
     height, width = picture.size
     hint = f"; {_turned_hint(options)}" if picture.turned else ""
-    return f"labels of {size[1]}x{size[0]} pixels, but the image has {width}x{height}{hint}"
+    return f"labels of {size[0]}x{size[1]} pixels, but the image has {height}x{width}{hint}"
 
 
 def _turned_hint(options: Options) -> str:

@@ -61,7 +61,7 @@ def brush(content: Sequence[int], size: Size) -> Flags:
         raise ValueError("brush: expected a list of bytes (0-255)")
     values = _unpacked("".join(f"{byte:08b}" for byte in content))
     if len(values) != size[0] * size[1] * 4:
-        raise ValueError(f"brush has {len(values)} values, expected 4 for each of {size[1]}x{size[0]} pixels")
+        raise ValueError(f"brush has {len(values)} values, expected 4 for each of {size[0]}x{size[1]} pixels")
     return np.asarray(values.reshape(*size, 4)[..., 3] > 0)
 
 
