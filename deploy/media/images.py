@@ -20,14 +20,22 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SHOWN: Final = 20
+CURE: Final = (
+    "Convert or resize them, or leave them out. Larger sizes need a bundle that holds them: hardedge export --profile, "
+    "or --size for a network that runs at one size."
+)
 
 
 @dataclass(frozen=True)
 class ImageInputs:
-    """What is to be segmented: image files, and videos after a look at their heads."""
+    """What is to be segmented: image files, and videos after a look at their heads.
+
+    `left_out` says what cannot be used beside them, and why.
+    """
 
     images: list[Path]
     videos: list[Video]
+    left_out: tuple[str, ...] = ()
 
     @property
     def expected(self) -> int:
@@ -38,8 +46,8 @@ class ImageInputs:
 def usable_inputs(inputs: Sequence[Path], profiles: tuple[Profile, ...]) -> ImageInputs:
     """The images and videos of files and folders, after a look at each one's head.
 
-    Raises BadInput with all faults: what is missing, empty, of one name, of another depth, or of a size that no profile
-    holds. Notes the rotations that are not applied.
+    What has another depth, or a size that no profile holds, is left out, and said. Raises BadInput for what is missing,
+    empty or of one name, and where nothing can be used. Notes the rotations that are not applied.
     """
     paths = input_paths(inputs)
     images = [path for path in paths if path.suffix.lower() not in VIDEO_SUFFIXES]
@@ -47,14 +55,15 @@ def usable_inputs(inputs: Sequence[Path], profiles: tuple[Profile, ...]) -> Imag
     videos = [video for video in opened_videos if isinstance(video, Video)]
     faults = [fault for fault in opened_videos if isinstance(fault, str)]
     faults += [fault for video in videos if (fault := size_fault(video, profiles))]
-    faults += image_faults(images, profiles)
+    faulty = image_faults(images, profiles)
+    faults += [fault for found in faulty.values() for fault in found]
+    usable = [path for path in images if path not in faulty]
+    usable_videos = [video for video in videos if not size_fault(video, profiles)]
+    if faults and not usable and not usable_videos:
+        raise faults_error("the images cannot be used", first_faults(faults), CURE)
     if faults:
-        raise faults_error(
-            "the images cannot be used",
-            first_faults(faults),
-            "Convert or resize them, or leave them out; larger sizes need a bundle of hardedge export --profile.",
-        )
-    return ImageInputs(images, videos)
+        note("\n  ".join(["left out:", *first_faults(faults)]))
+    return ImageInputs(usable, usable_videos, tuple(faults))
 
 
 def input_paths(inputs: Sequence[Path]) -> list[Path]:
@@ -91,17 +100,21 @@ def first_faults(faults: list[str]) -> list[str]:
     return [*faults[:SHOWN], f"and {more} more"] if more > 0 else faults
 
 
-def image_faults(paths: Sequence[Path], profiles: tuple[Profile, ...]) -> list[str]:
-    """Reads every image's header; what is wrong with them, in words. Notes the rotations that are not applied."""
-    faults, rotated = [], []
+def image_faults(paths: Sequence[Path], profiles: tuple[Profile, ...]) -> dict[Path, list[str]]:
+    """Reads every image's header; what is wrong with each, in words. Notes the rotations that are not applied."""
+    faults: dict[Path, list[str]] = {}
+    rotated = []
     for path in paths:
         try:
             with open_image(path) as image:
-                faults += [f"{path}: {fault}" for fault in header_faults(image, profiles)]
-                rotated += [path.name] if orientation(image) != 1 else []
+                found = [f"{path}: {fault}" for fault in header_faults(image, profiles)]
+                if not found and orientation(image) != 1:
+                    rotated.append(path.name)
         except BadInput as error:
-            faults.append(str(error))
-    if rotated and not faults:
+            found = [str(error)]
+        if found:
+            faults[path] = found
+    if rotated:
         names = ", ".join(rotated[:3]) + (f" and {len(rotated) - 3} more" if len(rotated) > 3 else "")
         note(f"EXIF rotation is not applied, as in training: {names}. Masks fit the pixels as they are stored.")
     return faults

@@ -22,7 +22,7 @@ from hardedge.data.palette import overlay
 from hardedge.deploy.bundles.loading import OpenBundle, engine_of, load_bundle
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.machine import usable_cores
-from hardedge.deploy.media.images import ImageInputs, first_faults, usable_inputs
+from hardedge.deploy.media.images import CURE, ImageInputs, first_faults, usable_inputs
 from hardedge.deploy.media.video import Video, VideoOutput, VideoWriter, files_written, mask_png
 from hardedge.deploy.prediction.threads import prefetch, prefetch_in_one_thread, write_behind
 from hardedge.deploy.segmenter import Segmenter, of_bundle, of_engine
@@ -81,9 +81,9 @@ def predict(
     applied (a note on stderr tells); an overlay video is turned as a player would show its source.
 
     Raises BadInput for an altered or untrusted bundle and, all together and before any work, for inputs that are
-    missing, of another depth, of one name, or of a size that no profile of the bundle holds; Unavailable when the
-    target cannot run here. Images and frames that turn out to be unreadable are left out and told at the end, with
-    BadInput. Whatever ends the work, what was finished until then is in `out`.
+    missing or of one name, and where none can be used; Unavailable when the target cannot run here. Images of another
+    depth or of a size that no profile of the bundle holds, and images and frames that turn out to be unreadable, are
+    left out and told at the end, with BadInput. Whatever ends the work, what was finished until then is in `out`.
     """
     bundle, out = local_paths((bundle, out))
     engine = optional_path(engine)
@@ -96,7 +96,7 @@ def predict(
         closing(open_segmenter(source, engine, target)) as segmenter,
         staged_and_kept(out, force) as partial,
     ):
-        job = PredictJob(segmenter, source.manifest.task, partial, video)
+        job = PredictJob(segmenter, source.manifest.task, partial, video, [*found.left_out])
         began = time.perf_counter()
         for _ in progress_bar(segment_all(job, found), "segmenting", found.expected or None):
             done += 1
@@ -214,5 +214,5 @@ def _results(inputs: ImageInputs, out: Path, video: VideoOutput) -> list[Path]:
 def unreadable_error(faults: list[str], rest: str) -> BadInput:
     """The error at the end of a run that left something out."""
     return faults_error(
-        "not everything could be read", first_faults(faults), f"Replace these, or leave them out; {rest}."
+        "not everything could be segmented", first_faults(faults), f"{CURE} Replace what is damaged; {rest}."
     )

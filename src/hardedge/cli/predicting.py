@@ -54,9 +54,10 @@ def predict(
 ) -> None:
     """Segment images, folders of images, videos, or a camera.
 
-    Writes OUT/masks (palette PNG of class indices) and OUT/overlays. Images and frames that cannot be read are left out
-    and named at the end (exit code 2). With --camera: its frames, the newest whenever the network is free, in
-    OUT/overlays/camera.mp4, until Ctrl-C. With --ray: millions of images on Ray Data, masks alone; docs/scale.md.
+    Writes OUT/masks (palette PNG of class indices) and OUT/overlays. Images that cannot be read, or that the bundle has no
+    size for, are left out and named at the end (exit code 2). With --camera: its frames, the newest whenever the
+    network is free, in OUT/overlays/camera.mp4, until Ctrl-C. With --ray: millions of images on Ray Data, masks alone;
+    docs/scale.md.
 
     Example: hardedge predict runs/a_bundle photo.jpg more_photos drive.mp4 --out segmented
 

@@ -153,6 +153,21 @@ def test_every_unusable_image_is_named_before_any_work(bundle: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def test_one_large_photograph_does_not_stop_a_folder(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, size in (("a", (48, 64)), ("photograph", (3000, 4000)), ("z", (48, 64))):
+        saved(tmp_path / "in" / f"{name}.png", pixels(0, size))
+    with pytest.raises(BadInput) as caught:
+        predict(bundle, [tmp_path / "in"], tmp_path / "out")
+    message = str(caught.value)
+    assert "photograph.png: 1x3000x4000, but the bundle's profiles hold" in message
+    assert "hardedge export --profile" in message
+    assert f"the other 2 are in {tmp_path / 'out'}" in message
+    assert sorted(path.stem for path in (tmp_path / "out/masks").iterdir()) == ["a", "z"]
+    assert "left out:" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("name", "kind", "channels"), [("png", 2, 3), ("png", 6, 4), ("png", 4, 2), ("tif", 0, 3)])
 def test_sixteen_bits_of_colour_are_refused(bundle: Path, tmp_path: Path, name: str, kind: int, channels: int) -> None:
     """Pillow opens them as RGB and keeps the upper 8 bits: 12 bits of a camera would be nearly black."""
