@@ -54,8 +54,8 @@ def predict(
 ) -> None:
     """Segment images, folders of images, videos, or a camera.
 
-    Writes OUT/masks (palette PNG of class indices) and OUT/overlays. Images that cannot be read, or that the bundle has no
-    size for, are left out and named at the end (exit code 2). With --camera: its frames, the newest whenever the
+    Writes OUT/masks (palette PNG of class indices) and OUT/overlays. Images that cannot be read, or that the bundle has
+    no size for, are left out and named at the end (exit code 2). With --camera: its frames, the newest whenever the
     network is free, in OUT/overlays/camera.mp4, until Ctrl-C. With --ray: millions of images on Ray Data, masks alone;
     docs/scale.md.
 

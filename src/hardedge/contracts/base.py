@@ -12,6 +12,13 @@ from hardedge.names import require_text
 Json: TypeAlias = object  # any JSON value
 Byte: TypeAlias = Annotated[int, Ge(0), Le(255)]
 Count: TypeAlias = Annotated[int, Ge(0), Le(2**63 - 1)]
+Integer: TypeAlias = Annotated[int, Ge(-(2**63)), Le(2**63 - 1)]
+Length: TypeAlias = Annotated[int, Ge(0), Le(2**31 - 1)]  # of an image, a batch, a number of classes
+Number: TypeAlias = Annotated[float, Ge(-1e15), Le(1e15)]
+Amount: TypeAlias = Annotated[float, Ge(0), Le(1e15)]
+Share: TypeAlias = Annotated[float, Ge(0), Le(1)]
+Percent: TypeAlias = Annotated[float, Ge(0), Le(100)]
+Points: TypeAlias = Annotated[float, Ge(-100), Le(100)]
 Status = Literal["identical", "equivalent", "implied", "different", "inconclusive", "not run here"]
 Verdict = Literal["pass", "fail", "inconclusive"]
 Channels = Literal["rgb", "bgr"]
@@ -52,8 +59,8 @@ class Task(Contract):
 class Normalisation(Contract):
     """Per-channel RGB mean and standard deviation of pixels in 0..1; ImageNet's by default."""
 
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[Number, Number, Number] = (0.485, 0.456, 0.406)
+    std: tuple[Amount, Amount, Amount] = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +68,7 @@ class NetworkSpec(Contract):
     """A network by name (`hardedge.models`, or `package.module:function` of the user's own)."""
 
     name: str
-    num_classes: int
+    num_classes: Length
 
     def __post_init__(self) -> None:
         require_text("network name", self.name)
@@ -71,8 +78,8 @@ class NetworkSpec(Contract):
 class SegmentationScore(Contract):
     """mIoU in percent over the classes labelled or predicted, and each class's IoU in percent (null: neither)."""
 
-    miou: float
-    per_class: dict[str, float | None]
+    miou: Percent
+    per_class: dict[str, Percent | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +109,6 @@ class Manifest(Contract):
 class Interval(Contract):
     """A bootstrap interval and its confidence in percent."""
 
-    low: float
-    high: float
-    confidence: float
+    low: Number
+    high: Number
+    confidence: Percent

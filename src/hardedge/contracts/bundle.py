@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hardedge.contracts.base import (
+    Amount,
     Channels,
     Contract,
     HardnessSource,
+    Length,
     Manifest,
     NetworkSpec,
     Normalisation,
@@ -70,11 +72,11 @@ class Bundle(Manifest):
     hardness: HardnessSource
     loss: str
     branches: tuple[str, ...]
-    margin_tolerance: float
-    logit_difference: float
-    seconds: dict[str, float]
+    margin_tolerance: Amount
+    logit_difference: Amount
+    seconds: dict[str, Amount]
     calibration: Calibration | None = None
-    network_size: tuple[int, int] | None = None
+    network_size: tuple[Length, Length] | None = None
     tensor: TensorModel | None = None
     channels: Channels = "rgb"
 

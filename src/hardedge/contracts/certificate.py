@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hardedge.contracts.base import Contract, Interval, Status
+from hardedge.contracts.base import Amount, Contract, Count, Integer, Interval, Status
 from hardedge.contracts.models import Complexity
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ class Level1(Contract):
 class MachineLoad(Contract):
     """The cores that other processes kept busy before, during and after a measurement, of `cores`."""
 
-    cores: int
-    before: float
-    during: float
-    after: float
+    cores: Count
+    before: Amount
+    during: Amount
+    after: Amount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +73,15 @@ class LatencyComparison(Contract):
     """
 
     arm: str
-    ratio: float
+    ratio: Amount
     interval: Interval
     status: Status
     detail: str
-    sessions: int
-    blocks: int
-    blocks_to_decide: int | None
-    processes: int | None = None
-    seed: int | None = None
+    sessions: Count
+    blocks: Count
+    blocks_to_decide: Count | None
+    processes: Count | None = None
+    seed: Integer | None = None
     load: MachineLoad | None = None
 
 

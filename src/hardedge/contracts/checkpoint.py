@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hardedge.contracts.base import (
+    Amount,
     Contract,
+    Count,
     HardnessSource,
+    Integer,
     Json,
     Manifest,
     NetworkSpec,
     Normalisation,
+    Percent,
     SegmentationScore,
     Task,
 )
@@ -36,16 +40,16 @@ class Checkpoint(Manifest):
     inputs: dict[str, str]
     loss: str
     branches: tuple[str, ...]
-    seed: int
-    steps: int
-    best_step: int
+    seed: Integer
+    steps: Count
+    best_step: Count
     validation: SegmentationScore
     batchnorm_reestimated: bool
     hardness: HardnessSource
     data: str
     data_digest: str
     torch: str
-    seconds: float
+    seconds: Amount
     doubts: tuple[str, ...] | None = None
 
 
@@ -53,8 +57,8 @@ class Checkpoint(Manifest):
 class EdgeScore(Contract):
     """F-score of predicted class edges in percent: of each class (null: it has none), and the mean of these."""
 
-    mean_f: float
-    per_class: dict[str, float | None]
+    mean_f: Percent
+    per_class: dict[str, Percent | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +70,10 @@ class EdgeNetworkManifest(Manifest):
     MADE_BY: ClassVar[str] = "hardedge edges"
 
     task: Task
-    seed: int
-    steps: int
+    seed: Integer
+    steps: Count
     validation: EdgeScore
     data: str
     data_digest: str
     torch: str
-    seconds: float
+    seconds: Amount

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hardedge.contracts.base import ClassInfo, Contract, Interval, Verdict
+from hardedge.contracts.base import (
+    Amount,
+    ClassInfo,
+    Contract,
+    Count,
+    Interval,
+    Number,
+    Percent,
+    Points,
+    Share,
+    Verdict,
+)
 
 RealDifference = Literal["better", "worse", "undecided", "equal", "not in the labels"]
 
@@ -37,13 +48,13 @@ class ScoreDifference(Contract):
     """
 
     name: str
-    a: float | None
-    b: float | None
-    difference: float | None
+    a: Percent | None
+    b: Percent | None
+    difference: Points | None
     interval: Interval | None
-    p: float | None
+    p: Share | None
     status: RealDifference
-    images: int
+    images: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +63,10 @@ class EngineDifference(Contract):
 
     a: str
     b: str
-    images: int
+    images: Count
     miou: ScoreDifference
     per_class: tuple[ScoreDifference, ...]
-    tested: int
+    tested: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +78,9 @@ class LatencyPair(Contract):
 
     a: str
     b: str
-    p50_a: float
-    p50_b: float
-    change: float | None
+    p50_a: Amount
+    p50_b: Amount
+    change: Number | None
     detail: str
 
 
@@ -83,8 +94,8 @@ class Comparison(Contract):
     a: ComparedRun
     b: ComparedRun
     classes: tuple[ClassInfo, ...]
-    images: int
-    left_out: int
+    images: Count
+    left_out: Count
     engines: tuple[EngineDifference, ...]
     unpaired: tuple[str, ...]
     latency: tuple[LatencyPair, ...]

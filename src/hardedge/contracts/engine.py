@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
-from hardedge.contracts.base import Contract, Manifest
+from hardedge.contracts.base import Amount, Contract, Count, Manifest
 from hardedge.contracts.sizes import Profile, _require_profiles
 from hardedge.names import require_path
 
@@ -23,12 +23,12 @@ class BuildOptions(Contract):
     by layer on the GPU where it cannot.
     """
 
-    optimization_level: int | None = None
-    workspace: int | None = None
+    optimization_level: Count | None = None
+    workspace: Count | None = None
     version_compatible: bool = False
     hardware_compatible: bool = False
     strip_weights: bool = False
-    dla: int | None = None
+    dla: Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +64,11 @@ class Engine(Manifest):
     builder: str
     builder_version: str
     profiles: tuple[Profile, ...]
-    seconds: float
+    seconds: Amount
     options: BuildOptions = BuildOptions()
     healed: tuple[FallbackNode, ...] = ()
     weights: str | None = None
-    executed: dict[str, int] = field(default_factory=dict)
+    executed: dict[str, Count] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require_profiles(self.profiles)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hardedge.contracts.base import Contract
+from hardedge.contracts.base import Contract, Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class ImportedLabel(Contract):
     label: str
     becomes: str | None
     how: Literal["class", "ignored", "dropped"]
-    regions: int
+    regions: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class ImportNote(Contract):
 
     done: str
     what: str
-    count: int
+    count: Count
     why: str
 
 
@@ -37,7 +37,7 @@ class ImportedImage(Contract):
     image_sha256: str
     mask_sha256: str
     split: Literal["train", "val", "test"]
-    group: int
+    group: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +45,9 @@ class ImportedSplit(Contract):
     """What a split got: its images and groups, and how many of its images have each class."""
 
     name: str
-    images: int
-    groups: int
-    classes: dict[str, int]
+    images: Count
+    groups: Count
+    classes: dict[str, Count]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Import(Contract):
     notes: tuple[ImportNote, ...]
     images: tuple[ImportedImage, ...]
     splits: tuple[ImportedSplit, ...]
-    pixels: dict[str, int]
+    pixels: dict[str, Count]
 
 
 @dataclass(frozen=True, kw_only=True)

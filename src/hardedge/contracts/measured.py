@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hardedge.contracts.base import Contract, Interval, Status, Verdict
+from hardedge.contracts.base import (
+    Amount,
+    Byte,
+    Contract,
+    Count,
+    Interval,
+    Length,
+    Number,
+    Percent,
+    Points,
+    Share,
+    Status,
+    Verdict,
+)
 from hardedge.contracts.certificate import LatencyComparison
 
 
@@ -18,13 +31,13 @@ class ClassParity(Contract):
     """
 
     name: str
-    reference: float | None
-    target: float | None
-    pixel_agreement: float | None
-    p_worse: float | None
-    labelled: int | None = None
-    predicted_reference: int | None = None
-    predicted: int | None = None
+    reference: Percent | None
+    target: Percent | None
+    pixel_agreement: Share | None
+    p_worse: Share | None
+    labelled: Count | None = None
+    predicted_reference: Count | None = None
+    predicted: Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +45,20 @@ class ClassDrop(Contract):
     """A class's IoU, target minus reference in percent points, and its one-sided 95 % lower end."""
 
     name: str
-    difference: float
-    low: float
+    difference: Points
+    low: Number
 
 
 @dataclass(frozen=True, kw_only=True)
 class HardnessDecile(Contract):
     """A tenth of the labelled pixels by stored hardness (low to high, 0-255); shares of its pixels in 0..1."""
 
-    low: int
-    high: int
-    pixels: int
-    agreement: float
-    accuracy_reference: float
-    accuracy: float
+    low: Byte
+    high: Byte
+    pixels: Count
+    agreement: Share
+    accuracy_reference: Share
+    accuracy: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +69,12 @@ class StablePixels(Contract):
     `flips` those of them that are stable: a measured error is no bound.
     """
 
-    logit_error: float
-    images: int
-    pixels: int
-    share: float
-    flips: int
-    changed: int
+    logit_error: Amount
+    images: Count
+    pixels: Count
+    share: Share
+    flips: Count
+    changed: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,22 +91,22 @@ class Parity(Contract):
 
     target: str
     precision: str
-    images: int
-    miou_reference: float
-    miou: float
-    difference: float
+    images: Count
+    miou_reference: Percent
+    miou: Percent
+    difference: Points
     interval: Interval
-    margin: float
+    margin: Amount
     status: Verdict
     detail: str
-    pixel_agreement: float
-    boundary_agreement: float
-    golden_agreement: float | None
+    pixel_agreement: Share
+    boundary_agreement: Share
+    golden_agreement: Share | None
     per_class: tuple[ClassParity, ...]
     deciles: tuple[HardnessDecile, ...]
     stable: StablePixels | None
-    differing: int | None = None
-    unseen: float | None = None
+    differing: Count | None = None
+    unseen: Percent | None = None
     worst: ClassDrop | None = None
 
 
@@ -106,10 +119,10 @@ class Sensors(Contract):
     """
 
     source: str
-    readings: int
-    power: float | None
-    clock: tuple[float, float] | None
-    temperature: tuple[float, float] | None
+    readings: Count
+    power: Amount | None
+    clock: tuple[Amount, Amount] | None
+    temperature: tuple[Number, Number] | None
     throttled: tuple[str, ...]
 
 
@@ -119,11 +132,11 @@ class Timing(Contract):
 
     target: str
     precision: str
-    size: tuple[int, int]
-    runs: int
-    p50: float
-    p90: float
-    p99: float
+    size: tuple[Length, Length]
+    runs: Count
+    p50: Amount
+    p90: Amount
+    p99: Amount
 
     @property
     def percentiles(self) -> dict[str, float]:
@@ -134,7 +147,7 @@ class Timing(Contract):
 class Latency(Timing):
     """Latency of one target, batch 1."""
 
-    samples: tuple[float, ...]
+    samples: tuple[Amount, ...]
     sensors: Sensors | None = None
 
 
@@ -148,17 +161,17 @@ class BenchRun(Timing):
     test split, in percent, where it is known.
     """
 
-    batch: int
-    images_per_second: float
-    copy_in: float
-    compute: float
-    copy_out: float
-    memory: int | None
-    gpu_memory: int | None
-    engine_bytes: int
-    energy: float | None = None
+    batch: Length
+    images_per_second: Amount
+    copy_in: Amount
+    compute: Amount
+    copy_out: Amount
+    memory: Count | None
+    gpu_memory: Count | None
+    engine_bytes: Count
+    energy: Amount | None = None
     sensors: Sensors | None = None
-    miou: float | None = None
+    miou: Percent | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,16 +203,16 @@ class Consistency(Contract):
 
     target: str
     precision: str
-    batches: tuple[tuple[int, int, int], ...]
-    masks: int
-    changed: int
-    agreement: float
-    margin: float | None
-    allowed: float | None
+    batches: tuple[tuple[Length, Length, Length], ...]
+    masks: Count
+    changed: Count
+    agreement: Share
+    margin: Amount | None
+    allowed: Amount | None
     slots_status: Verdict
     slots_detail: str
-    sizes: tuple[tuple[int, int], ...]
-    clear: float | None
+    sizes: tuple[tuple[Length, Length], ...]
+    clear: Amount | None
     sizes_status: Verdict
     sizes_detail: str
 
@@ -208,7 +221,7 @@ class Consistency(Contract):
 class Overhead(Contract):
     """The ratio that `--max-overhead` is judged by, and its interval; from level 2 of the certificate."""
 
-    ratio: float | None
+    ratio: Amount | None
     interval: Interval | None
     status: Status
     detail: str
@@ -226,7 +239,7 @@ class PrecisionAudit(Contract):
     precision: str
     source: Literal["engine", "onnx"]
     detail: str
-    multiply_adds: dict[str, float]
-    bytes: dict[str, float]
-    reformats: int
-    layers: int
+    multiply_adds: dict[str, Share]
+    bytes: dict[str, Share]
+    reformats: Count
+    layers: Count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hardedge.contracts.base import Contract, Count, Interval, Verdict
+from hardedge.contracts.base import Amount, Contract, Count, Interval, Length, Percent, Points, Share, Verdict
 from hardedge.names import require_id, require_path
 
 
@@ -29,7 +29,7 @@ class KeptNode(Contract):
     source: str
     operator: str
     precision: str
-    multiply_adds: int
+    multiply_adds: Count
     why: str
 
 
@@ -43,16 +43,16 @@ class ConversionAgreement(Contract):
     """
 
     arithmetic: str
-    logit_difference: float
-    logit_rms: float
-    logit_largest: float
-    images: int
-    pixel_agreement: float
-    miou_reference: float
-    miou: float
-    difference: float
+    logit_difference: Amount
+    logit_rms: Amount
+    logit_largest: Amount
+    images: Count
+    pixel_agreement: Share
+    miou_reference: Percent
+    miou: Percent
+    difference: Points
     interval: Interval
-    margin: float
+    margin: Amount
     status: Verdict
 
 
@@ -73,11 +73,11 @@ class Conversion(Contract):
     """
 
     tool: str
-    multiply_adds: dict[str, int]
+    multiply_adds: dict[str, Count]
     kept: tuple[KeptNode, ...]
     agreement: ConversionAgreement
     engines: tuple[EngineCheck, ...]
-    seconds: float
+    seconds: Amount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +99,10 @@ class CalibrationTile(Contract):
     """A part of a training image, in pixels; its own are in `calibration/NAME.png`."""
 
     image: str
-    top: int
-    left: int
-    height: int
-    width: int
+    top: Length
+    left: Length
+    height: Length
+    width: Length
 
     def __post_init__(self) -> None:
         require_id("calibration image", self.image)
@@ -137,7 +137,7 @@ class TensorModel(Contract):
 
     path: str
     onnx_digest: str
-    logit_difference: float
+    logit_difference: Amount
 
     def __post_init__(self) -> None:
         require_path("tensor model", self.path)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardedge.contracts.base import Contract, HardnessSource, Manifest, NetworkSpec, SegmentationScore, Task, Verdict
+from hardedge.contracts.base import (
+    Amount,
+    Contract,
+    Count,
+    HardnessSource,
+    Manifest,
+    NetworkSpec,
+    SegmentationScore,
+    Task,
+    Verdict,
+)
 from hardedge.contracts.certificate import Certificate
 from hardedge.contracts.engine import FallbackNode, Origin
 from hardedge.contracts.measured import Consistency, Latency, Overhead, Parity, PrecisionAudit
@@ -33,9 +43,9 @@ class EngineSummary(Contract):
     precision: str
     builder: str
     builder_version: str
-    bytes: int
+    bytes: Count
     sha256: str
-    seconds: float
+    seconds: Amount
     healed: tuple[FallbackNode, ...] = ()
     origin: Origin | None = None
     not_run: str | None = None

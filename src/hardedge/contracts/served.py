@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hardedge.contracts.base import Manifest
+from hardedge.contracts.base import Count, Length, Manifest
 from hardedge.contracts.sizes import Profile, _require_profiles
 
 
@@ -21,11 +21,11 @@ class ServedModel(Manifest):
     MADE_BY: ClassVar[str] = "hardedge triton"
 
     name: str
-    version: int
+    version: Count
     platform: Literal["onnxruntime_onnx", "tensorrt_plan"]
     source: str
     precision: str
-    max_batch_size: int
+    max_batch_size: Length
     profiles: tuple[Profile, ...]
 
     def __post_init__(self) -> None:

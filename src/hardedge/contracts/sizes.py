@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hardedge.contracts.base import Contract
+from hardedge.contracts.base import Contract, Length
 
 MOST_PIXELS = 1 << 30  # of one batch: no GPU holds the activations of more
 
@@ -16,9 +16,9 @@ MOST_PIXELS = 1 << 30  # of one batch: no GPU holds the activations of more
 class Profile(Contract):
     """One optimisation profile of the image input: (batch, height, width) at least, typically, at most."""
 
-    min: tuple[int, int, int]
-    opt: tuple[int, int, int]
-    max: tuple[int, int, int]
+    min: tuple[Length, Length, Length]
+    opt: tuple[Length, Length, Length]
+    max: tuple[Length, Length, Length]
     name: str = "default"
 
     def __post_init__(self) -> None:
