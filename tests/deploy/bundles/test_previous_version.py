@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardedge import pipeline
 from hardedge.contracts import Bundle, Engine, Report, load
 from hardedge.data.decoding import read_mask
 from hardedge.data.opening import open_dataset
+from hardedge.deploy import stage
 from hardedge.deploy.bundles.same_data import require_same_data
 from hardedge.deploy.prediction.predict import predict
 from hardedge.deploy.verification.gates import Gates
@@ -49,8 +49,8 @@ def test_verify_reads_its_bundle_and_its_engine(previous: Path, tmp_path: Path) 
 
 
 def test_deploy_builds_from_its_bundle(previous: Path, tmp_path: Path) -> None:
-    plan = pipeline.DeployPlan(engines=[("onnxruntime:cpu", "fp32")], gates=LIMITS, latency=0)
-    require_equal_masks(pipeline.deploy(plan, previous / "bundle", previous / "data", tmp_path / "out", force=False))
+    plan = stage.DeployPlan(engines=[("onnxruntime:cpu", "fp32")], gates=LIMITS, latency=0)
+    require_equal_masks(stage.deploy(previous / "bundle", previous / "data", tmp_path / "out", plan))
 
 
 def test_predict_gives_the_reference_masks_of_its_bundle(previous: Path, tmp_path: Path) -> None:
