@@ -15,8 +15,8 @@ ARG EDGE_BASE=nvcr.io/nvidia/tensorrt:25.10-py3
 
 FROM ${PYTHON_BASE} AS wheel
 WORKDIR /source
-COPY pyproject.toml README.md ./
-COPY docker docker
+COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY docker/settings.sh docker/wheel.sh docker/
 COPY src src
 COPY models models
 COPY train train
@@ -35,14 +35,15 @@ FROM ${EDGE_BASE} AS edge
 ARG EDGE_BASE
 ENV PATH=/opt/hardedge/bin:$PATH ORT_DISABLE_TELEMETRY=1
 WORKDIR /opt/install
-COPY docker docker
+COPY docker/settings.sh docker/environment.sh docker/tensorrt.sh docker/dependencies.sh docker/constraints.txt docker/
 COPY --from=requirements /requirements requirements
 # before the wheel: a changed line of code installs nothing of this again
 RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt --mount=type=secret,id=apt.conf \
     docker/environment.sh /opt/hardedge && docker/tensorrt.sh "$EDGE_BASE" && docker/dependencies.sh device requirements
 # a member of video: a Jetson's GPU belongs to that group
 RUN useradd --uid 10001 --groups video --create-home hardedge && install --directory --owner 10001 /work
-COPY --from=wheel /wheels /opt/install/wheels
+COPY docker/install.sh docker/
+COPY --from=wheel /wheels wheels
 RUN docker/install.sh device wheels
 ARG SOURCE
 ARG VERSION
@@ -58,12 +59,13 @@ ENTRYPOINT ["hardedge"]
 FROM ${PYTHON_BASE} AS train
 ENV PATH=/opt/hardedge/bin:$PATH ORT_DISABLE_TELEMETRY=1 LOGNAME=hardedge
 WORKDIR /opt/install
-COPY docker docker
+COPY docker/settings.sh docker/environment.sh docker/compiler.sh docker/dependencies.sh docker/constraints.txt docker/
 COPY --from=requirements /requirements requirements
 RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt --mount=type=secret,id=apt.conf \
     docker/environment.sh /opt/hardedge && docker/compiler.sh && docker/dependencies.sh train requirements
 RUN useradd --uid 10001 --create-home hardedge && install --directory --owner 10001 /work
-COPY --from=wheel /wheels /opt/install/wheels
+COPY docker/install.sh docker/
+COPY --from=wheel /wheels wheels
 RUN docker/install.sh train wheels
 ARG SOURCE
 ARG VERSION

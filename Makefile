@@ -30,8 +30,9 @@ docs: .venv/installed ## the pages of docs/ as a site in build/site, every link 
 	$(BIN)/zensical build --strict
 
 IMAGES ?= edge nvidia
+SOURCE ?=
 images: .venv/installed ## the container images, built and tested with docker or podman; IMAGES="edge nvidia train"
-	$(BIN)/python docker/images.py $(IMAGES)
+	$(BIN)/python docker/images.py $(IMAGES) --source "$(SOURCE)"
 	$(BIN)/python -m pytest -m slow tests/test_images.py
 
 release-check: .venv/installed ## wheel and sdist: built, checked, installed in empty environments, in build/release

@@ -57,7 +57,7 @@ def nvidia_stand_in(engine: str) -> str:
 def make_base(
     engine: str, name: str, packages: list[str], hook: str = "true", change: str = "ENV LANG=C.UTF-8"
 ) -> None:
-    """Imports a Debian of these packages and of no other."""
+    """Imports a Debian of these packages and of no other, without this machine's name and name servers."""
     if not shutil.which("mmdebstrap"):
         print(f"{PYTHON_BASE} cannot be pulled, and mmdebstrap is not here to make a base.", file=sys.stderr)
         raise SystemExit(3)
@@ -65,6 +65,7 @@ def make_base(
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         archive = Path(folder) / "base.tar"
         words = ["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", f"--customize-hook={hook}"]
+        words += ["--customize-hook=rm --force $1/etc/resolv.conf $1/etc/hostname"]
         run(*words, release[1] if release else "stable", str(archive))
         run(engine, "import", "--change", change, str(archive), name)
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -43,9 +45,9 @@ def test_hadolint_finds_nothing() -> None:
 
 def test_the_context_is_what_is_copied_and_nothing_else() -> None:
     copied = {word for line in LINES if line.startswith("COPY") and "--from" not in line for word in line.split()[1:-1]}
-    copied = {word for word in copied if not word.startswith("docker/")}  # whose folder is copied too
-    assert {"models", "train", "export", "deploy", "src", "docker", "pyproject.toml"} <= copied
     assert all((ROOT / path).exists() for path in copied)
+    copied = {word if not word.startswith("docker/") else "docker" for word in copied}
+    assert {"models", "train", "export", "deploy", "src", "docker", "pyproject.toml", "LICENSE", "NOTICE"} <= copied
     everything, *kept, caches = ignored()
     assert (everything, caches) == ("*", "**/__pycache__")
     assert sorted(kept) == sorted(f"!{path}" for path in copied)
@@ -76,11 +78,16 @@ def test_an_image_runs_as_a_user_and_says_what_it_was_made_of(image: str) -> Non
 @pytest.mark.parametrize("image", ["edge", "train"])
 def test_dependencies_are_installed_before_the_code_is_there(image: str) -> None:
     lines = stages()[image]
-    (dependencies,) = [number for number, line in enumerate(lines) if "docker/dependencies.sh" in line]
+    (dependencies,) = [
+        number for number, line in enumerate(lines) if line.startswith("RUN") and "docker/dependencies.sh" in line
+    ]
     (wheel,) = [number for number, line in enumerate(lines) if line.startswith("COPY --from=wheel")]
-    (package,) = [number for number, line in enumerate(lines) if "docker/install.sh" in line]
+    (package,) = [number for number, line in enumerate(lines) if line.startswith("RUN docker/install.sh")]
     (labels,) = [number for number, line in enumerate(lines) if line == "ARG REVISION"]
     assert dependencies < wheel < package < labels
+    before = {word for line in lines[:dependencies] if line.startswith("COPY docker/") for word in line.split()[1:-1]}
+    scripts = {"settings", *re.findall(r"docker/(\w+)\.sh", lines[dependencies])}
+    assert before == {f"docker/{name}.sh" for name in scripts} | {"docker/constraints.txt"}
 
 
 def test_the_base_is_an_argument_and_the_edge_image_has_no_training() -> None:
@@ -212,7 +219,8 @@ def test_the_builders_settings_hold_for_the_build_alone(tmp_path: Path) -> None:
     show = f'. {tmp_path}/settings.sh; echo "$PIP_CONFIG_FILE $PIP_CERT $PIP_DISABLE_PIP_VERSION_CHECK"'
     done = subprocess.run(["sh", "-euc", show.replace("$PIP_CERT", "${PIP_CERT:-}")], env={}, capture_output=True)
     assert done.stdout.decode() == f"{tmp_path}/pip.conf  1\n"
-    needing = [line for line in LINES if "docker/dependencies.sh" in line or "docker/wheel.sh" in line]
+    runs = [line for line in LINES if line.startswith("RUN")]
+    needing = [line for line in runs if "docker/dependencies.sh" in line or "docker/wheel.sh" in line]
     assert len(needing) == 3
     assert all("--mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt" in line for line in needing)
 
@@ -221,6 +229,23 @@ def test_the_constraints_are_versions() -> None:
     lines = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
     assert {line.partition("==")[0] for line in lines} >= {"numpy", "onnx", "onnxruntime-gpu", "torch"}
+
+
+def test_every_requirement_has_its_constraint(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "docker/requirements.py", tmp_path / "requirements"], check=True)
+    lines = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
+    pinned = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+    image = {"python_version": "3.12", "platform_machine": "x86_64", "sys_platform": "linux"}
+    wanted = {
+        found
+        for file in (tmp_path / "requirements").iterdir()
+        for found in map(Requirement, file.read_text().splitlines())
+        if found.marker is None or found.marker.evaluate(image)
+    }
+    outside = [
+        str(each) for each in wanted if not each.specifier.contains(pinned.get(canonicalize_name(each.name), "0"))
+    ]
+    assert sorted(outside) == [], "not pinned; write docker/constraints.txt anew: python docker/constraints.py"
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +265,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
         script
         for stage in ("wheel", "requirements", "edge")
         for line in stages()[stage]
+        if line.startswith("RUN")
         for script in re.findall(STEP, line)
     ]
     assert [script.split()[0] for script in scripts] == [

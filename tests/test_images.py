@@ -3,9 +3,13 @@
 Every one has a read-only root and no capability; /work, of the user who runs it, is all that it can write.
 """
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -96,11 +100,35 @@ def test_what_is_in_it(image: Image) -> None:
     assert image.run("--version").stdout == f"hardedge, version {__version__}\n"
     program = "import importlib.util as u, os; print(os.getuid(), u.find_spec('torch') is not None, os.getcwd())"
     assert image.python(program).split() == [str(USER), str(image.tag.endswith("train")), "/work"]
-    label = '{{index .Config.Labels "org.opencontainers.image.%s"}}'
-    told = [image.told("image", "inspect", "--format", label % name, image.tag) for name in ("title", "version")]
-    assert told == ["hardedge", __version__]
-    user = image.told("image", "inspect", "--format", "{{.Config.User}}", image.tag)
-    assert user == str(USER)
+    told = json.loads(image.told("image", "inspect", "--format", "{{json .Config}}", image.tag))
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in told["Labels"].items()}
+    assert (labels["title"], labels["version"], labels["licenses"]) == ("hardedge", __version__, "Apache-2.0")
+    assert re.fullmatch("([0-9a-f]{40})?", labels["revision"])
+    assert told["User"] == str(USER)
+    program = (
+        "from importlib.metadata import files; print(*(p.name for p in files('hardedge') if 'licenses' in p.parts))"
+    )
+    assert sorted(image.python(program).split()) == ["LICENSE", "NOTICE"]
+
+
+def test_its_code_is_what_is_here(image: Image) -> None:
+    """A cache of the engine's that overlooks a new wheel would leave the old one."""
+    program = (
+        "import hardedge, hashlib, json\nfrom pathlib import Path\nroot = Path(hardedge.__file__).parent\n"
+        "print(json.dumps({str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()"
+        " for p in root.rglob('*.py')}))"
+    )
+    there = json.loads(image.python(program))
+    package = ROOT / "src/hardedge"
+    # of folders that are links to those beside src too
+    files = [Path(folder) / name for folder, _, names in os.walk(package, followlinks=True) for name in names]
+    here = {
+        str(path.relative_to(package)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.suffix == ".py"
+    }
+    differ = sorted(path for path in there.keys() | here.keys() if there.get(path) != here.get(path))
+    assert not differ, f"{image.tag} was built of other code; build it again with: make images"
 
 
 def test_nothing_of_the_build_is_left(image: Image) -> None:
@@ -109,6 +137,30 @@ def test_nothing_of_the_build_is_left(image: Image) -> None:
     )
     assert image.python(program).split() == []
     assert "telemetry" not in image.python("import onnxruntime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])")
+
+
+def test_nothing_of_the_machine_that_built_it_is_left(image: Image, tmp_path: Path) -> None:
+    id = image.told("create", *images.ULIMITS, image.tag)
+    image.started.append(id)
+    for file in ("/etc/hostname", "/etc/resolv.conf"):
+        copied = subprocess.run([image.engine, "cp", f"{id}:{file}", tmp_path], capture_output=True, check=False)
+        assert copied.returncode or (tmp_path / Path(file).name).read_bytes() != Path(file).read_bytes(), file
+    assert "index" not in image.python("from pip._internal.cli.main import main; main(['config', 'list'])")
+    history = image.told("history", "--no-trunc", "--format", "{{.CreatedBy}}", image.tag)
+    assert socket.gethostname() not in history.split()
+
+
+def test_the_train_image_trains_with_workers_and_compiled(image: Image, bundle: Path) -> None:
+    if not image.tag.endswith("train"):
+        pytest.skip("an image without torch")
+    # what is compiled is loaded from /tmp
+    options = ["--rm", "--shm-size", "512m", "--tmpfs", "/tmp:exec"]
+    settings = ("steps=4", "batch=2", "crop=64,96", "evaluate_every=4", "workers=2", "compile=true")
+    words = [word for each in settings for word in ("--set", each)]
+    command = [*image.words(*options), "train", "camvid", "--data", "data", "--out", "out", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    assert (image.work / "out/checkpoint.json").is_file()
 
 
 def test_the_train_image_compiles_and_names_the_shared_memory_that_it_lacks(image: Image) -> None:

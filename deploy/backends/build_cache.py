@@ -101,7 +101,10 @@ class BuildCache:
             _write_atomically_here(told, json.dumps(entry).encode())
         except OSError as error:
             kept.unlink(missing_ok=True)
-            note(f"{self.root} cannot be written ({error.strerror}): this build is not kept. Free some space there.")
+            where = error.filename or self.root
+            note(
+                f"{where} cannot be written ({error.strerror}): this build is not kept. Mend it, or --cache elsewhere."
+            )
 
     def lend_timings(self, key: BuildKey, path: Path) -> None:
         """Copies the timings that fit, if any, to a path where a builder may change them."""

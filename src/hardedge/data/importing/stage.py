@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from hardedge.artefact import require_free, staged_directory, write_whole
+from hardedge.artefact import require_free, require_writable, staged_directory, write_whole
 from hardedge.console import progress_bar
 from hardedge.contracts import Import, Imports, Task, to_json, write_atomically
 from hardedge.data.dataset import SPLITS
@@ -41,6 +41,7 @@ def import_data(
     if before is None:
         require_free(out, None, (source,))
     else:
+        require_writable(out)
         options = replace(options, classes=options.classes or tuple(entry.name for entry in before.task.classes))
     found = Found()
     format.require_useful(options)
