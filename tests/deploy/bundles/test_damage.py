@@ -125,7 +125,7 @@ def deserialiser(monkeypatch: pytest.MonkeyPatch) -> Deserialiser:
     made = Deserialiser()
     monkeypatch.setattr(tensorrt_runner, "compute_capability", lambda: "sm86")
     monkeypatch.setattr(tensorrt_runner, "load_engine", made)
-    for name in ("runtime_for", "error_logger", "Execution"):
+    for name in ("runtime_for", "error_logger", "Kernels", "Execution"):
         monkeypatch.setattr(tensorrt_runner, name, lambda *_: None)
     return made
 
