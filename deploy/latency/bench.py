@@ -22,6 +22,7 @@ from hardedge.deploy.bundles.loading import OpenBundle, load_bundle
 from hardedge.deploy.engines.build import repeat_build
 from hardedge.deploy.engines.open import open_runner
 from hardedge.deploy.latency.dominated import candidates_of_bench, find_dominated
+from hardedge.deploy.latency.machine_load import busy_lines, busy_words, watch_load
 from hardedge.deploy.latency.memory_process import memory_of
 from hardedge.deploy.latency.overhead import percentiles_of
 from hardedge.deploy.latency.paired_runs import PAIRS, TooSlow, compare_runners
@@ -125,13 +126,15 @@ def _time_arm(arm: BenchArm, images_BHWC: Pixels, seconds: float) -> BenchRun:
         for _ in range(WARM_UP_RUNS):
             runner.parts(images_BHWC)
         parts_N3: list[Parts] = []
-        with watch_sensor(sensor_for(arm.target)) as watch:
+        with watch_load() as others, watch_sensor(sensor_for(arm.target)) as watch:
             until = time.perf_counter() + seconds
             while len(parts_N3) < FEWEST_RUNS or time.perf_counter() < until:
                 parts_N3.append(runner.parts(images_BHWC))
     run, sensors = _run(arm, images_BHWC, np.array(parts_N3), memory, gpu), watch.summary()
     energy = None if sensors.power is None else sensors.power / run.images_per_second
-    return replace(run, energy=energy, sensors=sensors)
+    if busy := busy_words(others.load):
+        note(f"{arm}: its times may be too long: {busy}.")
+    return replace(run, energy=energy, sensors=sensors, load=others.load)
 
 
 def _run(
@@ -188,7 +191,7 @@ def bench_text(found: Bench) -> str:
     units = (
         "Milliseconds; memory in MB of a process that only runs it, and of the GPU; J: joules an image, of the device."
     )
-    return "\n".join([*lines, *found.dominated, units, *said])
+    return "\n".join([*lines, *found.dominated, units, *said, *busy_lines(found.runs)])
 
 
 def miou_of(bundle: OpenBundle, precision: str) -> float | None:

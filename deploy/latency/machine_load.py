@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hardedge.contracts import MachineLoad
+from hardedge.contracts import BenchRun, MachineLoad
 
 WINDOW: Final = 0.25  # seconds that are looked at before and after
 MOST_BUSY: Final = 0.25  # of the cores: what others may take of a machine whose timings are judged
@@ -56,13 +56,25 @@ def watch_load(window: float = WINDOW) -> Iterator[LoadWatch]:
 
 def busy_reason(load: MachineLoad | None) -> str | None:
     """Why timings under this load are not judged; None where they are, or where the load is not known."""
+    seen = busy_words(load)
+    return f"not judged: {seen}; measure again on a quiet machine" if seen else None
+
+
+def busy_words(load: MachineLoad | None) -> str | None:
+    """What other processes took, where that is more than timings bear; None where it is not, or is not known."""
     if load is None or max(load.before, load.during, load.after) <= MOST_BUSY * load.cores:
         return None
     most = MOST_BUSY * load.cores
     return (
-        f"not judged: other processes kept {load.before:.1f} of {load.cores} cores busy before it, {load.during:.1f} "
-        f"during it and {load.after:.1f} after it, more than {most:g}; measure again on a quiet machine"
+        f"other processes kept {load.before:.1f} of {load.cores} cores busy before it, {load.during:.1f} "
+        f"during it and {load.after:.1f} after it, more than {most:g}"
     )
+
+
+def busy_lines(runs: Sequence[BenchRun]) -> list[str]:
+    """A warning for each engine that was timed while others kept the machine busy."""
+    busy = [(run, busy_words(run.load)) for run in runs]
+    return [f"{run.target} {run.precision}: its times may be too long: {words}" for run, words in busy if words]
 
 
 def _others(first: _Reading, last: _Reading) -> float:

@@ -1,6 +1,6 @@
 """Parity: a target's masks against the reference run's, on the same test images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,6 +20,7 @@ from hardedge.errors import BadInput, Unavailable
 from hardedge.metrics import Counts, confusion_counts, hit_labelled_predicted, iou_of_parts
 from hardedge.precisions import precision_named
 from hardedge.statistics.non_inferiority import MiouDifference, miou_difference
+from hardedge.statistics.score_intervals import score_intervals
 from hardedge.statistics.unseen import MAX_UNSEEN, unseen_share
 
 BAND = 3  # px on each side of a label edge
@@ -44,25 +45,28 @@ def compare_with_reference(
     engines: Sequence[OpenEngine],
     probe: StableProbe | None,
     max_unseen: float = MAX_UNSEEN,
+    watch: Callable[["TestImage", Pixels], None] | None = None,
 ) -> list[tuple[Parity, Counts] | str]:
     """Runs the test split through all engines, image by image, and judges each one's masks against the reference's.
 
     Returns with each the engine's confusion counts int64 [N, C, C]; for one that failed on the first image, the reason.
     The data set must have passed require_same_data. Nothing passes where more than `max_unseen` percent of such images
     can be of a kind that none of these is. A device that is lost, or memory that runs out, ends an engine with the
-    images before. Raises BadInput when a mask has another size than its label, or values that are no class, and when
-    the reference's stored counts are not those of its masks and the labels.
+    images before. `watch` sees each image with the first engine's mask. Raises BadInput when a mask has another size
+    than its label, or values that are no class, and when the reference's stored counts are not those of its masks and
+    the labels.
     """
     tallies = [_Tally(engine, bundle.manifest.task) for engine in engines]
     reference: list[Counts] = []
     for image in progress_bar(bundle.manifest.reference.images, f"parity of {', '.join(map(str, engines))}"):
         if tallies and all(tally.lost for tally in tallies):
             break
-        item = _TestImage.of(bundle, data, probe, image.id)
+        item = TestImage.of(bundle, data, probe, image.id)
         _require_golden(bundle, item)
         reference.append(item.counts(item.reference_HW, bundle.manifest.task))
-        for tally in tallies:
-            tally.add(item)
+        masks = [tally.add(item) for tally in tallies]
+        if watch and masks and masks[0] is not None:
+            watch(item, masks[0])
     _require_stored_counts(bundle, reference)
     errors = probe.errors if probe else {}
     judge = partial(_judged, bundle, reference_NCC=np.stack(reference), errors=errors, max_unseen=max_unseen)
@@ -78,7 +82,7 @@ def _require_stored_counts(bundle: OpenBundle, reference: Sequence[Counts]) -> N
             )
 
 
-def _require_golden(bundle: OpenBundle, item: "_TestImage") -> None:
+def _require_golden(bundle: OpenBundle, item: "TestImage") -> None:
     if item.id not in bundle.manifest.golden:
         return
     mask_HW = bundle.golden_mask(item.id, item.reference_HW)
@@ -92,7 +96,7 @@ def _require_golden(bundle: OpenBundle, item: "_TestImage") -> None:
 
 
 @dataclass(frozen=True)
-class _TestImage:
+class TestImage:
     """A test image, decoded once for all engines."""
 
     id: str
@@ -103,7 +107,7 @@ class _TestImage:
     stable: Mapping[str, Mask]
 
     @classmethod
-    def of(cls, bundle: OpenBundle, data: Dataset, probe: StableProbe | None, id: str) -> "_TestImage":
+    def of(cls, bundle: OpenBundle, data: Dataset, probe: StableProbe | None, id: str) -> "TestImage":
         image_HWC, label_HW = data.pair(id)
         reference_HW = bundle.reference_mask(id, label_HW)
         stable = probe.of(id, image_HWC) if probe else {}
@@ -125,15 +129,16 @@ class _Tally:
     stable: list[npt.NDArray[np.int64]] = field(default_factory=list)
     lost: str | None = None
 
-    def add(self, item: _TestImage) -> None:
+    def add(self, item: TestImage) -> Pixels | None:
+        """Counts an image; returns the engine's mask of it, None once it was lost."""
         if self.lost:
-            return
+            return None
         classes, ignored = self.task.num_classes, self.task.ignore_index
         try:
             mask_HW = run_mask(self.engine.runner, item.image_HWC, item.id, classes)
         except (Unavailable, MemoryError) as error:
             self.lost = str(error or "out of memory")
-            return
+            return None
         self.counts.append(item.counts(mask_HW, self.task))
         self.agreements.append(agreement(mask_HW, item.reference_HW, item.label_HW, classes, ignored))
         if item.hardness_HW is not None:
@@ -142,6 +147,7 @@ class _Tally:
         stable_HW = item.stable.get(self.engine.precision)
         if stable_HW is not None:
             self.stable.append(count_stable(stable_HW, mask_HW == item.reference_HW))
+        return mask_HW
 
 
 def _judged(
@@ -181,6 +187,7 @@ def _judged(
         differing=unequal,
         unseen=unseen_share(len(target_NCC)),
         worst=_worst_class(found, names),
+        intervals=score_intervals(hit_labelled_predicted(target_NCC), names),
     )
     return parity, target_NCC
 

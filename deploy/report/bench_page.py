@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hardedge.artefact import staged_directory
 from hardedge.contracts import Bench, BenchRun, to_json, write_atomically
+from hardedge.deploy.latency.machine_load import busy_lines
 from hardedge.deploy.latency.sensors import sensor_text
 from hardedge.deploy.report.tradeoffs import TITLE, points_of_bench, points_to_draw
 from hardedge.pages.charts import intervals
@@ -24,12 +25,8 @@ def write_bench(found: Bench, out: Path, force: bool) -> None:
 
 def bench_html(found: Bench) -> str:
     """The page, complete in itself."""
-    sections = (
-        bench_engines(found),
-        bench_tradeoffs(found),
-        bench_comparisons(found),
-        section("Machine", facts_list(found.machine.items())),
-    )
+    compared = (bench_tradeoffs(found), bench_comparisons(found)) if len(found.runs) > 1 else ()
+    sections = (bench_engines(found), *compared, section("Machine", facts_list(found.machine.items())))
     kicker = tag("p", f"hardedge bench · {found.created}", class_="kicker")
     top = tag("header", kicker, tag("h1", "Engines side by side"))
     return page("hardedge bench", tag("main", top, *sections))
@@ -40,7 +37,7 @@ def bench_engines(found: Bench) -> Markup:
     rows = [bench_row(run) for run in found.runs]
     said = dict.fromkeys(f"Energy of {run.target}: {sensor_text(run.sensors)}." for run in found.runs if run.sensors)
     times = html_table("Each alone, in milliseconds", head, rows, numeric=range(1, 11), sortable=True)
-    return section("Engines", times, *map(note_line, said))
+    return section("Engines", times, *map(note_line, said), *(note_line(f"{each}.") for each in busy_lines(found.runs)))
 
 
 def bench_row(run: BenchRun) -> tuple[str, ...]:
@@ -57,7 +54,7 @@ def bench_tradeoffs(found: Bench) -> Markup:
 
 def bench_comparisons(found: Bench) -> Markup:
     if not found.comparisons:
-        return section("Comparisons", note_line("Nothing was compared: one engine, or too little time."))
+        return section("Comparisons", note_line("Nothing was compared: too little time."))
     caption = "Change of the median latency; shaded: ±1 %, within which two arms count as equivalent"
     rows = [(f"{each.arm} ({each.status})", each) for each in found.comparisons]
     details = [note_line(f"{each.arm}: {each.detail}") for each in found.comparisons]

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from hardedge.contracts import Latency, Parity, Report
+from hardedge.contracts import Check, Latency, Level0, Level1, Level2, Parity, Report
 from hardedge.pages.charts import interval_text
-from hardedge.pages.markup import TONES, Markup, as_sentence, badge, number_text, signed_number, tag
+from hardedge.pages.markup import (
+    TONES,
+    Markup,
+    Section,
+    as_sentence,
+    badge,
+    html_table,
+    note_line,
+    number_text,
+    section,
+    signed_number,
+    tag,
+)
 
 ASKED: Final = "--"  # how the name of a limit begins that somebody asked for; other checks always run
 IDENTITY: Final = {
@@ -35,6 +47,9 @@ ACCURACY: Final = {
 }
 
 
+EXPORT: Final = "hardedge export CHECKPOINT --data DATA --out BUNDLE"
+VERIFY: Final = "hardedge verify BUNDLE ENGINE --data DATA --out REPORT"
+RTX: Final = "hardedge deploy BUNDLE --data DATA --target tensorrt-rtx:sm86 --out OUT, where tensorrt_rtx is installed"
 NOT_COMPARED: Final = (
     "Masks were not compared with the reference's: that needs the test images and an engine that runs here."
 )
@@ -46,18 +61,15 @@ def reference_of(report: Report) -> str:
     return "the file as it was given, in onnxruntime in FP32" if foreign else "the torch reference"
 
 
-def verdict_words(report: Report, sentences: Sequence[str]) -> Markup:
-    """The verdict by word and colour, its sentences, and the findings."""
-    word = report.verdict.upper()
-    words = as_sentence(" ".join(sentences).removeprefix(f"{word}: "))
-    banner = tag("p", word, class_="word"), tag("p", words, class_="why")
-    return tag(
-        "section",
-        tag("div", *banner, class_=f"verdict {TONES[report.verdict]}", role="status"),
-        tag("ul", *findings_of(report), class_="findings", aria_label="What was proven, and what was not"),
-        id="verdict",
-        aria_label="Verdict",
-    )
+def findings_section(report: Report) -> Section:
+    """What was proven and what was not, a sentence each; what is open with the command that decides it."""
+    label = "What was proven, and what was not"
+    return section("Checks", tag("ul", *findings_of(report), class_="findings", aria_label=label))
+
+
+def worst_status(statuses: Sequence[str]) -> str:
+    """The status that counts where there are several of a pass, a fail and an inconclusive."""
+    return next(status for status in ("fail", "inconclusive", "pass") if status in statuses)
 
 
 def open_points(report: Report) -> list[str]:
@@ -91,38 +103,53 @@ def findings_of(report: Report) -> list[Markup]:
     level0 = report.certificate.level0
     engines = ENGINES.get(level0.rtx_engines.status, "").format(count=targets_counted(len(level0.engines)))
     rows = [
-        finding_item("Identity", level0.status, IDENTITY.get(level0.status), level0.detail),
-        finding_item("Engines", level0.rtx_engines.status, engines, level0.rtx_engines.detail),
-        *(finding_item("Accuracy", each.status, accuracy(each), each.detail) for each in report.parity),
-        finding_item("Latency", report.overhead.status, LATENCY.get(report.overhead.status), sensitivity(report)),
+        finding_item("Identity", level0.status, IDENTITY.get(level0.status), level0.detail, EXPORT),
+        finding_item("Engines", level0.rtx_engines.status, engines, level0.rtx_engines.detail, f"{EXPORT}; {RTX}"),
+        *(
+            finding_item(
+                "Accuracy", each.status, accuracy(each), each.detail, f"{EXPORT} with more test images; {VERIFY}"
+            )
+            for each in report.parity
+        ),
+        finding_item(
+            "Latency",
+            report.overhead.status,
+            LATENCY.get(report.overhead.status),
+            sensitivity(report),
+            f"{VERIFY} --latency 60s",
+        ),
     ]
     if not report.parity:
-        rows.insert(2, finding_item("Accuracy", "not run here", NOT_COMPARED, None))
+        rows.insert(2, finding_item("Accuracy", "not run here", NOT_COMPARED, None, VERIFY))
     kept = "What was measured before is in the report."
     rows += [finding_item("Broken off", "fail", f"{each}.", kept) for each in report.broken_off]
     rows += [finding_item("Look at", "inconclusive", f"{each}.", None) for each in report.warnings or ()]
     if unrun := not_run(report):
         sentence = f"Built, but not executed on this machine: {', '.join(unrun)}."
-        rows.append(finding_item("Targets", "not run here", sentence, None))
+        rows.append(finding_item("Targets", "not run here", sentence, None, f"{VERIFY}, on each device"))
     return [*rows, finding_of_gates(report)]
 
 
-def finding_item(name: str, status: str, sentence: str | None, detail: str | None) -> Markup:
+def finding_item(
+    name: str, status: str, sentence: str | None, detail: str | None, decides: str | None = None
+) -> Markup:
+    """A finding; `decides` is shown where the status leaves it open."""
     extra = tag("span", " ", as_sentence(detail), class_="note") if detail else None
-    return tag("li", tag("b", name), badge(status), tag("p", sentence or None, extra))
+    open_now = decides and TONES[status] in ("open", "none")
+    command = tag("span", "Decided by: ", tag("code", decides), class_="decides") if open_now else None
+    return tag("li", tag("b", name), badge(status), tag("p", sentence or None, extra, command))
 
 
 def finding_of_gates(report: Report) -> Markup:
     if not report.gates:
         return tag("li", tag("b", "Gates"), badge("none set", "none"), tag("p", "No limit was asked for."))
     statuses = [gate.status for gate in report.gates]
-    worst = next(status for status in ("fail", "inconclusive", "pass") if status in statuses)
     asked = [gate.status for gate in report.gates if gate.name.startswith(ASKED)]
     always = [gate.status for gate in report.gates if not gate.name.startswith(ASKED)]
     held = f"{asked.count('pass')} of {len(asked)} limits that were asked for hold."
     ran = f" {always.count('pass')} of {len(always)} checks that always run hold." if always else ""
     sentence = (held if asked else "No limit was asked for.") + ran
-    return finding_item("Gates", worst, sentence, None)
+    return finding_item("Gates", worst_status(statuses), sentence, None)
 
 
 def accuracy(parity: Parity) -> str:
@@ -159,3 +186,29 @@ def not_run(report: Report) -> list[str]:
 
 def targets_counted(count: int) -> str:
     return "1 target" if count == 1 else f"{count} targets"
+
+
+def not_run_section(report: Report) -> Section:
+    """Every engine and check that did not run on this machine, with the reason and the command that decides it."""
+    engines = not_run(report)
+    reasons = {f"{each.target} ({each.precision})": each.not_run for each in report.engines if each.not_run}
+    rows = [
+        (name, reasons.get(name) or "built for another device", tag("code", f"{VERIFY}, on that device"))
+        for name in engines
+    ]
+    levels = report.certificate
+    checks: dict[str, tuple[Check | Level0 | Level1 | Level2, str]] = {
+        "identity of the graph": (levels.level0, EXPORT),
+        "identity of the engines": (levels.level0.rtx_engines, RTX),
+        "identity of the census": (levels.level1, EXPORT),
+        "cost of the training aids": (levels.level2, f"{VERIFY} --latency 60s"),
+    }
+    rows += [
+        (name, as_sentence(check.detail) or "not measured", tag("code", command))
+        for name, (check, command) in checks.items()
+        if check.status == "not run here"
+    ]
+    if not rows:
+        return section("Not run here", note_line("Everything that was built ran here, and every check was made."))
+    table = html_table("What this machine left open", ("what", "why", "decided by"), rows)
+    return section("Not run here", tag("div", table, class_="wrapped"))

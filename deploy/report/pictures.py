@@ -12,7 +12,18 @@ import numpy.typing as npt
 from hardedge.contracts import HardnessSource, Report, Task
 from hardedge.data.palette import palette_image
 from hardedge.metrics import confusion_counts, mean_iou
-from hardedge.pages.markup import Markup, Section, class_name, facts_list, note_line, number_text, section, tag
+from hardedge.pages.markup import (
+    Markup,
+    Section,
+    as_sentence,
+    class_name,
+    facts_list,
+    note_line,
+    number_text,
+    percent_text,
+    section,
+    tag,
+)
 from hardedge.pages.thumbnails import HARDNESS, data_uri, panel
 
 if TYPE_CHECKING:
@@ -23,6 +34,7 @@ Pixels = npt.NDArray[np.uint8]
 WRONG: Final = (214, 22, 38)
 # hardness 0, 64, 128, 191, 255
 RAMP: Final = ((9, 10, 38), (78, 24, 110), (176, 48, 96), (240, 128, 44), (252, 240, 160))
+UNFOLDED: Final = 3  # images that are shown at once
 VIEWS: Final = {
     "panels": "all side by side",
     "truth": "truth",
@@ -38,6 +50,7 @@ class SamplePictures:
     """One test image: picture uint8 [H, W, 3] RGB; label, prediction, the reference's mask uint8 [H, W].
 
     Hardness is uint8 [H, W] (255: hardest), stable pixels bool [H, W]; None where they were not written or computed.
+    `why` is what it was chosen for.
     """
 
     id: str
@@ -47,15 +60,23 @@ class SamplePictures:
     hardness_HW: Pixels | None
     reference_HW: Pixels
     stable_HW: npt.NDArray[np.bool_] | None
+    why: tuple[str, ...] = ()
 
 
-def pictures_section(report: Report, samples: Sequence[SamplePictures]) -> Section:
-    """The section of sample images with the legend of the class colours."""
+def pictures_section(report: Report, samples: Sequence[SamplePictures], *, anchored: bool = True) -> Section:
+    """The section of sample images with the legend of the class colours; the first ones, and the others folded.
+
+    `anchored` are they under `#image-ID`, where no gallery has these.
+    """
     if not samples:
         return section("Pictures", note_line("No image was chosen for this report."))
-    shown = (sample_panels(sample, report.task, report.hardness) for sample in samples)
+    shown = [sample_panels(sample, report.task, report.hardness, anchored) for sample in samples]
+    rest = None
+    if len(shown) > UNFOLDED:
+        told = tag("summary", f"{len(shown) - UNFOLDED} more chosen images")
+        rest = tag("details", told, *shown[UNFOLDED:], class_="more")
     ramp = ramp_legend(report.hardness) if report.hardness != "none" else None
-    return section("Pictures", class_legend(report.task), ramp, view_switches(samples), *shown)
+    return section("Pictures", class_legend(report.task), ramp, view_switches(samples), *shown[:UNFOLDED], rest)
 
 
 def view_switches(samples: Sequence[SamplePictures]) -> Markup:
@@ -87,7 +108,7 @@ def ramp_legend(source: HardnessSource) -> Markup:
     return tag("p", f"Hardness ({HARDNESS[source]}): 0, easy", ramp, "1, hard", class_="note")
 
 
-def sample_panels(sample: SamplePictures, task: Task, source: HardnessSource) -> Markup:
+def sample_panels(sample: SamplePictures, task: Task, source: HardnessSource, anchored: bool = True) -> Markup:
     """One image's panels and its numbers."""
     from PIL.Image import fromarray
 
@@ -103,7 +124,15 @@ def sample_panels(sample: SamplePictures, task: Task, source: HardnessSource) ->
         facts_list(sample_facts(sample, task)),
     ]
     shown = tag("div", *panels, class_="panels", data_masks=masks_uri(sample))
-    return tag("div", tag("h3", sample.id), shown, class_="sample")
+    chosen = tag("p", as_sentence(", ".join(sample.why)), class_="note") if sample.why else None
+    return tag(
+        "div",
+        tag("h3", sample.id),
+        chosen,
+        shown,
+        class_="sample",
+        id=f"{'image' if anchored else 'chosen'}-{sample.id}",
+    )
 
 
 def masks_uri(sample: SamplePictures) -> str:
@@ -127,11 +156,16 @@ def hardness_panel(sample: SamplePictures, source: HardnessSource) -> Markup:
 def stable_panel(sample: SamplePictures) -> Markup | None:
     from PIL.Image import fromarray
 
-    if sample.stable_HW is None:
+    if sample.stable_HW is None or not shows_anything(sample.stable_HW, sample.prediction_HW, sample.reference_HW):
         return None
     alt = f"Stable pixels of {sample.id} in grey, unstable ones in white, stable ones that changed in red"
     shown = stable_map(sample.stable_HW, sample.prediction_HW, sample.reference_HW)
     return panel("stable pixels", alt, fromarray(shown), "stable")
+
+
+def shows_anything(stable_HW: npt.NDArray[np.bool_], prediction_HW: Pixels, reference_HW: Pixels) -> bool:
+    """Whether a map of the stable pixels is more than one plain grey."""
+    return bool((~stable_HW | (prediction_HW != reference_HW)).any())
 
 
 def stable_map(stable_HW: npt.NDArray[np.bool_], prediction_HW: Pixels, reference_HW: Pixels) -> Pixels:
@@ -169,6 +203,8 @@ def sample_facts(sample: SamplePictures, task: Task) -> list[tuple[str, str]]:
         ("unlabelled", number_text(100 * float(1 - labelled_HW.mean()), 2, "%")),
         ("size", f"{height} × {width}"),
     ]
+    if sample.stable_HW is not None:
+        found.append(("stable pixels", percent_text(float(sample.stable_HW.mean()))))
     caught = errors_in_hardest_tenth(sample.hardness_HW, labelled_HW, wrong_HW)
     return (
         found

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from hardedge.contracts import ZERO_DIGEST, ClassParity, EngineSummary, Latency, Parity, Report, Task
+from hardedge.contracts import (
+    ZERO_DIGEST,
+    ClassParity,
+    EngineSummary,
+    Interval,
+    Latency,
+    Parity,
+    Report,
+    Task,
+)
 from hardedge.deploy.engines.fp32_fallback import fallback_text
 from hardedge.deploy.latency.sensors import sensor_text as read_as
-from hardedge.deploy.report.findings import NOT_COMPARED, not_run, reference_of
+from hardedge.deploy.report.findings import NOT_COMPARED, VERIFY, not_run, reference_of
 from hardedge.pages.charts import histogram_chart
 from hardedge.pages.markup import (
     Markup,
     Section,
+    as_sentence,
     badge,
     class_name,
     digest_text,
     facts_list,
     html_table,
+    join_markup,
     note_line,
     number_text,
     percent_text,
@@ -36,10 +47,9 @@ def gates_section(report: Report) -> Section:
 
 
 def parity_section(report: Report) -> Section:
-    """mIoU and agreement of every target that ran, and the targets that did not."""
-    rest = [note_line(f"{name}: built, not run here.") for name in not_run(report)]
+    """mIoU and agreement of every target that ran."""
     if not report.parity:
-        return section("Parity", note_line(NOT_COMPARED), *rest)
+        return section("Parity", note_line(NOT_COMPARED), note_line(f"Decided by: {VERIFY}"))
     agreement = ("pixels equal", "near edges", "golden")
     head = ("target", "status", "reference mIoU", "mIoU", "difference [interval]", "margin", *agreement)
     caption = f"Masks of each target against {reference_of(report)}, on {report.parity[0].images} test images"
@@ -50,7 +60,7 @@ def parity_section(report: Report) -> Section:
     )
     details = [note_line(f"{each.target} {each.precision}: {each.detail}") for each in report.parity if each.detail]
     rows = [parity_row(each) for each in report.parity]
-    return section("Parity", html_table(caption, head, rows, numeric=range(2, 9), sortable=True), unit, *details, *rest)
+    return section("Parity", html_table(caption, head, rows, numeric=range(2, 9), sortable=True), unit, *details)
 
 
 def parity_row(found: Parity) -> tuple[str, ...]:
@@ -105,28 +115,30 @@ def classes_section(report: Report) -> Section:
         return section("Classes", reference_classes(report))
     tables = [class_table(each, report.task) for each in report.parity]
     legend = (
-        "Bar: IoU on the target; tick: the reference. "
+        "Bar: IoU on the target; tick: the reference; line: the target's interval for images like these. "
         "p, Holm-corrected: a small one says that the class lost more than the margin."
     )
     return section("Classes", note_line(legend), *tables)
 
 
 def class_table(found: Parity, task: Task) -> Markup:
-    head = ("class", "reference", "target", "difference", "pixels equal", "p", "IoU, 0 to 100 %")
-    rows = [class_row(each, task) for each in found.per_class]
+    head = ("class", "IoU, 0 to 100 %", "reference", "target", "95 % interval", "difference", "pixels equal", "p")
+    intervals = found.intervals.per_class if found.intervals else {}
+    rows = [class_row(each, task, intervals.get(each.name)) for each in found.per_class]
     caption = f"IoU in percent, {found.target} {found.precision}"
-    return tag("div", html_table(caption, head, rows, numeric=range(1, 6), sortable=True), class_="classes")
+    return tag("div", html_table(caption, head, rows, numeric=range(2, 8), sortable=True), class_="classes")
 
 
-def class_row(found: ClassParity, task: Task) -> tuple[str, ...]:
+def class_row(found: ClassParity, task: Task, interval: Interval | None) -> tuple[str, ...]:
     return (
         class_of(task, found.name),
+        iou_gauge(found.target, found.reference, interval),
         number_text(found.reference),
         number_text(found.target),
+        interval_ends(interval),
         "–" if found.target is None or found.reference is None else signed_number(found.target - found.reference),
         percent_text(found.pixel_agreement),
         number_text(found.p_worse, 3),
-        iou_gauge(found.target, found.reference),
     )
 
 
@@ -138,19 +150,31 @@ def class_of(task: Task, name: str) -> str:
 
 def reference_classes(report: Report) -> Markup:
     scores = report.metrics.per_class
-    rows = [(class_of(report.task, name), number_text(iou), iou_gauge(iou, None)) for name, iou in scores.items()]
-    head = ("class", "reference", "IoU, 0 to 100 %")
-    inner = html_table(f"IoU in percent, {reference_of(report)}", head, rows, numeric=(1,), sortable=True)
+    intervals = report.intervals.per_class if report.intervals else {}
+    rows = [
+        (class_of(report.task, name), iou_gauge(iou, None, each), number_text(iou), interval_ends(each))
+        for name, iou in scores.items()
+        for each in (intervals.get(name),)
+    ]
+    head = ("class", "IoU, 0 to 100 %", "reference", "95 % interval")
+    inner = html_table(f"IoU in percent, {reference_of(report)}", head, rows, numeric=(2, 3), sortable=True)
     return tag("div", inner, class_="classes")
 
 
-def iou_gauge(value: float | None, mark: float | None) -> Markup:
-    """A bar for an IoU in percent with a tick for another; in words where there is none."""
+def interval_ends(interval: Interval | None) -> str:
+    return f"{number_text(interval.low)} to {number_text(interval.high)}" if interval else "–"
+
+
+def iou_gauge(value: float | None, mark: float | None, interval: Interval | None = None) -> Markup:
+    """A bar for an IoU in percent with a tick for another and its interval as a line; in words where there is none."""
     if value is None:
         return tag("span", "not in the labels", class_="note")
     bar = tag("i", style=f"width:{value:.2f}%")
     tick = tag("u", style=f"left:{mark:.2f}%") if mark is not None else None
-    return sorted_by(value, tag("span", bar, tick, class_="gauge", aria_hidden="true"))
+    reach = None
+    if interval:
+        reach = tag("s", style=f"left:{interval.low:.2f}%;width:{interval.high - interval.low:.2f}%")
+    return sorted_by(value, tag("span", bar, reach, tick, class_="gauge", aria_hidden="true"))
 
 
 def latency_section(report: Report) -> Section:
@@ -219,11 +243,14 @@ def precision_section(report: Report) -> Section:
         )
         for each in report.audits
     ]
-    details = [note_line(f"{each.target} {each.precision}: {each.detail}.") for each in report.audits]
+    told: dict[str, list[str]] = {}
+    for each in report.audits:
+        told.setdefault(each.detail, []).append(f"{each.target} {each.precision}")
+    details = [note_line(f"{as_sentence(detail)} ({', '.join(engines)})") for detail, engines in told.items() if detail]
     return section(
         "Precision",
         html_table("Shares by precision", head, rows, numeric=(5, 6), sortable=True),
-        *dict.fromkeys(details),
+        *details,
     )
 
 
@@ -239,7 +266,16 @@ def provenance_section(report: Report) -> Section:
         "its model, in canonical form": report.certificate.level0.shipped_digest,
     }
     rows = [(name, tag("code", value)) for name, value in digests.items() if value]
-    made = {"data": report.data, "written": report.created, "hardedge": report.hardedge, **report.machine}
+    branches = join_markup((tag("code", name) for name in report.branches), ", ") or "none"
+    trained = {"network": report.network.name, "loss": tag("code", report.loss), "training-only branches": branches}
+    made = {
+        **trained,
+        "data": report.data,
+        "classes": str(report.task.num_classes),
+        "written": report.created,
+        "hardedge": report.hardedge,
+        **report.machine,
+    }
     explained = "Digests show a change in any file; without a signature they do not show who made it."
     return section(
         "Provenance", html_table("SHA-256", ("of", "digest"), rows), facts_list(made.items()), note_line(explained)

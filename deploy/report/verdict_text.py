@@ -12,7 +12,7 @@ NUMBERS: Final = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "
 
 def verdict_sentences(report: Report) -> list[str]:
     """The verdict and its reasons, then what was not run: a pass never hides it; then the command that decides."""
-    return [_verdict(report), *not_run_sentences(report), *_compared(report), *decisions(report)]
+    return [_verdict(report), *_strange(report), *not_run_sentences(report), *_compared(report), *decisions(report)]
 
 
 def _verdict(report: Report) -> str:
@@ -24,6 +24,14 @@ def _verdict(report: Report) -> str:
     ran = ", ".join(dict.fromkeys(engine_name(run.target, run.precision) for run in report.parity))
     warned = len(report.warnings or ())
     return f"PASS: safe to ship on {ran}." + (f" Look at {warned} warning{'s'[: warned - 1]} first." if warned else "")
+
+
+def _strange(report: Report) -> list[str]:
+    """What a pass does not say: whether an engine of unknown origin is of this network."""
+    unknown = [engine_name(each.target, each.precision) for each in report.engines if each.origin == "unknown"]
+    if report.verdict != "pass" or not unknown:
+        return []
+    return [f"Of {', '.join(unknown)} nobody knows which network was built: only masks were compared."]
 
 
 def not_run_sentences(report: Report) -> list[str]:

@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hardedge.artefact import require_free, staged_directory
 from hardedge.console import spinner
@@ -13,10 +12,12 @@ from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.latency.dominated import candidates_of_report, find_dominated
 from hardedge.deploy.latency.overhead import certify_latency, overhead_of
 from hardedge.deploy.latency.repeated_builds import RepeatedBuilds
+from hardedge.deploy.parity.confusions import sparse_confusions
 from hardedge.deploy.parity.image_counts import ImageCounts, write_counts
 from hardedge.deploy.provenance import machine_facts
 from hardedge.deploy.report.junit import report_junit
 from hardedge.deploy.report.markdown import report_markdown
+from hardedge.deploy.report.page_parts import PageParts
 from hardedge.deploy.verification.gates import NO_LIMITS, Gates, consistency_gates, judge_gates, overall_verdict
 from hardedge.deploy.verification.inputs import VerifyInputs, open_inputs
 from hardedge.deploy.verification.recertify import recertify
@@ -25,10 +26,8 @@ from hardedge.deploy.verification.warnings import report_warnings
 from hardedge.errors import Unavailable
 from hardedge.metrics import hit_labelled_predicted, score_of
 from hardedge.paths import StrPath, local_paths, optional_path
+from hardedge.statistics.score_intervals import score_intervals
 from hardedge.version import __version__
-
-if TYPE_CHECKING:
-    from hardedge.deploy.report.pictures import SamplePictures
 
 LATENCY_SHARE = 0.2  # of the latency seconds for the engines, the rest for level 2
 
@@ -71,13 +70,20 @@ def verify(
             runs = replace(runs, broken_off=(*runs.broken_off, f"latency test: {error}"))
     report = _report(inputs, replace(certificate, level2=measured), runs, gates)
     reference_NC3 = hit_labelled_predicted(inputs.bundle.counts)
-    counts = ImageCounts(inputs.bundle.manifest.reference.images, reference_NC3, runs.counts)
-    return _write(report, runs.samples, counts, out, force)
+    counts = ImageCounts(
+        inputs.bundle.manifest.reference.images,
+        reference_NC3,
+        runs.counts,
+        sparse_confusions(inputs.bundle.counts),
+        runs.confusions,
+    )
+    return _write(report, PageParts(runs.samples, counts, runs.shots), counts, out, force)
 
 
 def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: Gates) -> Report:
     bundle = inputs.bundle.manifest
     engines = tuple(_summary(inputs, directory, runs.not_run.get(directory)) for directory in inputs.engines)
+    names = [info.name for info in bundle.task.classes]
     cost = overhead_of(certificate.level2)
     asked = judge_gates(gates, certificate, runs.parity, cost, runs.audits, engines, runs.latency)
     judged = (*asked, *runs.checked, *consistency_gates(runs.consistency))
@@ -108,6 +114,7 @@ def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: G
         warnings=report_warnings(inputs.bundle.counts, bundle.task, runs.parity, runs.latency),
         consistency=runs.consistency,
         dominated=tuple(find_dominated(candidates_of_report(runs.parity, runs.latency, engines)).values()),
+        intervals=score_intervals(hit_labelled_predicted(inputs.bundle.counts), names),
     )
 
 
@@ -127,11 +134,11 @@ def _summary(inputs: VerifyInputs, directory: Path, not_run: str | None) -> Engi
     )
 
 
-def _write(report: Report, samples: "Sequence[SamplePictures]", counts: ImageCounts, out: Path, force: bool) -> Report:
+def _write(report: Report, shown: PageParts, counts: ImageCounts, out: Path, force: bool) -> Report:
     from hardedge.deploy.report.html import report_html
 
     with staged_directory(out, force=force) as partial:
-        write_atomically(partial / "report.html", report_html(report, samples).encode())
+        write_atomically(partial / "report.html", report_html(report, shown).encode())
         write_atomically(partial / "junit.xml", report_junit(report).encode())
         write_atomically(partial / "summary.md", report_markdown(report).encode())
         write_counts(counts, partial)

@@ -61,6 +61,7 @@ from hardedge.contracts.measured import (
     Overhead,
     Parity,
     PrecisionAudit,
+    ScoreIntervals,
     Sensors,
     StablePixels,
 )
@@ -145,6 +146,7 @@ __all__ = [
     "ReferenceImage",
     "Report",
     "ScoreDifference",
+    "ScoreIntervals",
     "SegmentationScore",
     "Sensors",
     "ServedModel",

@@ -19,7 +19,7 @@ from hardedge.contracts.base import (
     Status,
     Verdict,
 )
-from hardedge.contracts.certificate import LatencyComparison
+from hardedge.contracts.certificate import LatencyComparison, MachineLoad
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +78,27 @@ class StablePixels(Contract):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScoreIntervals(Contract):
+    """Intervals of mIoU and of each class's IoU in percent, over images like the `images` test images.
+
+    Null where these do not tell: a class in fewer than five of them, or a score that is the same whichever are drawn.
+    """
+
+    images: int
+    miou: Interval | None
+    per_class: dict[str, Interval | None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parity(Contract):
     """A target's masks against the reference's on the test split; mIoU and differences in percent points.
 
     `interval` is the two-sided 90 % interval of (target - reference): its lower end is the one-sided 95 % bound that
     non-inferiority (above -margin) is judged by. `differing` are the images whose mask is another than the reference's,
-    `unseen` the most percent of such images that can be of a kind that none of these is (95 %), and `worst` the class
-    whose interval reaches lowest (null: no class differs); all three are null in reports of earlier versions. Of an
-    engine that failed while it ran, `images` are those before it did, the status is inconclusive, and the golden images
-    were not run (null).
+    `unseen` the most percent of such images that can be of a kind that none of these is (95 %), `worst` the class
+    whose interval reaches lowest (null: no class differs), and `intervals` those of the target's scores; all four are
+    null in reports of earlier versions. Of an engine that failed while it ran, `images` are those before it did, the
+    status is inconclusive, and the golden images were not run (null).
     """
 
     target: str
@@ -108,6 +120,7 @@ class Parity(Contract):
     differing: Count | None = None
     unseen: Percent | None = None
     worst: ClassDrop | None = None
+    intervals: ScoreIntervals | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +171,7 @@ class BenchRun(Timing):
     Copies are medians, 0 where nothing is copied to a device. `memory` and `gpu_memory` are the bytes that a process
     that only runs it, and the GPU, hold more than before it was loaded; null where nothing tells. `energy` is in joules
     an image: the mean power of the whole device over the images a second; null without a sensor. `miou` is that of the
-    test split, in percent, where it is known.
+    test split, in percent, where it is known. `load` is what other processes took meanwhile; null where nothing tells.
     """
 
     batch: Length
@@ -172,6 +185,7 @@ class BenchRun(Timing):
     energy: Amount | None = None
     sensors: Sensors | None = None
     miou: Percent | None = None
+    load: MachineLoad | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from hardedge.contracts.base import (
 )
 from hardedge.contracts.certificate import Certificate
 from hardedge.contracts.engine import FallbackNode, Origin
-from hardedge.contracts.measured import Consistency, Latency, Overhead, Parity, PrecisionAudit
+from hardedge.contracts.measured import Consistency, Latency, Overhead, Parity, PrecisionAudit, ScoreIntervals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +56,13 @@ class Report(Manifest):
     """All verdicts on one bundle, beside report.html, junit.xml, summary.md and counts.npz.
 
     counts.npz has the test images (`ids`, `image_sha256`, `label_sha256`) and the pixels hit, labelled and predicted of
-    each class in each of them, int64 [N, C, 3]: `reference`, and `engine_I` for the I-th of `parity`.
+    each class in each of them, int64 [N, C, 3]: `reference`, and `engine_I` for the I-th of `parity`. Which class is
+    taken for which is there from 2026-11-30 on, as triplets of an arm: `ARM_pairs` (label, predicted) uint8 [K, 2],
+    `ARM_pixels` int64 [K], and where each image's begin, `ARM_starts` int64 [N + 1].
     `broken_off` are the engines, with the reason, that failed while they ran: what was measured before is here, what
     was to be measured of them after it is not, and the verdict is at best inconclusive. With `built_only`, engines that
     did not run here were left out of the gates, as was asked for. `warnings` are what decides no verdict and should be
-    looked at. Both are null in reports of earlier versions, which have no
+    looked at, `intervals` those of `metrics`. All three are null in reports of earlier versions, which have no
     `consistency` either. `dominated` are the engines of lower precision that are neither smaller nor faster than a
     better one of their target, in words.
     """
@@ -91,3 +93,4 @@ class Report(Manifest):
     warnings: tuple[str, ...] | None = None
     consistency: tuple[Consistency, ...] = ()
     dominated: tuple[str, ...] = ()
+    intervals: ScoreIntervals | None = None

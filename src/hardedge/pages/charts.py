@@ -22,7 +22,7 @@ def histogram_chart(latency: Latency) -> Markup:
     low, high = histogram_range(samples, latency.p99)
     counts, edges = np.histogram(samples, bins=min(60, max(8, 2 * int(len(samples) ** 0.5))), range=(low, high))
     bars = [_bar(count / counts.max(), edges[i], edges[i + 1], low, high) for i, count in enumerate(counts) if count]
-    marks = [_mark(row, name, value, low, high) for row, (name, value) in enumerate(latency.percentiles.items())]
+    marks = percentile_marks(list(latency.percentiles.items()), low, high)
     summary = ", ".join(f"{name} {number_text(value, 2)} ms" for name, value in latency.percentiles.items())
     label = f"Latency of {latency.target} {latency.precision}, {latency.runs} runs: {summary}"
     return _svg(LABELS + PLOT + AXIS, label, *bars, *marks, *_axis(low, high, LABELS + PLOT, "ms"))
@@ -113,13 +113,24 @@ def _bar(share: float, start: float, end: float, low: float, high: float) -> Mar
     return _rect(left, LABELS + PLOT - height, (right - left) * 0.9, height, "bar")
 
 
-def _mark(row: int, name: str, value: float, low: float, high: float) -> Markup:
-    x = _x(min(value, high), low, high)
-    side, gap = ("end", -5) if x > 60 else ("start", 5)
-    words = tag(
-        "text", f"{name} {number_text(value, 2)} ms", x=_p(x), y=str(11 + 15 * row), dx=str(gap), text_anchor=side
-    )
-    return tag("g", _line(x, 15 * row, LABELS + PLOT, "mark"), words)
+def percentile_marks(found: Sequence[tuple[str, float]], low: float, high: float) -> list[Markup]:
+    """Lines with their names above: rightwards from the top down, leftwards from the last to the first."""
+    places = [(name, value, _x(min(value, high), low, high)) for name, value in found]
+    rightwards = [each for each in places if each[2] <= 60]
+    ordered = [*rightwards, *reversed(places[len(rightwards) :])]
+    lines = [_line(x, 15 * row, LABELS + PLOT, "mark") for row, (_, _, x) in enumerate(ordered)]
+    names = [
+        tag(
+            "text",
+            f"{name} {number_text(value, 2)} ms",
+            x=_p(x),
+            y=str(11 + 15 * row),
+            dx="5" if x <= 60 else "-5",
+            text_anchor="start" if x <= 60 else "end",
+        )
+        for row, (name, value, x) in enumerate(ordered)
+    ]
+    return [*lines, *names]
 
 
 def _axis(low: float, high: float, y: float, unit: str) -> list[Markup]:

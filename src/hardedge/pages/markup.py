@@ -49,16 +49,26 @@ def join_markup(children: Iterable[str | None], between: str = "") -> Markup:
 
 
 class Section(Markup):
-    """A part of the page that knows its heading."""
+    """A part of the page that knows its heading and what is under it."""
 
-    __slots__ = ("heading",)
+    __slots__ = ("heading", "inner")
     heading: str
+    inner: Markup
 
 
 def section(title: str, *children: str | None) -> Section:
     """A part of the page under its heading, reachable by #anchor."""
     made = Section(tag("section", tag("h2", title), *children, id=anchor(title)))
-    made.heading = title
+    made.heading, made.inner = title, join_markup(children)
+    return made
+
+
+def fold_section(opened: Section, status: str | None = None) -> Section:
+    """The same part folded under its heading: a browser opens it for a link to its anchor, and the script for paper."""
+    mark = badge(status) if status else None
+    head = tag("summary", tag("h2", opened.heading), mark)
+    made = Section(tag("details", head, tag("div", opened.inner, id=anchor(opened.heading)), class_="fold"))
+    made.heading, made.inner = opened.heading, opened.inner
     return made
 
 

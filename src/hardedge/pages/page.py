@@ -6,8 +6,11 @@ import base64
 import functools
 import hashlib
 from importlib import resources
+from typing import Final
 
 from hardedge.pages.markup import Markup, tag
+
+SCRIPTS: Final = ("confusions.js", "gallery.js", "script.js")
 
 
 def page(title: str, *body: str) -> str:
@@ -46,5 +49,5 @@ def style() -> str:
 
 @functools.cache
 def script() -> str:
-    """The script of every page."""
-    return resources.files("hardedge.pages").joinpath("script.js").read_text(encoding="utf-8")
+    """The script of every page: the parts one after another, what says that all is ready last."""
+    return "".join(resources.files("hardedge.pages").joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS)

@@ -182,5 +182,16 @@ each(".views", views => {
   label.className = "slider";
   views.append(label);
 });
+// folded parts: open for a link into them, and for paper
+function reveal() {
+  const id = decodeURIComponent(location.hash.slice(1));
+  for (let place = id && document.getElementById(id); place; place = place.parentElement) {
+    if (place.localName === "details") place.open = true;
+  }
+}
+addEventListener("hashchange", reveal);
+each("a[href^='#']", link => link.addEventListener("click", () => setTimeout(reveal)));
+addEventListener("beforeprint", () => each("details", part => { part.open = true; }));
+reveal();
 document.documentElement.dataset.ready = "";
 })();

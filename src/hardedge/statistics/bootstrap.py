@@ -31,16 +31,18 @@ def difference_distributions(
     Both are pixels hit, labelled and predicted of each class in the same images, int64 [N, C, 3]. Images are resampled
     for both arms together.
     """
-    drawn = [_differences(base_NC3, other_NC3, weights_RN) for weights_RN in _weights(len(base_NC3), resamples, seed)]
+    drawn = [
+        _differences(base_NC3, other_NC3, weights_RN) for weights_RN in image_draws(len(base_NC3), resamples, seed)
+    ]
     resampled_RC = 100 * np.concatenate(drawn)
     without_NC = 100 * (iou_of_parts(other_NC3.sum(0) - other_NC3) - iou_of_parts(base_NC3.sum(0) - base_NC3))
     whole_C = 100 * (iou_of_parts(other_NC3.sum(0)) - iou_of_parts(base_NC3.sum(0)))
     differing_NC = (base_NC3 != other_NC3).any(-1)
     present = np.isfinite(whole_C)
     mean = Bca(
-        _mean_present(resampled_RC[:, present]),
-        float(_mean_present(whole_C[None, present])[0]),
-        _mean_present(without_NC[:, present]),
+        mean_present(resampled_RC[:, present]),
+        float(mean_present(whole_C[None, present])[0]),
+        mean_present(without_NC[:, present]),
         int(differing_NC.any(1).sum()),
     )
     classes = [
@@ -101,7 +103,7 @@ class Bca:
         return min(max((below + up_to) / 2, 1), count - 1) / count
 
 
-def _weights(images: int, resamples: int, seed: int) -> Iterator[Floats]:
+def image_draws(images: int, resamples: int, seed: int) -> Iterator[Floats]:
     """How often each image is drawn in each resample, float64 [r, N], in blocks that fit in memory."""
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, RESAMPLES):
@@ -118,6 +120,6 @@ def _differences(base_NC3: Counts, other_NC3: Counts, weights_RN: Floats) -> Flo
     return iou_of_parts(other_RC3) - iou_of_parts(base_RC3)
 
 
-def _mean_present(values_RC: Floats) -> Floats:
+def mean_present(values_RC: Floats) -> Floats:
     drawn = np.isfinite(values_RC)
     return np.asarray(np.where(drawn, values_RC, 0).sum(1) / np.maximum(drawn.sum(1), 1))

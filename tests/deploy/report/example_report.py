@@ -27,12 +27,18 @@ from hardedge.contracts import (
     Overhead,
     Parity,
     PrecisionAudit,
+    ReferenceImage,
     Report,
     SegmentationScore,
     StablePixels,
     Task,
 )
+from hardedge.deploy.parity.compare import TestImage
+from hardedge.deploy.parity.confusions import sparse_confusions
+from hardedge.deploy.parity.image_counts import ImageCounts
+from hardedge.deploy.report.gallery import Gallery, Shot
 from hardedge.deploy.report.pictures import SamplePictures
+from hardedge.metrics import hit_labelled_predicted
 from hardedge.statistics.two_runs import real_differences
 
 CLASSES = (
@@ -256,3 +262,29 @@ def two_runs() -> Comparison:
         latency=(pair, replace(pair, change=None, detail="not comparable: gpu one and another")),
         created="2026-11-21T04:00:00+00:00",
     )
+
+
+def counts_of(counts_NCC: np.ndarray, *, recorded: bool = True) -> ImageCounts:
+    """As counts.npz has them, of images scene0, scene1, ... and an engine that gives the reference's masks."""
+    images = tuple(
+        ReferenceImage(id=f"scene{index}", image_sha256="0" * 64, label_sha256="0" * 64)
+        for index in range(len(counts_NCC))
+    )
+    parts, found = hit_labelled_predicted(counts_NCC), sparse_confusions(counts_NCC)
+    return ImageCounts(images, parts, (parts,), found if recorded else None, (found,) if recorded else ())
+
+
+def shots(images: int, width: int = 64, height: int = 48) -> list[Shot]:
+    """A gallery of drawn images, of which image i has 10 * i wrong pixels and, from the third on, a bicycle."""
+    rng = np.random.default_rng(6)
+    gallery = Gallery(TASK, images)
+    picture_HWC = np.kron(rng.integers(0, 256, (height // 8, width // 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    truth_HW = np.sort(rng.integers(0, 10, (height, width), np.uint8), axis=0)
+    for index in range(images):
+        label_HW, mask_HW = truth_HW.copy(), truth_HW.copy()
+        if index > 1:
+            label_HW[-1, -1] = mask_HW[-1, -1] = 10
+        wrong = min(10 * index, width * height // 2)
+        mask_HW.reshape(-1)[:wrong] = (mask_HW.reshape(-1)[:wrong] + 1) % 10
+        gallery.see(TestImage(f"scene{index}", np.roll(picture_HWC, index, 1), label_HW, label_HW, None, {}), mask_HW)
+    return gallery.shots

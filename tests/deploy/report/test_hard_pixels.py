@@ -9,13 +9,14 @@ import onnx
 import pytest
 from PIL import Image
 
-from hardedge.contracts import Bundle
+from hardedge.contracts import Bundle, HardnessDecile
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.bundles.loading import OpenBundle
 from hardedge.deploy.engines.build import build
 from hardedge.deploy.parity.hardness_deciles import hardness_counts, split_into_deciles
 from hardedge.deploy.parity.stable_pixels import count_stable, open_stable_probe, sum_stable
 from hardedge.deploy.parity.subset import compared_ids
+from hardedge.deploy.report.hard_pixels import decile_rows
 from hardedge.deploy.report.pictures import WRONG, stable_map
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
@@ -143,3 +144,15 @@ def test_hardness_of_another_size_is_refused(
     build(own_bundle, "onnxruntime:cpu", tmp_path / "engine")
     with pytest.raises(BadInput, match=f"{path.name} is \\(3, 4\\), its label \\(64, 96\\)"):
         verify(own_bundle, [tmp_path / "engine"], shared_data, tmp_path / "out", gates=Gates(), latency_seconds=0)
+
+
+def test_neighbours_that_one_range_would_name_are_one_row() -> None:
+    def tenth(low: int, pixels: int, accuracy: float) -> HardnessDecile:
+        return HardnessDecile(
+            low=low, high=low, pixels=pixels, agreement=1.0, accuracy_reference=accuracy, accuracy=accuracy
+        )
+
+    rows = decile_rows([tenth(0, 30, 1.0), tenth(1, 10, 0.6), tenth(90, 60, 0.5)], wrong=34.0)
+    assert [row[0] for row in rows] == ["0 to 40 % (easiest)", "40 to 100 % (hardest)"]
+    assert rows[0][2:] == ("0.00", "40", "100\u202f%", "90.000\u202f%", "90.000\u202f%")
+    assert rows[1][2] == "0.35"

@@ -17,16 +17,20 @@ from hardedge.contracts import (
     Check,
     ClassInfo,
     Gate,
+    Interval,
     Level2,
     NetworkSpec,
     Overhead,
     Report,
+    ScoreIntervals,
     parse_json,
     to_json,
 )
 from hardedge.deploy.report.findings import open_points
 from hardedge.deploy.report.html import report_html
+from hardedge.deploy.report.page_parts import PageParts
 from hardedge.deploy.report.pictures import SamplePictures
+from hardedge.deploy.report.verdict_text import verdict_sentences
 from hardedge.deploy.verification.gates import overall_verdict
 from hardedge.pages.markup import VOID
 
@@ -90,7 +94,7 @@ def bare() -> Report:
 @pytest.mark.parametrize("report", [example(), bare()], ids=["full", "bare"])
 @pytest.mark.parametrize("shown", [samples(), []], ids=["pictures", "none"])
 def test_the_page_is_well_formed_and_asks_for_nothing(report: Report, shown: list[SamplePictures]) -> None:
-    text = report_html(report, shown)
+    text = report_html(report, PageParts(shown))
     page = Page(text)
     references = [value for _, found in page.elements for key, value in found.items() if key in ("src", "href")]
     assert references
@@ -100,14 +104,14 @@ def test_the_page_is_well_formed_and_asks_for_nothing(report: Report, shown: lis
 
 
 def test_anchors_lead_somewhere_and_ids_are_unique() -> None:
-    page = Page(report_html(example(), samples()))
+    page = Page(report_html(example(), PageParts(samples())))
     ids = [found["id"] for _, found in page.elements if "id" in found]
     assert len(set(ids)) == len(ids)
     assert {f"#{id}" for id in ids} >= {found["href"] for found in page.all("a")}
 
 
 def test_pictures_tables_and_plots_speak_to_a_screen_reader() -> None:
-    page = Page(report_html(example(), samples()))
+    page = Page(report_html(example(), PageParts(samples())))
     assert all(found.get("alt") for found in page.all("img"))
     assert all(found.get("scope") in ("col", "row") for found in page.all("th"))
     assert all(found.get("role") == "img" and found.get("aria-label") for found in page.all("svg"))
@@ -117,7 +121,7 @@ def test_pictures_tables_and_plots_speak_to_a_screen_reader() -> None:
 
 @pytest.mark.parametrize(("given", "tone"), [("pass", "good"), ("fail", "bad"), ("inconclusive", "open")])
 def test_a_verdict_shows_by_word_and_by_colour(given: str, tone: str) -> None:
-    page = Page(report_html(replace(example(), verdict=given), []))
+    page = Page(report_html(replace(example(), verdict=given)))
     assert [found["class"] for found in page.all("div") if "role" in found and found["role"] == "status"] == [
         f"verdict {tone}"
     ]
@@ -128,12 +132,42 @@ def test_a_verdict_shows_by_word_and_by_colour(given: str, tone: str) -> None:
 def test_a_failed_report_names_what_failed() -> None:
     gate = Gate(name="--max-miou-drop", limit="at most 0.1 points", found="lower bound −0.33 points", status="fail")
     parities = (parity("onnxruntime:cpu", "fp32", 0.0, "pass"), parity("tensorrt", "fp16", 0.31, "fail"))
-    page = Page(report_html(replace(example(), verdict="fail", gates=(gate,), parity=parities), []))
+    page = Page(report_html(replace(example(), verdict="fail", gates=(gate,), parity=parities)))
     reason = (
         "Do not ship this. Gate --max-miou-drop (at most 0.1 points): lower bound −0.33 points; mIoU on tensorrt fp16."
     )
-    assert reason in page.text
+    # above everything: the numbers come after it
+    assert page.texts.index(reason) < page.texts.index("Worst class")
     assert "0 of 1 limits that were asked for hold." in page.text
+
+
+def test_a_pass_says_where_an_engine_is_of_unknown_origin() -> None:
+    report = example()
+    known = replace(report, engines=report.engines[:1])
+    assert verdict_sentences(known) == ["PASS: safe to ship on onnxruntime:cpu."]
+    strange = replace(report, engines=(replace(report.engines[0], origin="unknown"),))
+    assert verdict_sentences(strange)[1:] == [
+        "Of onnxruntime:cpu nobody knows which network was built: only masks were compared."
+    ]
+
+
+def test_an_open_point_has_a_command_that_decides_it() -> None:
+    page = Page(report_html(bare()))
+    rows = "".join(page.texts).split("Checks", 1)[1]
+    assert rows.count("Decided by: hardedge ") >= 3
+
+
+def test_tiles_have_the_worst_class_and_the_intervals() -> None:
+    found = ScoreIntervals(
+        images=233,
+        miou=Interval(low=65.1, high=70.2, confidence=95.0),
+        per_class={"pole": Interval(low=28.0, high=34.5, confidence=95.0), "sky": None},
+    )
+    texts = Page(report_html(replace(example(), intervals=found))).texts
+    place = texts.index("Worst class")
+    assert texts[place + 1 : place + 4] == ["31.40\u202f%", "28.00 to 34.50 (95 % interval)", "pole"]
+    assert "65.10 to 70.20 (95 % interval)" in texts
+    assert "of the reference, on 233 test images" in texts
 
 
 LEVELS = ("identical", "different", "not run here")
@@ -143,7 +177,8 @@ VERDICTS = ("pass", "fail", "inconclusive", None)
 def test_a_report_of_an_earlier_version_reads_and_what_it_lacks_is_unknown() -> None:
     document = json.loads(to_json(example()))
     for parity in document["parity"]:
-        del parity["differing"], parity["unseen"], parity["worst"]
+        del parity["differing"], parity["unseen"], parity["worst"], parity["intervals"]
+    del document["intervals"]
     for name in ("noise_floor", "control"):
         comparison = document["certificate"]["level2"][name]
         del comparison["processes"], comparison["seed"], comparison["load"]
@@ -180,7 +215,7 @@ def test_every_status_of_every_level_is_written_out(status: str) -> None:
         level2=replace(levels.level2, status=status, detail="Why of the latency"),
     )
     overhead = Overhead(ratio=1.0, interval=None, status=status, detail="")
-    page = Page(report_html(replace(example(), certificate=changed, overhead=overhead, engines=(), parity=()), []))
+    page = Page(report_html(replace(example(), certificate=changed, overhead=overhead, engines=(), parity=())))
     # three findings, four in the certificate; its tables add theirs
     assert page.texts.count(f" {status}") >= 7
     for reason in ("Why of the engines", "Why of the census", "Why of the latency"):
@@ -188,7 +223,7 @@ def test_every_status_of_every_level_is_written_out(status: str) -> None:
 
 
 def test_what_was_not_run_is_said_with_its_reason() -> None:
-    text = Page(report_html(bare(), [])).text
+    text = Page(report_html(bare())).text
     for sentence in (
         "Masks were not compared with the reference's",
         "tensorrt_rtx is not installed",
@@ -199,17 +234,18 @@ def test_what_was_not_run_is_said_with_its_reason() -> None:
         "No image was chosen for this report.",
     ):
         assert sentence in text
-    assert "tensorrt-rtx:sm86 (fp32): built, not run here." in Page(report_html(example(), [])).text
+    page = Page(report_html(example()))
+    place = page.texts.index("tensorrt-rtx:sm86 (fp32)")
+    assert page.texts[place + 1] == "built for another device"
+    assert page.texts[place + 2].startswith("hardedge verify ")
 
 
 def test_a_quiet_machine_and_a_noisy_one_are_told_apart() -> None:
     report = example()
-    assert (
-        "This machine can see a branch: the positive control came out at +38.40 %" in Page(report_html(report, [])).text
-    )
+    assert "This machine can see a branch: the positive control came out at +38.40 %" in Page(report_html(report)).text
     control = comparison("with a faithful branch", 1.01, 0.05, "inconclusive")
     levels = replace(report.certificate, level2=replace(report.certificate.level2, control=control))
-    assert "too noisy to see a branch" in Page(report_html(replace(report, certificate=levels), [])).text
+    assert "too noisy to see a branch" in Page(report_html(replace(report, certificate=levels))).text
 
 
 def test_hostile_names_stay_text() -> None:
@@ -230,7 +266,7 @@ def test_hostile_names_stay_text() -> None:
         machine={name: name},
         created=name,
     )
-    page = Page(report_html(hostile, [replace(samples()[0], id=name)]))
+    page = Page(report_html(hostile, PageParts([replace(samples()[0], id=name)])))
     assert page.all("script") == [{}]
     assert all((found["src"] or "").startswith("data:image/") for found in page.all("img"))
     assert page.texts.count(name) >= 12
@@ -238,14 +274,14 @@ def test_hostile_names_stay_text() -> None:
 
 def test_per_class_numbers_reach_the_table() -> None:
     report = replace(example(), parity=(parity("onnxruntime:cpu", "fp32", 0.31, "fail"),))
-    text = Page(report_html(report, [])).text
+    text = Page(report_html(report)).text
     pole = report.parity[0].per_class[2]
-    assert f"pole31.40{pole.target:.2f}−0.93" in text
-    assert "bicycle–––––not in the labels" in text
+    assert f"pole31.40{pole.target:.2f}–−0.93" in text
+    assert "bicyclenot in the labels––––––" in text
 
 
 def test_the_policy_names_the_script_that_is_there() -> None:
-    text = report_html(example(), [])
+    text = report_html(example())
     script = re.search(r"<script>(.*)</script>", text, re.DOTALL)
     assert script is not None
     digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hardedge.contracts import Report
+from hardedge.contracts import ClassInfo, Report
 from hardedge.deploy.report.html import report_html
+from hardedge.deploy.report.page_parts import PageParts
 from hardedge.deploy.report.pictures import SamplePictures
 from hardedge.deploy.report.two_reports_page import comparison_html
 from hardedge.pages.markup import Markup
@@ -22,6 +23,7 @@ assert _spec is not None
 assert _spec.loader is not None
 _made = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_made)
+counts_of = _made.counts_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -84,7 +86,7 @@ def example_samples() -> list[SamplePictures]:
 
 @pytest.fixture
 def text(example_report: Report, example_samples: list[SamplePictures]) -> str:
-    return report_html(example_report, example_samples)
+    return report_html(example_report, PageParts(example_samples))
 
 
 @pytest.fixture
@@ -115,6 +117,113 @@ def test_axe_finds_nothing_to_mend(
     shown.hover("[data-class='3'] >> nth=-1")
     found = axe.Axe().run(shown).response["violations"]
     assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in found] == []
+
+
+def test_the_gallery_sorts_filters_and_leads_to_an_image(opened: Open, example_report: Report) -> None:
+    text = report_html(example_report, PageParts(shots=_made.shots(6)))
+    shown = opened(text)
+    tools = shown.locator("#all-test-images select")
+    names = "[...document.querySelectorAll('.shots li:not([hidden])')].map(item => item.id)"
+    tools.nth(0).select_option("wrong")
+    assert shown.evaluate(names) == [f"image-scene{index}" for index in (5, 4, 3, 2, 1, 0)]
+    tools.nth(1).select_option(label="bicycle")
+    assert shown.evaluate(names) == [f"image-scene{index}" for index in (5, 4, 3, 2)]
+    assert shown.get_by_text("4 of 6 images").is_visible()
+    shown.locator(".shots li:not([hidden]) a").first.focus()
+    shown.keyboard.press("Enter")
+    viewer = shown.get_by_role("dialog", name="scene5")
+    viewer.wait_for()
+    assert shown.evaluate("location.hash") == "#image-scene5"
+    shown.keyboard.press("ArrowRight")
+    shown.get_by_role("dialog", name="scene4").wait_for()
+    shown.keyboard.press("Escape")
+    viewer.wait_for(state="hidden")
+    shown.wait_for_function("location.hash === '#all-test-images'")
+    assert shown.evaluate("document.activeElement.getAttribute('href')") == "#image-scene4"
+
+
+def test_a_line_parts_truth_and_prediction(opened: Open, example_report: Report) -> None:
+    text = report_html(example_report, PageParts(shots=_made.shots(6)))
+    shown = opened(text)
+    shown.evaluate("location.hash = '#image-scene5'")
+    canvas = shown.locator(".viewer canvas")
+    canvas.wait_for()
+    reading = """at => {
+      const canvas = document.querySelector('.viewer canvas');
+      if (canvas.width !== 64) return null;
+      const copy = new OffscreenCanvas(64, 48).getContext('2d', {willReadFrequently: true});
+      copy.drawImage(canvas, 0, 0);
+      return [...copy.getImageData(...at, 1, 1).data];
+    }"""
+    classes = [list(info.color) for info in _made.TASK.classes]
+    shown.wait_for_function(reading, arg=[0, 0])
+    assert shown.evaluate(reading, [0, 0]) == [*classes[0], 255]  # labelled sky, predicted building
+    line = shown.get_by_label("truth | prediction", exact=True).last
+    line.focus()
+    shown.keyboard.press("Home")
+    shown.wait_for_function(f"at => String(({reading})(at)) === '{','.join(map(str, classes[1]))},255'", arg=[0, 0])
+
+
+@pytest.mark.parametrize(("width", "scheme"), [SIZES[0], SIZES[3]])
+def test_axe_finds_nothing_in_the_gallery_and_the_map(
+    opened: Open, example_report: Report, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    counts_NCC = np.arange(6 * 121, dtype=np.int64).reshape(6, 11, 11)
+    parts = PageParts(counts=_made.counts_of(counts_NCC), shots=_made.shots(6))
+    shown = opened(report_html(example_report, parts), width=width, scheme=scheme)
+    assert shown.evaluate(ROOM) == 0
+    for place in ("", "#image-scene3"):
+        shown.evaluate(f"location.hash = '{place}'")
+        found = axe.Axe().run(shown).response["violations"]
+        assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in found] == []
+        assert shown.evaluate(ROOM) == 0
+
+
+@pytest.mark.slow  # 2,000 drawn images
+def test_two_thousand_images_and_150_classes_open_in_two_seconds(opened: Open, example_report: Report) -> None:
+    import time
+
+    rng = np.random.default_rng(8)
+    classes = tuple(ClassInfo(name=f"class {index}", color=(index, 255 - index, 90)) for index in range(150))
+    counts_NCC = (rng.integers(1, 900, (2000, 150, 150)) * (rng.random((2000, 150, 150)) < 0.01)).astype(np.int64)
+    parts = PageParts(counts=_made.counts_of(counts_NCC), shots=_made.shots(2000, 512, 384))
+    text = report_html(replace(example_report, task=replace(example_report.task, classes=classes)), parts)
+    assert len(text) < 25e6
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        shown = opened(text)
+        times.append(time.perf_counter() - began)
+        assert shown.evaluate("document.documentElement.dataset.ready") == ""
+    assert min(times) < 2
+
+
+def test_the_map_of_confusions_is_walked_by_keyboard(opened: Open, example_report: Report) -> None:
+    counts_NCC = np.zeros((3, 11, 11), np.int64)
+    counts_NCC[:, 0, 0], counts_NCC[1, 0, 1] = 70, 30
+    text = report_html(example_report, PageParts([], counts_of(counts_NCC)))
+    shown = opened(text)
+    canvas = shown.locator(".heat canvas")
+    canvas.focus()
+    shown.keyboard.press("ArrowRight")
+    said = "sky taken for building: 30 pixels, 12.50 % of those labelled sky, 100.00 % of those predicted building"
+    assert shown.locator(".heat .said").inner_text() == said
+    shown.keyboard.press("Enter")
+    assert shown.locator(".heat p").last.inner_text() == "sky taken for building, most in: scene1"
+    box = canvas.bounding_box()
+    shown.check("text=confused classes side by side")
+    assert canvas.bounding_box()["width"] == box["width"]
+
+
+def test_a_link_opens_the_folded_part_that_it_leads_to(opened: Open, text: str) -> None:
+    for options in ({}, {"java_script_enabled": False}):
+        shown = opened(text, **options)
+        certificate = shown.get_by_text("Level 0: graph")
+        assert not certificate.is_visible()
+        shown.get_by_role("link", name="Identity").click()
+        certificate.wait_for()
+        assert not shown.get_by_text("Shares by precision").is_visible()
 
 
 def test_a_class_of_two_runs_is_lit_in_every_table_and_sorts(opened: Open, compared: str) -> None:
@@ -261,18 +370,18 @@ def column(shown: Any, number: int) -> list[str]:
 
 def test_a_head_pressed_sorts_up_then_down_then_as_it_was(opened: Open, text: str) -> None:
     shown = opened(text)
-    given = column(shown, 2)
+    given = column(shown, 3)
     numbers = sorted(float(cell) for cell in given if cell != "–")
-    head = shown.locator(".classes thead th").nth(2)
+    head = shown.locator(".classes thead th").nth(3)
     head.locator("button").focus()
     for order, expected in (("ascending", numbers), ("descending", numbers[::-1])):
         shown.keyboard.press("Enter")
         assert head.get_attribute("aria-sort") == order
-        assert column(shown, 2) == [*(f"{value:.2f}" for value in expected), "–"]
+        assert column(shown, 3) == [*(f"{value:.2f}" for value in expected), "–"]
         assert shown.get_by_role("status").last.inner_text() == f"Sorted by target, {order}"
     shown.keyboard.press("Space")
     assert head.get_attribute("aria-sort") is None
-    assert column(shown, 2) == given
+    assert column(shown, 3) == given
 
 
 def test_names_differences_and_bars_are_sorted_as_what_they_are(opened: Open, example_report: Report) -> None:
@@ -283,23 +392,24 @@ def test_names_differences_and_bars_are_sorted_as_what_they_are(opened: Open, ex
         for each, drop in zip(run.per_class, [*lost, 0.0], strict=True)
     ]
     report = replace(example_report, parity=(replace(run, per_class=tuple(classes)),))
-    shown = opened(report_html(report, []))
+    shown = opened(report_html(report))
     heads = shown.locator(".classes thead th button")
     heads.nth(0).click()
     assert column(shown, 0)[:4] == ["bicycle", "building", "car", "fence"]
-    heads.nth(3).click()
-    assert column(shown, 3) == [
+    heads.nth(5).click()
+    assert column(shown, 5) == [
         *("−110.00", "−30.00", "−3.00", "−2.50", "−2.00", "−1.00", "−0.50", "0.00", "+1.00", "+20.00", "–")
     ]
-    heads.nth(6).click()
-    targets = [float(cell.replace("−", "-")) for cell in column(shown, 2)[:-1]]
+    heads.nth(1).click()
+    targets = [float(cell.replace("−", "-")) for cell in column(shown, 3)[:-1]]
     assert targets == sorted(targets)
 
 
 def test_sizes_are_sorted_by_bytes(opened: Open, example_report: Report) -> None:
     sizes = (12_940_113, 990_000, 13_777)
     engines = [replace(each, bytes=size) for each, size in zip(example_report.engines, sizes, strict=True)]
-    shown = opened(report_html(replace(example_report, engines=tuple(engines)), []))
+    shown = opened(report_html(replace(example_report, engines=tuple(engines))))
+    shown.get_by_role("link", name="Engines", exact=True).click()
     shown.locator("#engines thead button", has_text="size").click()
     cells = [cell.inner_text().replace("\u202f", " ") for cell in shown.locator("#engines tbody td:nth-child(5)").all()]
     assert cells == ["13.8 kB", "990.0 kB", "12.94 MB"]

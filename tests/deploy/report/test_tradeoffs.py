@@ -1,13 +1,16 @@
 """mIoU against latency and size: engines that no other beats, the plot in places and words, the page of a bench."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from xml.etree import ElementTree
 
 import pytest
 
-from hardedge.contracts import Bench, BenchRun, Bundle, load, read_json
+from hardedge.contracts import Bench, BenchRun, Bundle, MachineLoad, load, read_json
+from hardedge.deploy.latency.bench import bench_text
+from hardedge.deploy.latency.machine_load import busy_lines
 from hardedge.deploy.report.bench_page import bench_html
 from hardedge.deploy.report.tradeoffs import (
     FEW,
@@ -97,6 +100,16 @@ def test_only_runs_of_known_miou_are_drawn() -> None:
     assert "<dd>&lt;b&gt;</dd>" in text
 
 
+def test_times_of_a_busy_machine_are_told_for_what_they_are() -> None:
+    quiet, busy = (MachineLoad(cores=4, before=taken, during=taken, after=taken) for taken in (0.9, 1.1))
+    runs = (replace(run("fp32", 20.0, 70.0), load=quiet), replace(run("int8", 6.0, 68.5), load=busy))
+    (said,) = busy_lines((*runs, run("fp16", 9.0, 70.0)))
+    assert said.startswith("onnxruntime:cpu int8: its times may be too long: other processes kept 1.1 of 4 cores busy")
+    found = Bench(bundle="0" * 64, runs=runs, comparisons=(), machine={}, created="now")
+    assert said in bench_html(found)
+    assert bench_text(found).endswith(said)
+
+
 def test_a_real_bench_writes_its_page(
     shared_bundle: Path, tmp_path: Path, hardedge: Callable[..., CompletedProcess[str]]
 ) -> None:
@@ -113,7 +126,9 @@ def test_a_real_bench_writes_its_page(
     assert only.sensors is not None
     assert (only.energy is None) == (only.sensors.power is None)
     assert only.sensors.power is not None or only.sensors.source.startswith("not measured: no sensor")
-    assert FEW in (out / "bench.html").read_text()
+    page = (out / "bench.html").read_text()
+    assert ">Trade-offs<" not in page
+    assert ">Comparisons<" not in page
     again = hardedge("bench", shared_bundle, "--time", "0.2s", "--out", out)
     assert again.returncode == 2
     assert "exists. Give another --out, or --force" in again.stderr

@@ -12,9 +12,10 @@ import onnx
 import pytest
 from PIL import Image
 
-from hardedge.contracts import Bundle, Report, load
+from hardedge.contracts import Bundle, ClassInfo, Report, Task, load
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.engines.build import build
+from hardedge.deploy.report.gallery import Shot
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.runs import telling_images
 from hardedge.deploy.verification.stage import verify
@@ -227,9 +228,22 @@ def test_six_test_images_pass_nothing_unless_the_user_says_so(
     assert parity.detail in (tmp_path / "out/summary.md").read_text()
 
 
-def test_telling_images_are_the_first_the_hardest_and_the_median() -> None:
+def test_telling_images_say_why_they_are_told() -> None:
     counts_NCC = np.array([[[10 - wrong, wrong], [0, 10]] for wrong in (1, 9, 2, 8, 3)])
-    assert telling_images(counts_NCC) == [0, 1, 3, 4]
+    classes = (ClassInfo(name="road", color=(0, 0, 0)), ClassInfo(name="car", color=(9, 9, 9)))
+    task = Task(classes=classes, ignore_index=255)
+    shots = [
+        Shot(str(index), 0.0, None, differs, hardness, (), "", "", (1, 1))
+        for index, (differs, hardness) in enumerate([(0, 1), (0, 2), (5, 1), (0, 1), (0, 9)])
+    ]
+    assert telling_images(counts_NCC, task, shots) == {
+        1: ("most pixels wrong", "most pixels wrong of road", "most pixels wrong of car"),
+        4: ("hardest by stored hardness", "median share of wrong pixels"),
+        2: ("most pixels unlike the reference's",),
+        3: ("second most pixels wrong",),
+        0: ("first of the test split",),
+    }
+    assert "hardest by stored hardness" not in str(telling_images(counts_NCC, task))
 
 
 def test_verify_runs_without_torch(shared_bundle: Path, shared_engine: Path, shared_data: Path, tmp_path: Path) -> None:
