@@ -25,7 +25,7 @@ from hardedge.train.recipes.listing import NOTES, recipe_facts, recipe_table, sc
 from hardedge.train.stage import train
 
 ROOT = Path(__file__).parents[2]
-SMALL = [name for name in RECIPES if name.startswith("streets") or name.endswith("camvid")]
+SMALL = ["quick"] + [name for name in RECIPES if name.startswith("streets") or name.endswith("camvid")]
 TASK = Task(classes=tuple(ClassInfo(name=name, color=(0, 0, 0)) for name in "abc"), ignore_index=255)
 METHODS = ("hardness", "recall", "pat", "cpg", "lmp", "abl")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from hardedge.errors import BadInput
 from hardedge.synonyms import nearest_name_hint
 from hardedge.train.recipe import Recipe
-from hardedge.train.recipes import cityscapes, cityscapes_small, nyuv2, realtime, synthia
+from hardedge.train.recipes import cityscapes, cityscapes_small, nyuv2, purposes, realtime, synthia
 from hardedge.train.recipes.camvid import camvid
 from hardedge.train.recipes.settings import with_settings
 from hardedge.train.recipes.stored import stored_recipe
@@ -25,6 +25,9 @@ from hardedge.train.recipes.user_recipe import is_user_recipe, load_user_recipe
 RECIPES: dict[str, Callable[[], Recipe]] = {
     function.__name__: function
     for function in (
+        purposes.quick,
+        purposes.accurate,
+        purposes.realtime,
         streets,
         streets_ce,
         streets_hardness,
