@@ -15,6 +15,7 @@ from hardedge.contracts import (
     Certificate,
     Checkpoint,
     Comparison,
+    Dossier,
     EdgeNetworkManifest,
     Engine,
     Imports,
@@ -28,8 +29,8 @@ from hardedge.pages.glossary import glossary_markdown
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes.md"
 CONTRACTS = (
-    *(Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report, Comparison, ServedModel, Signature),
-    Imports,
+    *(Checkpoint, EdgeNetworkManifest, Bundle, Certificate, Engine, Report, Comparison, Dossier, ServedModel),
+    *(Signature, Imports),
     Acceptance,
 )
 

@@ -10,30 +10,18 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from uuid import NAMESPACE_URL, UUID, uuid5
 
 from hardedge.contracts import Bundle, Checkpoint, seal, sha256_of, write_atomically
-from hardedge.errors import Unavailable, missing_extra
+from hardedge.cyclonedx_json import FILE, as_json, own_properties, require_cyclonedx, sha256_hash
+from hardedge.errors import Unavailable
 from hardedge.version import __version__
 
 if TYPE_CHECKING:
-    from cyclonedx.model import HashType, Property
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component
     from packaging.requirements import Requirement
 
-FILE: Final = "components.cdx.json"
 STAGES: Final = ("train", "export")  # the extras whose libraries train and export
-_OF: Final = "hardedge"  # what the names of our own properties begin with
-
-
-def require_cyclonedx() -> None:
-    """Raises Unavailable without the extra `components`."""
-    for module, package in (("cyclonedx", "cyclonedx-python-lib"), ("packaging", "packaging")):
-        try:
-            __import__(module)
-        except ImportError:
-            raise missing_extra(package, "components") from None
 
 
 def with_components(directory: Path, bundle: Bundle, checkpoint: Checkpoint, data: tuple[str, str]) -> Bundle:
@@ -81,16 +69,6 @@ def add_file(directory: Path, name: str) -> None:
     write_atomically(directory / FILE, as_json(bom).encode())
 
 
-def as_json(bom: Bom) -> str:
-    """The list as JSON (CycloneDX 1.6), its serial number made from its content."""
-    from cyclonedx.output.json import JsonV1Dot6
-
-    bom.metadata.timestamp = None  # type: ignore[assignment]  # the library's own default is now
-    bom.serial_number = UUID(int=0)
-    bom.serial_number = uuid5(NAMESPACE_URL, JsonV1Dot6(bom).output_as_string())
-    return str(JsonV1Dot6(bom).output_as_string(indent=1)) + "\n"
-
-
 def _model(directory: Path, bundle: Bundle, checkpoint: Checkpoint) -> Component:
     from cyclonedx.model.component import Component, ComponentType
 
@@ -101,9 +79,9 @@ def _model(directory: Path, bundle: Bundle, checkpoint: Checkpoint) -> Component
         version=checkpoint.digest[:12],
         bom_ref="model",
         description=f"Semantic segmentation into {bundle.task.num_classes} classes",
-        hashes=[_sha256(sha256_of(directory / bundle.model("fp32").path))],
+        hashes=[sha256_hash(sha256_of(directory / bundle.model("fp32").path))],
         components=[_file(path) for path in files],
-        properties=_properties(checkpoint=checkpoint.digest, loss=bundle.loss, branches=",".join(bundle.branches)),
+        properties=own_properties(checkpoint=checkpoint.digest, loss=bundle.loss, branches=",".join(bundle.branches)),
     )
 
 
@@ -111,7 +89,7 @@ def _file(path: Path) -> Component:
     from cyclonedx.model.component import Component, ComponentType
 
     return Component(
-        type=ComponentType.FILE, name=path.name, bom_ref=f"file:{path.name}", hashes=[_sha256(sha256_of(path))]
+        type=ComponentType.FILE, name=path.name, bom_ref=f"file:{path.name}", hashes=[sha256_hash(sha256_of(path))]
     )
 
 
@@ -124,7 +102,7 @@ def _data(name: str, digest: str, what: str) -> Component:
         name=name,
         bom_ref=f"data:{digest}",
         description=f"The {what} data",
-        properties=_properties(data_digest=digest),
+        properties=own_properties(data_digest=digest),
     )
 
 
@@ -132,18 +110,6 @@ def _tool() -> Component:
     from cyclonedx.model.component import Component, ComponentType
 
     return Component(type=ComponentType.APPLICATION, name="hardedge", version=__version__, bom_ref="tool")
-
-
-def _sha256(digest: str) -> HashType:
-    from cyclonedx.model import HashAlgorithm, HashType
-
-    return HashType(alg=HashAlgorithm.SHA_256, content=digest)
-
-
-def _properties(**values: str) -> list[Property]:
-    from cyclonedx.model import Property
-
-    return [Property(name=f"{_OF}:{name}", value=value) for name, value in values.items() if value]
 
 
 def installed_components() -> dict[str, tuple[Component, list[str]]]:
@@ -203,7 +169,7 @@ def _library(name: str, version: str) -> Component:
         version=version,
         purl=purl,
         bom_ref=purl.to_string(),
-        properties=_properties(stage="export"),
+        properties=own_properties(stage="export"),
     )
 
 
@@ -215,4 +181,4 @@ def _mark_training(libraries: dict[str, tuple[Component, list[str]]], trained_wi
     if here is None or Version(here[0].version or "0").public != Version(trained_with).public:
         here = libraries["torch of the training"] = (_library("torch", trained_with), [])
         here[0].properties.clear()
-    here[0].properties.update(_properties(stage="training"))
+    here[0].properties.update(own_properties(stage="training"))

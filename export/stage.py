@@ -24,13 +24,14 @@ from hardedge.contracts import (
     to_json,
     write_atomically,
 )
+from hardedge.cyclonedx_json import require_cyclonedx
 from hardedge.data.content import require_usable_data
 from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.parity.subset import compared_ids
 from hardedge.errors import BadInput
-from hardedge.export.components import require_cyclonedx, with_components
+from hardedge.export.components import with_components
 from hardedge.export.graph.agreement import require_agreement
 from hardedge.export.graph.form import Form
 from hardedge.export.graph.network import load_pixels_to_mask

@@ -18,6 +18,7 @@ from hardedge.console import note
 from hardedge.contracts import (
     Bundle,
     Checkpoint,
+    Dossier,
     Engine,
     Manifest,
     Report,
@@ -33,7 +34,7 @@ from hardedge.paths import StrPath, local_path, local_paths
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-SIGNED: Final = (Bundle, Engine, Report, Checkpoint)
+SIGNED: Final = (Bundle, Engine, Report, Checkpoint, Dossier)
 MOST_BYTES: Final = 1 << 16  # of a signature file
 _CURE: Final = "Get it from its maker again, or sign it: hardedge sign {directory} --key KEY"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
-from hardedge.contracts import Report
+from hardedge.contracts import Gate, Report
 from hardedge.names import visible
 
 FAILED = ("different", "fail")
@@ -13,6 +13,7 @@ UNDECIDED = ("inconclusive", "not run here")
 def report_junit(report: Report) -> str:
     """One test case a check: failed, skipped where it was not decided, else passed; an undecided gate is a failure."""
     cases = [_case(*check) for check in _checks(report)]
+    cases += [_gate_case(gate) for gate in report.gates]
     suite = ElementTree.Element(
         "testsuite",
         name=f"hardedge verify {report.network.name}",
@@ -40,9 +41,6 @@ def _checks(report: Report) -> Iterator[tuple[str, str, str, str]]:
         yield "parity", f"{run.target} {run.precision}", run.status, run.detail
     for lost in report.broken_off:
         yield "engines", lost.split(":")[0], "fail", f"broken off: {lost}"
-    for gate in report.gates:
-        status = "fail" if gate.status == "inconclusive" else gate.status
-        yield "gates", f"{gate.name} {gate.limit}", status, f"{gate.status}: {gate.found}"
 
 
 def _case(group: str, name: str, status: str, detail: str) -> ElementTree.Element:
@@ -51,4 +49,15 @@ def _case(group: str, name: str, status: str, detail: str) -> ElementTree.Elemen
         ElementTree.SubElement(case, "failure", message=detail)
     elif status in UNDECIDED:
         ElementTree.SubElement(case, "skipped", message=detail)
+    return case
+
+
+def _gate_case(gate: Gate) -> ElementTree.Element:
+    """A gate, with the user's requirement ID as a property where there is one."""
+    status = "fail" if gate.status == "inconclusive" else gate.status
+    case = _case("gates", f"{gate.name} {gate.limit}", status, f"{gate.status}: {gate.found}")
+    if gate.requirement:
+        properties = ElementTree.Element("properties")
+        ElementTree.SubElement(properties, "property", name="requirement", value=gate.requirement)
+        case.insert(0, properties)
     return case

@@ -42,8 +42,16 @@ def gates_section(report: Report) -> Section:
         return section(
             "Gates", note_line("No gate was asked for. Set one with --max-miou-drop, --max-overhead or --require.")
         )
-    rows = [(tag("code", gate.name), badge(gate.status), gate.limit, gate.found) for gate in report.gates]
-    return section("Gates", html_table("Limits that were asked for", ("gate", "status", "limit", "found"), rows))
+    named = any(gate.requirement for gate in report.gates)
+    head = ("gate", "status", "limit", "found", *(["requirement"] if named else []))
+    rows = [
+        (
+            *(tag("code", gate.name), badge(gate.status), gate.limit, gate.found),
+            *([gate.requirement or ""] if named else []),
+        )
+        for gate in report.gates
+    ]
+    return section("Gates", html_table("Limits that were asked for", head, rows))
 
 
 def parity_section(report: Report) -> Section:

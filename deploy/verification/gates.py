@@ -1,6 +1,6 @@
 """Gates: the limits that a user asks for, and the verdict over everything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
@@ -41,7 +41,9 @@ class Gates:
     `built_only` leaves engines that did not run here out of the gates that need a run. `max_unseen` is the most percent
     of such images that may be of a kind that no test image is (10 without it). `forbid_dominated` fails for an engine
     of lower precision that is neither smaller nor faster than a better one. `require_precision` is a precision
-    with its least share of the multiply-adds, `int8>=0.9`. Raises BadInput for other text and for no finite number.
+    with its least share of the multiply-adds, `int8>=0.9`. `min_relative_miou` is the least ratio of an engine's mIoU
+    to the reference's, 0..1. `requirements` are the user's IDs by gate, without dashes in front. Raises BadInput for
+    other text and for no finite number.
     """
 
     max_miou_drop: float | None = None
@@ -54,6 +56,8 @@ class Gates:
     require: Require | None = None
     require_precision: str | None = None
     forbid_dominated: bool | None = None
+    min_relative_miou: float | None = None
+    requirements: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -107,11 +111,29 @@ def judge_gates(
     latency: Sequence[Latency] = (),
 ) -> tuple[Gate, ...]:
     """Every gate that was asked for, judged for every engine by the bounds of what was measured."""
+    ids = {f"--{name}": id for name, id in (gates.requirements or {}).items()}
+    judged = _judged(gates, certificate, parity, overhead, audits, engines, latency)
+    return tuple(replace(gate, requirement=ids.get(gate.name)) for gate in judged)
+
+
+def _judged(
+    gates: Gates,
+    certificate: Certificate,
+    parity: Sequence[Parity],
+    overhead: Overhead,
+    audits: Sequence[PrecisionAudit],
+    engines: Sequence[EngineSummary],
+    latency: Sequence[Latency],
+) -> list[Gate]:
     judged: list[Gate] = []
     if gates.max_miou_drop is not None:
         judged += miou_gates(gates.max_miou_drop, parity, gates.unseen)
         if not gates.built_only:
             judged += not_run_gates("--max-miou-drop", f"at most {gates.max_miou_drop:g} points", engines)
+    if gates.min_relative_miou is not None:
+        judged += relative_miou_gates(gates.min_relative_miou, parity, gates.unseen)
+        if not gates.built_only:
+            judged += not_run_gates("--min-relative-miou", relative_text(gates.min_relative_miou), engines)
     for name, limit, judge in minimum_gates(gates.min_miou, gates.min_class_iou, gates.min_pixel_agreement):
         judged += judge(parity)
         if not gates.built_only:
@@ -128,7 +150,7 @@ def judge_gates(
         judged += dominated_gates(candidates_of_report(parity, latency, engines))
         if not gates.built_only:
             judged += not_run_gates("--forbid-dominated", FORBIDDEN, engines)
-    return tuple(judged)
+    return judged
 
 
 def dominated_gates(candidates: Sequence[Candidate]) -> list[Gate]:
@@ -191,12 +213,31 @@ def precision_gates(text: str, audits: Sequence[PrecisionAudit]) -> list[Gate]:
 
 def miou_gates(limit: float, parity: Sequence[Parity], max_unseen: float = MAX_UNSEEN) -> list[Gate]:
     """One gate a target that ran: the interval's lower end must not lie below -limit; few images decide nothing."""
-    said = f"at most {limit:g} points"
+    return _drop_gates("--max-miou-drop", f"at most {limit:g} points", lambda run: limit, parity, max_unseen)
+
+
+def relative_miou_gates(least: float, parity: Sequence[Parity], max_unseen: float = MAX_UNSEEN) -> list[Gate]:
+    """The same for a drop in proportion to the reference's mIoU: at least `least` (0..1) of it is kept."""
+
+    def limit(run: Parity) -> float:
+        return (1 - least) * run.miou_reference
+
+    return _drop_gates("--min-relative-miou", relative_text(least), limit, parity, max_unseen)
+
+
+def relative_text(least: float) -> str:
+    return f"at least {100 * least:g} % of the reference's mIoU"
+
+
+def _drop_gates(
+    name: str, said: str, limit_of: Callable[[Parity], float], parity: Sequence[Parity], max_unseen: float
+) -> list[Gate]:
     if not parity:
         found = "not measured: no engine was run on the test images"
-        return [Gate(name="--max-miou-drop", limit=said, found=found, status="inconclusive")]
+        return [Gate(name=name, limit=said, found=found, status="inconclusive")]
     gates = []
     for run in parity:
+        limit = limit_of(run)
         low, high = run.interval.low, run.interval.high
         status: Verdict = "pass" if low >= -limit else "fail" if high < -limit else "inconclusive"
         change, span = signed_text(run.difference, 3), span_text(low, high, 3)
@@ -210,7 +251,7 @@ def miou_gates(limit: float, parity: Sequence[Parity], max_unseen: float = MAX_U
             found = f"{found}, {run.images} images; {few or unseen_text(run.images)}"
         if run.golden_agreement is None:
             status, found = "inconclusive", f"{found}, {run.detail}"
-        gates.append(Gate(name="--max-miou-drop", limit=said, found=found, status=status))
+        gates.append(Gate(name=name, limit=said, found=found, status=status))
     return gates
 
 

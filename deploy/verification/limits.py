@@ -34,6 +34,12 @@ def _is_required_share(text: str) -> bool:
     return True
 
 
+GATES: Final = frozenset(
+    (
+        *("max-miou-drop", "max-overhead", "require", "require-precision"),
+        *("min-miou", "min-class-iou", "min-pixel-agreement", "min-relative-miou", "forbid-dominated"),
+    )
+)
 _Percent = Annotated[float, Ge(0), Le(100), doc("a number of percent, 0 to 100")]
 Limits = TypedDict(
     "Limits",
@@ -49,7 +55,13 @@ Limits = TypedDict(
             str, Predicate(_is_required_share), doc(f'text such as "int8>=0.9": {_EXPORTED_TEXT}; 0 to 1')
         ],
         "forbid-dominated": Annotated[bool, doc("true or false")],
+        "min-relative-miou": Annotated[float, Gt(0), Le(1), doc("a ratio above 0, 1 at most")],
         "built-only": Annotated[bool, doc("true or false")],
+        "requirements": Annotated[
+            dict[str, str],
+            Predicate(lambda ids: set(ids) <= GATES),
+            doc('a table of IDs by gate, max-miou-drop = "REQ-1"'),
+        ],
     },
     total=False,
 )

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from hardedge.contracts import Bundle, Checkpoint, load, sha256_of
+from hardedge.cyclonedx_json import FILE
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.bundles.signing import read_trust, sign, write_keys
 from hardedge.errors import BadInput, Unavailable
-from hardedge.export.components import FILE, add_file, installed_components, with_components
+from hardedge.export.components import add_file, installed_components, with_components
 from hardedge.export.stage import export
 
 pytest.importorskip("cyclonedx", reason="comes with hardedge[components]")

@@ -22,7 +22,7 @@ from hardedge.cli.exporting import certify, export, keep, tune
 from hardedge.cli.importing import import_
 from hardedge.cli.parts import Stdout, as_document
 from hardedge.cli.predicting import predict
-from hardedge.cli.reporting import report
+from hardedge.cli.reporting import dossier, report
 from hardedge.cli.serving import triton
 from hardedge.cli.stripping import strip
 from hardedge.cli.sweeping import search_loss, sweep
@@ -59,6 +59,7 @@ COMMANDS = (
     check,
     deploy,
     doctor,
+    dossier,
     edges,
     export,
     hard,

@@ -116,6 +116,11 @@ def verify_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = click.option(name, type=click.FloatRange(0, 100), help=f"Fail unless {what}.")(command)
     command = click.option(
+        "--min-relative-miou",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Fail unless mIoU is at least this share of the reference's, e.g. 0.999.",
+    )(command)
+    command = click.option(
         "--max-overhead", type=click.FloatRange(min=0), help="Fail unless the overhead is below this many percent."
     )(command)
     command = click.option(

@@ -37,3 +37,35 @@ def report(a: Path, b: Path, shared: bool, out: Path | None, force: bool, as_jso
     if out:
         write_comparison(found, out, force)
     print_result(found, comparison_report_text(found), as_json)
+
+
+@click.command()
+@click.argument("reports", type=FOLDER, nargs=-1, required=True)
+@click.option("--out", type=FOLDER, required=True, help="The directory to write.")
+@click.option("--bundle", type=FOLDER, help="The bundle that the reports are about: its calibration and components.")
+@click.option("--owner", help="Who is responsible for the network; a blank in the model card without it.")
+@click.option("--intended-use", help="What the network is for; a blank in the model card without it.")
+@click.option("--key", type=FOLDER, help="Sign the dossier with this private key.")
+@force_option
+@json_option
+def dossier(
+    reports: tuple[Path, ...],
+    out: Path,
+    bundle: Path | None,
+    owner: str | None,
+    intended_use: str | None,
+    key: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write a dossier for whoever must file why a network may be released.
+
+    REPORTS are what `hardedge run`, `deploy` or `verify` wrote about one bundle, on one machine or on several. The
+    dossier has every claim with its evidence, a model card, component lists, and the error rates of the verdicts.
+
+    Example: hardedge dossier runs/a/report jetson/report --bundle runs/a/bundle --out runs/dossier
+    """
+    from hardedge.deploy.dossier.write import write_dossier
+
+    found = write_dossier(reports, out, bundle=bundle, owner=owner, intended_use=intended_use, key=key, force=force)
+    print_result(found, f"{found.verdict.upper()}: {len(found.claims)} claims in {out / 'dossier.html'}", as_json)

@@ -37,6 +37,7 @@ from hardedge.contracts.comparison import (
     RealDifference,
     ScoreDifference,
 )
+from hardedge.contracts.dossier import Claim, Dossier, Evidence
 from hardedge.contracts.engine import BuildOptions, Engine, FallbackNode
 from hardedge.contracts.files import (
     json_schema,
@@ -96,6 +97,7 @@ __all__ = [
     "Channels",
     "Check",
     "Checkpoint",
+    "Claim",
     "ClassDrop",
     "ClassInfo",
     "ClassParity",
@@ -106,6 +108,7 @@ __all__ = [
     "Contract",
     "Conversion",
     "ConversionAgreement",
+    "Dossier",
     "EdgeNetworkManifest",
     "EdgeScore",
     "Engine",
@@ -113,6 +116,7 @@ __all__ = [
     "EngineCheck",
     "EngineDifference",
     "EngineSummary",
+    "Evidence",
     "FallbackNode",
     "Gate",
     "HardnessDecile",

@@ -158,10 +158,14 @@ class Timing(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class Latency(Timing):
-    """Latency of one target, batch 1."""
+    """Latency of one target, batch 1.
+
+    `p999` is the 99.9th percentile in milliseconds; null where fewer than 6,636 runs were made, or in earlier reports.
+    """
 
     samples: tuple[Amount, ...]
     sensors: Sensors | None = None
+    p999: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

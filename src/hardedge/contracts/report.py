@@ -23,12 +23,16 @@ from hardedge.contracts.measured import Consistency, Latency, Overhead, Parity, 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate(Contract):
-    """A limit that the user asked for: what was asked, what was found, and whether it holds."""
+    """A limit that the user asked for: what was asked, what was found, and whether it holds.
+
+    `requirement` is the user's own ID of it, from gates.toml; null where none was given.
+    """
 
     name: str
     limit: str
     found: str
     status: Verdict
+    requirement: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
