@@ -1,6 +1,6 @@
 """Gates: the limits that a user asks for, and the verdict over everything."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
@@ -18,13 +18,12 @@ from hardedge.contracts import (
 )
 from hardedge.deploy.latency.dominated import Candidate, candidates_of_report, find_dominated, undecided
 from hardedge.deploy.parity.batch_slots import LEAST_AGREEMENT
-from hardedge.deploy.parity.detail import too_few, unseen_text
 from hardedge.deploy.parity.image_sizes import LEAST_CLEAR
+from hardedge.deploy.verification.drop_gates import miou_gates, relative_miou_gates, relative_text
 from hardedge.deploy.verification.limits import KNOWN, Require, limit_faults, parse_required_share
 from hardedge.deploy.verification.minimums import minimum_gates
 from hardedge.errors import BadInput, faults_error
 from hardedge.precisions import EXPORTED, precision_named
-from hardedge.statistics.bootstrap import FEWEST_IMAGES
 from hardedge.statistics.signed import signed_text, span_text
 from hardedge.statistics.unseen import MAX_UNSEEN
 
@@ -125,6 +124,23 @@ def _judged(
     engines: Sequence[EngineSummary],
     latency: Sequence[Latency],
 ) -> list[Gate]:
+    judged = _accuracy_gates(gates, parity, engines)
+    if gates.max_overhead is not None:
+        judged.append(overhead_gate(gates.max_overhead, certificate, overhead))
+        judged += origin_gates("--max-overhead", f"at most {gates.max_overhead:g} %", engines)
+    if gates.require is not None:
+        judged.append(identity_gate(gates.require, certificate))
+        judged += origin_gates("--require", gates.require, engines)
+    if gates.require_precision is not None:
+        judged += precision_gates(gates.require_precision, audits)
+    if gates.forbid_dominated:
+        judged += dominated_gates(candidates_of_report(parity, latency, engines))
+        if not gates.built_only:
+            judged += not_run_gates("--forbid-dominated", FORBIDDEN, engines)
+    return judged
+
+
+def _accuracy_gates(gates: Gates, parity: Sequence[Parity], engines: Sequence[EngineSummary]) -> list[Gate]:
     judged: list[Gate] = []
     if gates.max_miou_drop is not None:
         judged += miou_gates(gates.max_miou_drop, parity, gates.unseen)
@@ -138,18 +154,6 @@ def _judged(
         judged += judge(parity)
         if not gates.built_only:
             judged += not_run_gates(name, limit, engines)
-    if gates.max_overhead is not None:
-        judged.append(overhead_gate(gates.max_overhead, certificate, overhead))
-        judged += origin_gates("--max-overhead", f"at most {gates.max_overhead:g} %", engines)
-    if gates.require is not None:
-        judged.append(identity_gate(gates.require, certificate))
-        judged += origin_gates("--require", gates.require, engines)
-    if gates.require_precision is not None:
-        judged += precision_gates(gates.require_precision, audits)
-    if gates.forbid_dominated:
-        judged += dominated_gates(candidates_of_report(parity, latency, engines))
-        if not gates.built_only:
-            judged += not_run_gates("--forbid-dominated", FORBIDDEN, engines)
     return judged
 
 
@@ -208,50 +212,6 @@ def precision_gates(text: str, audits: Sequence[PrecisionAudit]) -> list[Gate]:
         status: Verdict = "pass" if share >= least else "fail"
         found = f"{audit.target}: {share:.1%} of the multiply-adds{f', {others}' if others else ''} ({audit.detail})"
         gates.append(Gate(name="--require-precision", limit=text, found=found, status=status))
-    return gates
-
-
-def miou_gates(limit: float, parity: Sequence[Parity], max_unseen: float = MAX_UNSEEN) -> list[Gate]:
-    """One gate a target that ran: the interval's lower end must not lie below -limit; few images decide nothing."""
-    return _drop_gates("--max-miou-drop", f"at most {limit:g} points", lambda run: limit, parity, max_unseen)
-
-
-def relative_miou_gates(least: float, parity: Sequence[Parity], max_unseen: float = MAX_UNSEEN) -> list[Gate]:
-    """The same for a drop in proportion to the reference's mIoU: at least `least` (0..1) of it is kept."""
-
-    def limit(run: Parity) -> float:
-        return (1 - least) * run.miou_reference
-
-    return _drop_gates("--min-relative-miou", relative_text(least), limit, parity, max_unseen)
-
-
-def relative_text(least: float) -> str:
-    return f"at least {100 * least:g} % of the reference's mIoU"
-
-
-def _drop_gates(
-    name: str, said: str, limit_of: Callable[[Parity], float], parity: Sequence[Parity], max_unseen: float
-) -> list[Gate]:
-    if not parity:
-        found = "not measured: no engine was run on the test images"
-        return [Gate(name=name, limit=said, found=found, status="inconclusive")]
-    gates = []
-    for run in parity:
-        limit = limit_of(run)
-        low, high = run.interval.low, run.interval.high
-        status: Verdict = "pass" if low >= -limit else "fail" if high < -limit else "inconclusive"
-        change, span = signed_text(run.difference, 3), span_text(low, high, 3)
-        found = f"{run.target} {run.precision}: {change} points, 90 % interval {span}"
-        differing = (low, high) != (0, 0)
-        if status == "fail" and run.images < FEWEST_IMAGES:
-            status, found = "inconclusive", f"{found}, of {run.images} images: {FEWEST_IMAGES} at least decide"
-        elif status == "pass":
-            few = too_few(run.images, differing, max_unseen)
-            status = "inconclusive" if few else "pass"
-            found = f"{found}, {run.images} images; {few or unseen_text(run.images)}"
-        if run.golden_agreement is None:
-            status, found = "inconclusive", f"{found}, {run.detail}"
-        gates.append(Gate(name=name, limit=said, found=found, status=status))
     return gates
 
 
