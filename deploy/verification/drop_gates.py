@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from hardedge.contracts import Gate, Parity, Verdict
 from hardedge.deploy.parity.detail import too_few, unseen_text
 from hardedge.statistics.bootstrap import FEWEST_IMAGES
+from hardedge.statistics.signed import signed_text, span_text
 from hardedge.statistics.unseen import MAX_UNSEEN
 
 
