@@ -97,9 +97,11 @@ def main() -> None:
         print(done.stdout, done.stderr, sep="\n", flush=True)
     for other in others:
         other.terminate()
+    print(json.dumps(found, indent=1))
+    if found["run"]["rc"]:
+        sys.exit(f"run ended with {found['run']['rc']}, load average before {loaded:.1f}")
     trained = json.loads((out / "checkpoint/checkpoint.json").read_text())
     budget = float(given.budget[:-1]) * {"s": 1, "m": 60, "h": 3600}[given.budget[-1]]
-    print(json.dumps(found, indent=1))
     print(
         f"{date.today()}, load average before {loaded:.1f}: {trained['steps']} steps in {trained['seconds']:.0f} s of "
         f"training for a budget of {budget:.0f} s, validation mIoU {trained['validation']['miou']:.2f} %"

@@ -11,9 +11,9 @@ from hardedge.errors import BadInput
 from hardedge.train.batches.samples import TrainingSamples, training_batches
 from hardedge.train.evaluation import confusion_of, device_of, with_reestimated_batchnorm
 from hardedge.train.hardness_maps import calibration_candidates, evenly_spaced
-from hardedge.train.loop import STATISTICS_BATCHES, new_state, quantise_state, training_step
+from hardedge.train.loop import new_state, quantise_state, training_step
 from hardedge.train.recipe import Recipe
-from hardedge.train.state import TrainingState
+from hardedge.train.state import STATISTICS_BATCHES, TrainingState
 
 WARM_UP_STEPS = 2
 TIMED_STEPS = 20
@@ -21,9 +21,11 @@ MEASURED_SHARE = 0.1
 STEPS_SHARE = 0.6  # of what measuring may take
 FIXED_SHARE = 0.4  # of what is left, for the last evaluation and what follows it
 INTERIM_SHARE = 0.3  # for the evaluations before
-LEAST_IMAGES = 8
+LEAST_IMAGES = 4
+LEAST_BATCHES = 2
+FORWARD_SHARE = 0.4  # of a step, where an estimate of statistics was not timed
 TIMED_IMAGES = 8
-PATIENCE = 1.5  # of the budget: what needs more is refused
+PATIENCE = 10  # times the budget: what needs more is refused
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,27 @@ class Costs:
     image: float
     batch: float
 
-    def evaluation(self, images: int) -> float:
-        """Seconds of an evaluation on so many images."""
-        return STATISTICS_BATCHES * self.batch + images * self.image
+    def evaluation(self, work: "Work") -> float:
+        """Seconds of an evaluation."""
+        return work.statistics * self.batch + work.validation * self.image
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a training does beside its steps: images validated, an evaluation every so many steps, hardness maps."""
+    """What a training does beside its steps: images validated, an evaluation every so many steps, hardness maps.
+
+    `statistics` are the batches that BatchNorm's statistics are estimated on for an evaluation.
+    """
 
     validation: int
     evaluate_every: int
     test_maps: int
     calibration_maps: int
+    statistics: int = STATISTICS_BATCHES
 
     def fixed(self, costs: Costs) -> float:
         """Seconds of the last evaluation and of the maps."""
-        return costs.evaluation(self.validation) + (self.test_maps + self.calibration_maps) * costs.image
+        return costs.evaluation(self) + (self.test_maps + self.calibration_maps) * costs.image
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def plan_within(budget: float, recipe: Recipe, samples: TrainingSamples, *, spen
     """What fits in so many seconds, of which `spent` are gone and this measurement takes a share.
 
     Work beside the steps is cut to a share of the budget, and told. Raises BadInput with the breakdown where the least
-    of it takes more than one and a half times the budget.
+    of it takes more than ten times the budget.
     """
     started = time.perf_counter() - spent
     note(f"measuring how long a step takes, at most about {math.ceil(MEASURED_SHARE * budget)} s")
@@ -78,6 +84,7 @@ def plan_within(budget: float, recipe: Recipe, samples: TrainingSamples, *, spen
         if least > PATIENCE * budget:
             raise BadInput(_too_little(budget, budget - left, plan.work, costs, least))
         plan = replace(plan, steps=1)
+        note(f"the least takes about {math.ceil(least)} s: a smaller network, crop or batch takes less")
     _tell(budget, plan, whole, costs)
     return plan
 
@@ -102,11 +109,15 @@ def fit_work(seconds: float, work: Work, costs: Costs) -> BudgetPlan:
     Fewer images are validated and mapped for calibration where the last evaluation and the maps would take too much;
     evaluations are rarer where those before it would.
     """
-    if work.fixed(costs) > FIXED_SHARE * seconds:
-        images = int((FIXED_SHARE * seconds - costs.evaluation(0)) / costs.image) - work.test_maps
+    share = FIXED_SHARE * seconds
+    if work.fixed(costs) > share:
+        batches = max(LEAST_BATCHES, int(share / 2 / costs.batch)) if costs.batch else work.statistics
+        work = replace(work, statistics=min(work.statistics, batches))
+    if work.fixed(costs) > share:
+        images = int((share - work.statistics * costs.batch) / costs.image) - work.test_maps
         maps = min(work.calibration_maps, max(LEAST_IMAGES, images // 3))
         work = replace(work, calibration_maps=maps, validation=min(work.validation, max(LEAST_IMAGES, images - maps)))
-    spare, evaluation = seconds - work.fixed(costs), costs.evaluation(work.validation)
+    spare, evaluation = seconds - work.fixed(costs), costs.evaluation(work)
     if spare * evaluation / work.evaluate_every > INTERIM_SHARE * seconds * costs.step:
         work = replace(work, evaluate_every=math.ceil(spare * evaluation / (INTERIM_SHARE * seconds * costs.step)))
     return BudgetPlan(math.floor(spare / (costs.step + evaluation / work.evaluate_every)), work)
@@ -116,7 +127,7 @@ def _tell(budget: float, plan: BudgetPlan, whole: Work, costs: Costs) -> None:
     work = plan.work
     note(
         f"{budget:.0f} s hold {plan.steps} steps ({_seconds_text(costs.step)} each), an evaluation every "
-        f"{work.evaluate_every} ({_seconds_text(costs.evaluation(work.validation))}) and hardness maps "
+        f"{work.evaluate_every} ({_seconds_text(costs.evaluation(work))}) and hardness maps "
         f"({_seconds_text((work.test_maps + work.calibration_maps) * costs.image)})"
     )
     if cut := _cuts(work, whole):
@@ -127,6 +138,8 @@ def _cuts(work: Work, whole: Work) -> list[str]:
     cut = []
     if work.validation < whole.validation:
         cut.append(f"{work.validation} of the {whole.validation} validation images are evaluated")
+    if work.statistics < whole.statistics:
+        cut.append(f"BatchNorm's statistics are of {work.statistics} batches, not {whole.statistics}")
     if work.calibration_maps < whole.calibration_maps:
         cut.append(f"{work.calibration_maps} of {whole.calibration_maps} training images get a map for calibration")
     if work.evaluate_every > whole.evaluate_every:
@@ -138,7 +151,7 @@ def _too_little(budget: float, measured: float, work: Work, costs: Costs, least:
     return (
         f"budget {budget:.0f} s: one step needs about {math.ceil(least)} s here: measuring {_seconds_text(measured)}, "
         f"a step {_seconds_text(costs.step)}, an evaluation of {work.validation} images "
-        f"{_seconds_text(costs.evaluation(work.validation))}, {work.test_maps + work.calibration_maps} hardness maps "
+        f"{_seconds_text(costs.evaluation(work))}, {work.test_maps + work.calibration_maps} hardness maps "
         f"{_seconds_text((work.test_maps + work.calibration_maps) * costs.image)}. Give more time, a smaller "
         "network, crop or batch, or smaller images (hardedge prepare)."
     )
@@ -155,9 +168,8 @@ def measured_costs(recipe: Recipe, samples: TrainingSamples, most: float) -> Cos
     state = quantise_state(new_state(recipe, dataset.task), recipe, samples)
     step = _seconds_of_a_step(state, recipe, samples, began + STEPS_SHARE * most)
     image = _seconds_of_an_image(state, dataset, began + most)
-    # a step does more with a batch than an estimate of its statistics does
     late = time.perf_counter() > began + most
-    batch = step if late else _seconds_of_a_statistics_batch(state, recipe, samples)
+    batch = FORWARD_SHARE * step if late else _seconds_of_a_statistics_batch(state, recipe, samples)
     return Costs(step=step, image=image, batch=batch)
 
 

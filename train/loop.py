@@ -43,10 +43,9 @@ from hardedge.train.objective import (
 from hardedge.train.progress import Log, TrainingLog
 from hardedge.train.quantisation import plain_state, quantise
 from hardedge.train.recipe import Recipe
-from hardedge.train.state import Snapshot, TrainingState, detached_copy, save_state
+from hardedge.train.state import STATISTICS_BATCHES, Snapshot, TrainingState, detached_copy, save_state
 from hardedge.train.tracking import Followers
 
-STATISTICS_BATCHES = 16
 WARM_UP_FROM = 0.1
 LAST_WEIGHTS = "last.safetensors"
 
@@ -217,7 +216,7 @@ def evaluate(state: TrainingState, recipe: Recipe, samples: TrainingSamples, out
     average_buffers(state.training)
     training = shipped_weights(state)
     _require_finite(_not_finite(training), state)
-    with shipping_statistics(training, recipe, samples):
+    with shipping_statistics(training, recipe, samples, state.statistics):
         found = validate(training.model, samples.dataset)
         processes.on_rank_zero(lambda: _keep(state, recipe, training, found, out))
     return found.score
@@ -249,17 +248,19 @@ def ships_reestimated(training: Training, recipe: Recipe) -> bool:
 
 
 @contextmanager
-def shipping_statistics(training: Training, recipe: Recipe, samples: TrainingSamples) -> Iterator[None]:
-    """BatchNorm statistics to ship: re-estimated on the first 16 batches where it is needed, else as they ran."""
+def shipping_statistics(training: Training, recipe: Recipe, samples: TrainingSamples, batches: int) -> Iterator[None]:
+    """BatchNorm statistics to ship: re-estimated on the first batches where it is needed, else as they ran."""
     if not ships_reestimated(training, recipe):
         yield
         return
     torch.manual_seed(recipe.seed)  # dropout
-    with with_reestimated_batchnorm(training, statistics_batches(training, recipe, samples)):
+    with with_reestimated_batchnorm(training, statistics_batches(training, recipe, samples, batches)):
         yield
 
 
-def statistics_batches(training: Training, recipe: Recipe, samples: TrainingSamples) -> Iterator[TrainingSample]:
+def statistics_batches(
+    training: Training, recipe: Recipe, samples: TrainingSamples, count: int = STATISTICS_BATCHES
+) -> Iterator[TrainingSample]:
     """This process's share of the first batches, in the parts that training takes them in."""
-    for batch in training_batches(samples, recipe, device_of(training), first=0, last=STATISTICS_BATCHES):
+    for batch in training_batches(samples, recipe, device_of(training), first=0, last=count):
         yield from batch.parts(recipe.accumulate)

@@ -114,6 +114,7 @@ def train(
 
         started, stored = processes.on_rank_zero(begin)
         recipe = replace(recipe, steps=started.steps, evaluate_every=started.evaluate_every or recipe.evaluate_every)
+        state.statistics = started.statistics_batches or state.statistics
         validated = with_fewer_images(dataset, started.validation_images)
         if stored is not None:
             processes.raise_together(lambda: load_state(place, stored, state))
@@ -209,6 +210,7 @@ def start_training(
             evaluate_every=plan.work.evaluate_every if plan else recipe.evaluate_every,
             validation_images=plan.work.validation if plan else None,
             calibration_maps=plan.work.calibration_maps if plan else None,
+            statistics_batches=plan.work.statistics if plan else None,
             channels_last=bool(recipe.channels_last),
             data_digest=dataset.digest(),
             inputs=inputs,

@@ -18,6 +18,7 @@ from hardedge.train.branches import Training
 
 STARTED = "state/run.json"
 TRAINING = "state/training.pt"
+STATISTICS_BATCHES = 16  # that BatchNorm's statistics are estimated on
 
 Tensors = dict[str, Tensor]
 
@@ -27,8 +28,7 @@ class Started(Contract):
     """What a run was started with. `steps` is the recipe's, or what `budget` seconds were found to hold.
 
     `channels_last` is the recipe's, or what was found to be faster. `inputs` are the digests of the artefacts it reads,
-    by name. `evaluate_every`, `validation_images` and `calibration_maps` are what a budget cut to (null: as the recipe
-    has it, all).
+    by name. The last four are what a budget cut to (null: as the recipe has it, all).
     """
 
     recipe: dict[str, Json]
@@ -40,6 +40,7 @@ class Started(Contract):
     evaluate_every: int | None = None
     validation_images: int | None = None
     calibration_maps: int | None = None
+    statistics_batches: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class TrainingState:
     seconds: float = 0.0
     unreadable: dict[str, int] = field(default_factory=dict)
     best: Snapshot | None = None
+    statistics: int = STATISTICS_BATCHES
 
 
 def write_started(out: Path, started: Started) -> None:

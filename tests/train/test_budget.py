@@ -27,9 +27,16 @@ def test_images_and_maps_are_cut_to_a_share() -> None:
     work = Work(validation=1000, evaluate_every=10**6, test_maps=10, calibration_maps=128)
     plan = fit_work(100.0, work, Costs(step=1.0, image=1.0, batch=0.5))
     # 40 s for all of it: 8 of the statistics, 10 of the test maps; 22 images are left, a third of them mapped
-    assert (plan.work.calibration_maps, plan.work.validation) == (8, 14)
+    assert (plan.work.calibration_maps, plan.work.validation, plan.work.statistics) == (7, 15, 16)
     assert plan.work.fixed(Costs(step=1.0, image=1.0, batch=0.5)) == 40
     assert plan.steps == 59
+
+
+def test_statistics_are_cut_where_a_batch_is_slow() -> None:
+    work = Work(validation=10, evaluate_every=10**6, test_maps=5, calibration_maps=5)
+    plan = fit_work(100.0, work, Costs(step=10.0, image=0.5, batch=4.0))
+    assert plan.work.statistics == 5
+    assert plan.steps >= 6
 
 
 def test_frequent_evaluations_become_rarer() -> None:
@@ -39,7 +46,7 @@ def test_frequent_evaluations_become_rarer() -> None:
     # 90 s for steps; all evaluations but the last may take 30 s: three, one every 30 steps
     assert plan.work.evaluate_every == 30
     assert plan.steps == 67
-    assert plan.steps * costs.step + (plan.steps // 30 + 1) * costs.evaluation(10) <= 100
+    assert plan.steps * costs.step + (plan.steps // 30 + 1) * costs.evaluation(plan.work) <= 100
 
 
 @pytest.mark.parametrize("seconds", [-5.0, 1.0, 20.0, 500.0])
@@ -49,7 +56,7 @@ def test_a_plan_with_steps_keeps_the_time(seconds: float, image: float, step: fl
     costs = Costs(step=step, image=image, batch=step / 3)
     plan = fit_work(seconds, Work(validation=200, evaluate_every=50, test_maps=3, calibration_maps=128), costs)
     if plan.steps >= 1:
-        evaluations = plan.steps // plan.work.evaluate_every * costs.evaluation(plan.work.validation)
+        evaluations = plan.steps // plan.work.evaluate_every * costs.evaluation(plan.work)
         assert plan.steps * step + evaluations + plan.work.fixed(costs) <= seconds * 1.0001
 
 
