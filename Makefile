@@ -19,12 +19,13 @@ test-gpu: .venv/installed ## what only a GPU shows: its tests, and the acceptanc
 	$(BIN)/python -m pytest -m gpu -rs
 	$(BIN)/hardedge acceptance --out build/acceptance.json --force
 
-lint: .venv/installed ## format, lint, types, import contracts, the edge side's Python
+lint: .venv/installed ## format, lint, types, import contracts, the edge side's Python, the pages' script
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vermin --quiet --violations --target=3.10- deploy src/hardedge
+	$(BIN)/oxlint --deny-warnings src/hardedge/pages
 
 docs: .venv/installed ## the pages of docs/ as a site in build/site, every link checked
 	$(BIN)/zensical build --strict

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -76,12 +77,31 @@ def test_the_edge_side_runs_on_other_pythons(version: str, tmp_path: Path) -> No
     tree = shutil.copytree(ROOT, tmp_path / "tree", symlinks=True, ignore=ours)
     subprocess.run([python, "-m", "venv", tmp_path], check=True)
     subprocess.run([tmp_path / "bin/pip", "install", "--quiet", tree], check=True, capture_output=True)
-    program = (
-        "import hardedge.cli, hardedge.deploy.verification.stage, hardedge.deploy.prediction.predict, sys; "
-        "print('torch' in sys.modules)"
-    )
-    done = subprocess.run([tmp_path / "bin/python", "-c", program], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("False\n", "")
+    with tarfile.open(ROOT / "tests/deploy/bundles/previous.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    program = tmp_path / "bin/hardedge"
+    verify = [program, "verify", "bundle", "engines/onnxruntime-cpu", "--data", "data", "--out", "report"]
+    wanted = ["--latency", "5s", "--max-miou-drop", "0.1", "--max-unseen", "40"]
+    commands = {
+        "verify": [*verify, *wanted],
+        "deploy": [program, "deploy", "bundle", "--data", "data", "--target", "onnxruntime:cpu", "--out", "deployed"],
+        "predict": [program, "predict", "bundle", "data/images", "--out", "masks"],
+        "bench": [program, "bench", "bundle", "--time", "1s", "--json"],
+        "doctor": [program, "doctor", "--json"],
+        "check": [program, "check", "data"],
+    }
+    done = {}
+    for name, command in commands.items():
+        done[name] = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done[name].stderr, done[name].stderr
+        assert done[name].returncode == 0 or name in ("deploy", "doctor", "check"), (name, done[name].stderr)
+    report = json.loads((tmp_path / "report/report.json").read_text())
+    assert report["machine"]["python"].startswith(f"{version}.")
+    assert [run["pixel_agreement"] for run in report["parity"]] == [1.0]
+    assert json.loads(done["bench"].stdout)["runs"][0]["memory"] > 0  # told by a child
+    assert json.loads(done["doctor"].stdout)["machine"]["imports"]["onnxruntime"]["error"] is None
+    for path in (tmp_path / "bundle/reference/masks").glob("*.png"):
+        assert (tmp_path / "masks/masks" / path.name).is_file()
 
 
 def _python(version: str) -> str | None:

@@ -18,10 +18,10 @@ from hardedge.train.recipe import Recipe
 from hardedge.train.recipes import RECIPES
 from hardedge.train.stage import train
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-
 STEPS = 240
-KEEPS_UP = 0.9  # of cross-entropy's mIoU, same steps and seed
+KEEPS_UP = (
+    0.95  # of cross-entropy's mIoU, same steps and seed; trainings of one loss differ by 2 % of it (docs/results.md)
+)
 RECOMMENDED = {
     "focal": "focal",
     "dice": "ce + dice",
@@ -79,6 +79,17 @@ def cross_entropy(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> fl
     return trained(recipe_with("ce"), streets, tmp_path_factory.mktemp("ce") / "out")[0]
 
 
+def require_keeps_up(miou: float, control: float) -> None:
+    assert miou >= KEEPS_UP * control
+
+
+def test_a_method_ten_percent_worse_than_its_control_fails() -> None:
+    for control in (8.0, 53.1):
+        with pytest.raises(AssertionError):
+            require_keeps_up(0.9 * control, control)
+        require_keeps_up(0.98 * control, control)
+
+
 def require_lowered(terms: list[dict[str, float]], name: str) -> None:
     values = [entry[name] for entry in terms if name in entry]
     assert sum(values[-4:]) < sum(values[:4])
@@ -89,6 +100,8 @@ def test_a_combination_is_recommended_for_every_method() -> None:
     assert set(RECOMMENDED) | {"ce", "dfr", "boundary_ohem"} == set(LOSSES)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", RECOMMENDED)
 def test_a_method_keeps_up_with_cross_entropy(name: str, streets: Path, tmp_path: Path, cross_entropy: float) -> None:
     if name == "semeda":
@@ -97,9 +110,11 @@ def test_a_method_keeps_up_with_cross_entropy(name: str, streets: Path, tmp_path
     miou, terms = trained(recipe, streets, tmp_path / "out")
     print(f"{name}: {miou:.1f} %, cross-entropy {cross_entropy:.1f} %")
     require_lowered(terms, name)
-    assert miou >= KEEPS_UP * cross_entropy
+    require_keeps_up(miou, cross_entropy)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("metric", BOUNDARY_METRICS)
 def test_a_boundary_metric_beside_cross_entropy_keeps_up(
     metric: str, streets: Path, tmp_path: Path, cross_entropy: float
@@ -107,12 +122,14 @@ def test_a_boundary_metric_beside_cross_entropy_keeps_up(
     miou, terms = trained(recipe_with(BOUNDARY_METRICS[metric]), streets, tmp_path / "out")
     print(f"asl({metric}): {miou:.1f} %, cross-entropy {cross_entropy:.1f} %")
     require_lowered(terms, "asl")
-    assert miou >= KEEPS_UP * cross_entropy
+    require_keeps_up(miou, cross_entropy)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_dfr_keeps_up_with_partial_cross_entropy_on_the_same_scribbles(streets: Path, tmp_path: Path) -> None:
     partial, _ = trained(recipe_with("ce", labels="scribbles"), streets, tmp_path / "ce")
     miou, terms = trained(recipe_with("ce + 0.01*dfr", labels="scribbles"), streets, tmp_path / "dfr")
     print(f"dfr: {miou:.1f} %, partial cross-entropy {partial:.1f} %")
     require_lowered(terms, "dfr")
-    assert miou >= KEEPS_UP * partial
+    require_keeps_up(miou, partial)

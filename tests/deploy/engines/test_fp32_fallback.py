@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hardedge.contracts import Bundle, Engine, Profile, load
 from hardedge.deploy.backends.request import BuildRefused, BuildRequest
 from hardedge.deploy.bundles.validity import check_model
-from hardedge.deploy.engines.build import build
+from hardedge.deploy.engines.build import build, rtx_plans
 from hardedge.deploy.engines.fp32_fallback import MOST_BUILDS, fallback_text, find_nodes_to_pin
 from hardedge.deploy.engines.fp32_fallback_refused import compile_with_fp32_fallback
 from hardedge.deploy.report.terminal import summary_text
@@ -234,7 +234,9 @@ def test_a_real_refusal_is_healed_by_its_one_node(kind: int, last: str, said: st
     culprit = next(node for node in model.graph.node if "logits" in node.output)
     assert [(each.node, each.operator) for each in plan.healed] == [(culprit.name, culprit.op_type)]
     assert said in plan.healed[0].why
-    assert plan.path.stat().st_size > 1000
+    # byte for byte the plan of the file with that one node in FP32
+    onnx.save(pin_to_fp32(model, {culprit.name}), tmp_path / "pinned.onnx")
+    assert plan.path.read_bytes() == rtx_plans(tmp_path / "pinned.onnx", [str(target)], [SIZE])[str(target)]
 
 
 @needs_rtx
