@@ -1,5 +1,6 @@
 """Documents are up to date: generated files, the commands in them and their code."""
 
+import json
 import re
 import runpy
 import shlex
@@ -42,6 +43,13 @@ def test_the_page_of_the_command_line_is_that_of_the_commands() -> None:
 
 def test_the_glossary_is_that_of_the_reports() -> None:
     assert DOCUMENTS["glossary.md"] == glossary_markdown(), "run: python docs/generate.py"
+
+
+def test_the_pictures_are_made_from_what_there_is() -> None:
+    made_from = json.loads((ROOT / "docs/img/pictures.json").read_text())
+    module = runpy.run_path(str(ROOT / "docs/pictures.py"))
+    assert made_from == module["sources"](), "run: python docs/pictures.py"
+    assert {path.name for path in (ROOT / "docs/img").glob("*.webp")} == set(module["DRAWN"])
 
 
 def test_the_pages_make_a_site_without_a_warning(tmp_path: Path) -> None:

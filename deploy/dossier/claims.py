@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hardedge.contracts import Claim, Evidence, Parity, Report, Status, Verdict, load, sha256_of
 from hardedge.errors import BadInput
+from hardedge.statistics.signed import signed_text, span_text
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ def _checks(report: Report) -> Iterator[tuple[str | None, str, str, Status | Ver
     yield None, "Both networks have equal counts", "parameters, multiply-adds, operators", level1.status, level1.detail
     for run in report.parity:
         found = (
-            f"{run.difference:+.3f} points, {run.interval.confidence:g} % interval "
-            f"[{run.interval.low:+.3f}, {run.interval.high:+.3f}], {run.images} images; {relative_miou(run)}"
+            f"{signed_text(run.difference, 3)} points, {run.interval.confidence:g} % interval "
+            f"{span_text(run.interval.low, run.interval.high, 3)}, {run.images} images; {relative_miou(run)}"
         )
         claim = f"mIoU is kept within {run.margin:g} points on {run.target} {run.precision}"
         yield None, claim, "masks of every test image against the reference's", run.status, found
