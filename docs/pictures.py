@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/img, and pictures.json with the digests of what each was made from: python docs/pictures.py.
+"""Draws the pictures of docs/img, and pictures.json with the digests of their sources: python docs/pictures.py.
 
 A test compares the digests, not the pixels.
 """
