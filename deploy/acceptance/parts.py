@@ -27,6 +27,7 @@ from hardedge.deploy.parity.image_sizes import check_image_sizes
 from hardedge.deploy.parity.network_masks import NetworkMasks
 from hardedge.deploy.runner import Runner
 from hardedge.deploy.tensorrt.runner import TensorRTRunner
+from hardedge.precisions import precision_named
 
 PROVES: Final = {
     "build": "this machine makes an engine of that target and precision",
@@ -45,7 +46,10 @@ PROVES: Final = {
     "energy": "what an image takes, where a sensor answers",
     "wrong engine": "an engine of another version or device, or an altered one, is refused with its reason",
 }
-LOOSEST: Final = 0.01  # what a precision's masks may differ more here than export found in onnxruntime
+# the share of pixels in which a runtime may differ more than export found in onnxruntime; quantised networks are fused
+# and rounded at places that each runtime chooses (docs/log.md: OpenVINO's INT8 masks)
+LOOSEST: Final = 0.01
+LOOSEST_QUANTISED: Final = 0.06
 _GROWTH: Final = 16 << 20  # bytes that allocators and caches may keep
 
 
@@ -105,9 +109,10 @@ def run_open_parts(subject: Subject, runner: Runner) -> Iterator[AcceptanceCheck
 
 
 def match_golden(subject: Subject, runner: Runner) -> Found:
-    """The stored masks; in other precisions than FP32 as many pixels as export found equal, but for LOOSEST."""
+    """The stored masks; in other precisions than FP32 as many pixels as export found equal, but for what is allowed."""
     conversion = subject.bundle.manifest.model(subject.engine.precision).conversion
-    least = GOLDEN_AGREEMENT if conversion is None else min(1.0, conversion.agreement.pixel_agreement) - LOOSEST
+    allowed = LOOSEST_QUANTISED if precision_named(subject.engine.precision).rest else LOOSEST
+    least = GOLDEN_AGREEMENT if conversion is None else conversion.agreement.pixel_agreement - allowed
     share = golden_agreement(subject.bundle, runner)
     return _passed(share >= least), f"{share:.3%} of the pixels equal (at least {least:.3%})"
 

@@ -46,17 +46,19 @@ def pareto_svg(tuning: Tuning) -> str:
     """A dot a step with its 90 % interval, the chosen one filled; those that no other beats in both are joined."""
     dots, axis = dots_of(tuning)
     ends = [end for dot in dots for end in (dot.step.agreement.interval.low, dot.step.agreement.interval.high)]
-    low, high = min(*ends, -tuning.goal, 0.0), max(*ends, 0.0)
+    allowed = -tuning.goal if tuning.measure == "miou-drop" else 0.0
+    low, high = min(*ends, allowed, 0.0), max(*ends, 0.0)
     margin = 0.06 * ((high - low) or 1.0)
     axes = Axes(axis.low, axis.high, low - margin, high + margin)
     costs = [(value, axis.text.format(value)) for value in tick_values(axis.low, axis.high)]
     levels = [(value, f"{value:+g}") for value in tick_values(axes.low, axes.high, 8)]
     up = f"mIoU minus FP32, points, on {tuning.images} images of {tuning.split} (90 % interval)"
-    explained = f"numbers: nodes in FP16; filled: the chosen mixture; dashed: the goal, at most {tuning.goal:g} below"
+    goal = f"at most {tuning.goal:g} below" if tuning.measure == "miou-drop" else "no loss; the goal was the time"
+    explained = f"numbers: nodes in FP16; filled: the chosen mixture; dashed: {goal}"
     return svg_file(
         f"mIoU against {axis.label}",
         *axes.grid(axis.label, up, costs, levels),
-        axes.line((axis.low, -tuning.goal), (axis.high, -tuning.goal), "limit"),
+        axes.line((axis.low, allowed), (axis.high, allowed), "limit"),
         *(axes.line((one.x, one.y), (two.x, two.y), "front") for one, two in pairwise(front_of(dots))),
         *(_dot(axes, dot, dot.step.kept == tuning.chosen) for dot in dots),
         tag("text", explained, x="0", y="30", class_="tick"),

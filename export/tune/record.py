@@ -4,7 +4,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 import onnx
 
@@ -21,6 +21,9 @@ from hardedge.data.dataset import Dataset
 from hardedge.export.precisions.accuracy import PrecisionReference
 
 LOW, MIXED = "int8", "mixed"
+
+
+Measure: TypeAlias = Literal["miou-drop", "latency"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +55,9 @@ class MixtureLatency(Contract):
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning(Contract):
-    """How model.mixed.onnx was found: the goal in points of mIoU, on which images, in which order, and every step.
+    """How model.mixed.onnx was found: the goal, on which images, in which order, and every step.
 
-    With `target`, each step's latency on it.
+    The goal is points of mIoU or, by `measure`, a share of FP32's time. With `target`, each step's latency on it.
     """
 
     FILE: ClassVar[str] = "tuning.json"
@@ -68,6 +71,7 @@ class Tuning(Contract):
     chosen: int
     target: str | None = None
     latencies: tuple[MixtureLatency, ...] = ()
+    measure: Measure = "miou-drop"
 
 
 class Progress:

@@ -41,3 +41,9 @@ def find_fewest(count: int, evaluate: Callable[[int], R], meets: Callable[[R], b
         tried[middle] = evaluate(middle)
         low, high = (low, middle) if meets(tried[middle]) else (middle, high)
     return Found(high, tried)
+
+
+def find_most(count: int, evaluate: Callable[[int], R], meets: Callable[[R], bool]) -> Found[R] | None:
+    """The largest number of nodes, of `count` to 0, whose return meets the goal: as find_fewest, from the other end."""
+    found = find_fewest(count, lambda left: evaluate(count - left), meets)
+    return found and Found(count - found.count, {count - left: result for left, result in found.tried.items()})

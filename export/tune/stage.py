@@ -24,8 +24,8 @@ from hardedge.export.precisions.accuracy import PrecisionReference, measure_agre
 from hardedge.export.precisions.coverage import multiply_adds_by_precision
 from hardedge.export.tune.latency import Stopwatch, candidate_timer
 from hardedge.export.tune.mixed import partly_quantised, quantised_nodes
-from hardedge.export.tune.record import LOW, MixtureLatency, NodeError, Progress, Search, Step, Tuning
-from hardedge.export.tune.search import Found, find_fewest, order_nodes
+from hardedge.export.tune.record import LOW, Measure, MixtureLatency, NodeError, Progress, Search, Step, Tuning
+from hardedge.export.tune.search import Found, find_fewest, find_most, order_nodes
 from hardedge.export.tune.write import choose_mixture, write_tuned
 from hardedge.graphs.canonical import node_multiply_adds
 from hardedge.graphs.probes import PROBE, logits_form
@@ -40,36 +40,50 @@ SENSITIVITY_IMAGES = 2
 Floats = npt.NDArray[np.float32]
 
 
-def parse_goal(text: str) -> float:
-    """The points of mIoU that `miou-drop<=POINTS` allows; raises BadInput for any other goal."""
-    match = re.fullmatch(r"\s*miou-drop\s*<=\s*(\d+(?:\.\d+)?)\s*", text)
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """What a mixture must keep to: a loss of mIoU in points, or its time on a target over FP32's, at most `limit`."""
+
+    measure: Measure
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.measure}<={self.limit:g}"
+
+
+def parse_goal(text: str) -> Goal:
+    """The goal of `miou-drop<=POINTS` or `latency<=SHARE`; raises BadInput for any other."""
+    match = re.fullmatch(r"\s*(miou-drop|latency)\s*<=\s*(\d+(?:\.\d+)?)\s*", text)
     if not match:
-        raise BadInput(f'goal "{text}": expected miou-drop<=POINTS, for example miou-drop<=0.2.')
-    return float(match[1])
+        raise BadInput(
+            f'goal "{text}": expected miou-drop<=POINTS, for example miou-drop<=0.2, or latency<=SHARE of FP32\'s, for '
+            "example latency<=0.6."
+        )
+    return Goal("latency" if match[1] == "latency" else "miou-drop", float(match[2]))
 
 
 def tune(
-    bundle: StrPath, data: StrPath, out: StrPath, *, goal: float, latency: str | None = None, force: bool = False
+    bundle: StrPath, data: StrPath, out: StrPath, *, goal: Goal, latency: str | None = None, force: bool = False
 ) -> tuple[Bundle, Tuning]:
     """Writes the bundle again with model.mixed.onnx, tuning.json and pareto.svg.
 
-    Nodes go back to FP16 in the order of what quantising each alone does to the logits, as few as meet the goal: mIoU
-    on the validation split at most `goal` points below FP32's. `latency` names a target that runs here, on which every
-    mixture that was measured is then timed beside FP32. A search that was killed goes on with its finished steps.
-    Raises BadInput for a bundle without an INT8 file or with other data, GateFailed when not even FP16 everywhere
-    meets the goal, Unavailable when the target does not run here.
+    Nodes go back to FP16 in the order of what quantising each alone does to the logits: as few as keep mIoU on the
+    validation split within the goal, or as many as keep the time within it, by the upper end of its interval.
+    `latency` names a target that runs here, on which every mixture that was measured is timed beside FP32. A search
+    that was killed goes on with its finished steps. Raises BadInput for a bundle without an INT8 file or with other
+    data, GateFailed when no mixture meets the goal, Unavailable when the target does not run here.
     """
     bundle, data, out = local_paths((bundle, data, out))
     require_free(out, force, [bundle, data])
     require_extendable(bundle)
+    if goal.measure == "latency" and latency is None:
+        raise BadInput(f"the goal {goal} is measured on a target that runs here. Name it with --latency.")
     with disk_errors():
         search = _open(bundle, data, out)
         # opened before the search: a target that does not run is told at once
         with candidate_timer(bundle, search.bundle, latency) if latency else nullcontext() as timer:
             order = _order(search)
-            found = find_fewest(len(order), lambda kept: _step(search, order, kept), lambda step: _drop(step) <= goal)
-            if found is None:
-                raise GateFailed(f"not even FP16 everywhere keeps the mIoU within {goal:g} points. Allow more.")
+            found = _search(search, order, goal, timer)
             tuning = _tuning_record(search, order, found, goal)
             if timer:
                 latencies = tuple(_time_mixture(search, order, step.kept, timer) for step in tuning.steps)
@@ -80,10 +94,28 @@ def tune(
     return tuned, tuning
 
 
-def _tuning_record(search: Search, order: list[NodeError], found: Found[Step], goal: float) -> Tuning:
+def _search(search: Search, order: list[NodeError], goal: Goal, timer: Stopwatch | None) -> Found[Step]:
+    """The mixture that meets the goal, and every one that was tried; raises GateFailed where none does."""
+    if timer is None or goal.measure == "miou-drop":
+        found = find_fewest(len(order), lambda kept: _step(search, order, kept), lambda step: _drop(step) <= goal.limit)
+        if found is None:
+            raise GateFailed(f"not even FP16 everywhere keeps the mIoU within {goal.limit:g} points. Allow more.")
+        return found
+
+    def fast(step: Step) -> bool:
+        return _time_mixture(search, order, step.kept, timer).comparison.interval.high <= goal.limit
+
+    found = find_most(len(order), lambda kept: _step(search, order, kept), fast)
+    if found is None:
+        raise GateFailed(f"not even INT8 everywhere takes at most {goal.limit:g} of FP32's time. Allow more.")
+    return found
+
+
+def _tuning_record(search: Search, order: list[NodeError], found: Found[Step], goal: Goal) -> Tuning:
     return Tuning(
         made_from=search.bundle.digest,
-        goal=goal,
+        goal=goal.limit,
+        measure=goal.measure,
         split=SPLIT,
         images=len(search.reference.ids),
         order=tuple(order),

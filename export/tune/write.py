@@ -57,7 +57,7 @@ def _mixed_file(search: Search, tuning: Tuning, directory: Path) -> ModelFile:
         onnx_digest=onnx_digest(model),
         census=complexity_of(model, size, multiply_adds=sum(by_precision.values())),
         conversion=Conversion(
-            tool=f"hardedge tune --goal 'miou-drop<={tuning.goal:g}' of {path_of(LOW)}",
+            tool=f"hardedge tune --goal '{tuning.measure}<={tuning.goal:g}' of {path_of(LOW)}",
             multiply_adds=by_precision,
             kept=tuple(_kept_node(entry, sources) for entry in tuning.order[: tuning.chosen]),
             agreement=measure_agreement(model, LOW, _test_reference(search, directory)),

@@ -8,14 +8,13 @@ import numpy.typing as npt
 import onnx
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
 from hardedge.contracts import NetworkSpec, Normalisation, Profile
+from hardedge.deploy.bundles.loading import load_bundle
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.export.graph.pixels_to_mask import PixelsToMask, margin_of, onnx_from_network, top_class
-from hardedge.export.precisions.convert import convert
 from hardedge.models import build_network
 from hardedge.models.architectures import ARCHITECTURES
 
@@ -26,8 +25,6 @@ PROFILE = Profile(min=(1, 32, 32), opt=(1, 64, 96), max=(2, 160, 160))
 SIZES = ((1, 64, 96), (1, 101, 64), (2, 96, 160))
 # of the largest logit: float32 sums in another order (agreement.RELATIVE_TOLERANCE)
 TIED = 5e-4
-# files that both runtimes compute in these types; FP16 and BF16 files are no engines of this machine's OpenVINO
-QUANTISED = ("lraspp_mobilenet_v3_large", "deeplabv3plus_resnet18", "segformer_b0", "pidnet_s")
 
 Masks = Mapping[str, npt.NDArray[np.uint8]]
 
@@ -108,13 +105,13 @@ def test_every_network_has_one_mask_in_torch_and_both_runtimes(name: str, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", QUANTISED)
-def test_int8_files_have_one_mask_in_both_runtimes(name: str, tmp_path: Path) -> None:
-    """Without a third: most pixels agree, as the runtimes round at other places between the integers."""
-    _, path = exported(name, tmp_path)
-    Image.fromarray(images(1, 96, 128)[0]).save(tmp_path / "image.png")
-    onnx.save(convert(path, "int8", [tmp_path / "image.png"]).model, tmp_path / "model.int8.onnx")
-    runs = runtimes(tmp_path / "model.int8.onnx", "int8")
-    for size in SIZES:
-        one, two = (run(images(*size)) for run in runs.values())
-        assert np.mean(one == two) > 0.9, size
+def test_an_int8_file_has_nearly_one_mask_in_both_runtimes() -> None:
+    """Of a trained network: each runtime fuses and rounds where it likes (94.3 % here), and no third one decides."""
+    from hardedge.deploy.acceptance.stage import BUNDLE
+
+    bundle = load_bundle(BUNDLE)
+    one, two = runtimes(BUNDLE / bundle.manifest.model("int8").path, "int8").values()
+    shares = [
+        np.mean(one(image) == two(image)) for image in (bundle.golden_image(id)[None] for id in bundle.manifest.golden)
+    ]
+    assert min(shares) > 0.9

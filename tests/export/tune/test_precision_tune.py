@@ -23,8 +23,8 @@ from hardedge.export.tune import write as tuned
 from hardedge.export.tune.mixed import partly_quantised, quantised_nodes
 from hardedge.export.tune.pareto import dots_of, front_of, pareto_svg
 from hardedge.export.tune.record import MixtureLatency, Progress, Step, Tuning
-from hardedge.export.tune.search import find_fewest, order_nodes
-from hardedge.export.tune.stage import parse_goal, tune
+from hardedge.export.tune.search import find_fewest, find_most, order_nodes
+from hardedge.export.tune.stage import Goal, parse_goal, tune
 from hardedge.graphs.element_types import element_types, precision_of, producers
 
 
@@ -66,12 +66,36 @@ def test_the_order_weighs_error_against_multiply_adds() -> None:
     assert order_nodes(errors, {"large": 900, "small": 50, "harmless": 50}) == ["small", "sum", "large", "harmless"]
 
 
-@pytest.mark.parametrize(("text", "points"), [("miou-drop<=0.2", 0.2), (" miou-drop <= 1 ", 1.0)])
-def test_a_goal_is_points_of_miou(text: str, points: float) -> None:
-    assert parse_goal(text) == points
+@pytest.mark.parametrize(
+    ("text", "goal"),
+    [
+        ("miou-drop<=0.2", Goal("miou-drop", 0.2)),
+        (" miou-drop <= 1 ", Goal("miou-drop", 1.0)),
+        ("latency<=0.6", Goal("latency", 0.6)),
+    ],
+)
+def test_a_goal_is_points_of_miou_or_a_share_of_the_time(text: str, goal: Goal) -> None:
+    assert parse_goal(text) == goal
 
 
-@pytest.mark.parametrize("text", ["miou-drop<0.2", "latency<=3", "miou-drop<=-1", ""])
+@pytest.mark.parametrize("allowed", range(-1, 11))
+def test_most_nodes_that_are_fast_enough_are_kept(allowed: int) -> None:
+    """Time grows with the nodes in FP16: the largest number within it, none where INT8 alone is too slow."""
+    found = find_most(10, lambda kept: kept, lambda time: time <= allowed)
+    if allowed < 0:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.count == min(allowed, 10)
+        assert all(kept == time for kept, time in found.tried.items())
+
+
+def test_a_goal_of_latency_needs_a_target(tmp_path: Path, typed_bundle: Path, data: Path) -> None:
+    with pytest.raises(BadInput, match="the goal latency<=0.6 is measured on a target that runs here. Name it with"):
+        tune(typed_bundle, data, tmp_path / "tuned", goal=Goal("latency", 0.6))
+
+
+@pytest.mark.parametrize("text", ["miou-drop<0.2", "time<=3", "miou-drop<=-1", ""])
 def test_another_goal_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="expected miou-drop<=POINTS"):
         parse_goal(text)
@@ -197,7 +221,7 @@ def test_a_tuned_bundle_meets_the_goal_and_names_what_it_kept(
     monkeypatch.setattr(tuned, "RTX_TARGETS", ("tensorrt-rtx:sm86",))
     total = len(quantised_nodes(onnx.load(typed_bundle / "model.int8.onnx")))
     assert total > 3
-    bundle, tuning = tune(typed_bundle, data, tmp_path / "tuned", goal=0.25)
+    bundle, tuning = tune(typed_bundle, data, tmp_path / "tuned", goal=Goal("miou-drop", 0.25))
     assert tuning.chosen == total - 2
     assert load(Bundle, tmp_path / "tuned") == bundle
     assert read_json(Tuning, tmp_path / "tuned" / Tuning.FILE) == tuning
@@ -253,7 +277,7 @@ def test_a_killed_search_goes_on(
     monkeypatch.setattr(stage, "_logits", logits)
     monkeypatch.setattr(stage, "measure_agreement", lambda *_: pytest.fail("the finished step was measured again"))
     monkeypatch.setattr(tuned, "RTX_TARGETS", ())
-    _, found = tune(typed_bundle, data, out, goal=100)
+    _, found = tune(typed_bundle, data, out, goal=Goal("miou-drop", 100))
     # the unquantised logits alone, no node's
     assert len(measured_again) == 1
     assert {one.node: one.error for one in found.order} == errors
@@ -267,7 +291,7 @@ def test_mixtures_are_timed_beside_fp32_where_a_target_runs(
 ) -> None:
     monkeypatch.setattr(tuned, "RTX_TARGETS", ())
     monkeypatch.setattr(tune_latency, "LEAST_SECONDS", 2.0)
-    _, found = tune(typed_bundle, data, tmp_path / "tuned", goal=0.25, latency="onnxruntime:cpu")
+    _, found = tune(typed_bundle, data, tmp_path / "tuned", goal=Goal("miou-drop", 0.25), latency="onnxruntime:cpu")
     assert found.target == "onnxruntime:cpu"
     assert [one.kept for one in found.latencies] == [one.kept for one in found.steps]
     for one in found.latencies:
@@ -283,11 +307,11 @@ def test_a_target_that_does_not_run_here_is_told_before_the_search(
 ) -> None:
     monkeypatch.setattr(stage, "_order", lambda *_: pytest.fail("it searched"))
     with pytest.raises(BadInput, match='unknown target "tensorrt-rtx:sm99"'):
-        tune(typed_bundle, data, tmp_path / "tuned", goal=1, latency="tensorrt-rtx:sm99")
+        tune(typed_bundle, data, tmp_path / "tuned", goal=Goal("miou-drop", 1), latency="tensorrt-rtx:sm99")
     monkeypatch.setattr(tensorrt_runner, "compute_capability", lambda: None)
     pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
     with pytest.raises(Unavailable, match="no NVIDIA GPU answers here"):
-        tune(typed_bundle, data, tmp_path / "tuned", goal=1, latency="tensorrt-rtx:sm86")
+        tune(typed_bundle, data, tmp_path / "tuned", goal=Goal("miou-drop", 1), latency="tensorrt-rtx:sm86")
     assert not (tmp_path / "tuned").exists()
 
 
@@ -296,8 +320,8 @@ def test_a_goal_out_of_reach_and_a_bundle_without_int8_are_told(
     typed_bundle: Path, bundle: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BadInput, match=r"has no INT8 file to tune.*--precision int8"):
-        tune(bundle, data, tmp_path / "tuned", goal=0.2)
+        tune(bundle, data, tmp_path / "tuned", goal=Goal("miou-drop", 0.2))
     monkeypatch.setattr(stage, "measure_agreement", lambda *_: step(0, 0.0, -3.0).agreement)
     with pytest.raises(GateFailed, match=r"not even FP16 everywhere keeps the mIoU within 0\.2 points"):
-        tune(typed_bundle, data, tmp_path / "tuned", goal=0.2)
+        tune(typed_bundle, data, tmp_path / "tuned", goal=Goal("miou-drop", 0.2))
     assert not (tmp_path / "tuned").exists()
