@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hardedge.metrics import mean_iou
+from hardedge.metrics import iou_per_class, mean_iou
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -34,6 +34,12 @@ class Population:
     def drop(self) -> float:
         """The true drop in points."""
         return 100 * (mean_iou(self.reference_NCC.sum(0)) - mean_iou(self.target_NCC.sum(0)))
+
+    @property
+    def class_drop(self) -> float:
+        """The true drop in points of the class that loses most."""
+        before_C, after_C = (iou_per_class(counts.sum(0)) for counts in (self.reference_NCC, self.target_NCC))
+        return float(100 * np.max(before_C - after_C))
 
 
 def populations(seed: int = 0) -> Iterator[Population]:

@@ -13,6 +13,7 @@ from hardedge.errors import BadInput, faults_error
 from hardedge.graphs.canonical import every_node, node_multiply_adds
 from hardedge.graphs.cutting import cut_to_outputs
 from hardedge.graphs.files import is_large, write_onnx
+from hardedge.graphs.inlined import require_few_nodes
 from hardedge.paths import StrPath, local_paths
 
 SHOWN = 8
@@ -67,9 +68,11 @@ def _read(source: Path) -> onnx.ModelProto:
     if not source.is_file():
         raise BadInput(f"{source} is no file. Give the path of an ONNX file.")
     try:
-        return onnx.load(source)
+        model = onnx.load(source)
     except (OSError, DecodeError, onnx.checker.ValidationError) as error:
         raise BadInput(f"{source} is not a valid ONNX file: {error}. Export it again.") from error
+    require_few_nodes(model, str(source))
+    return model
 
 
 def _only_output(model: onnx.ModelProto, source: Path) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ manifest gives are looked up among its files, and the files are read as what the
 
 from __future__ import annotations
 
+import functools
 import math
 import zipfile
 import zlib
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hardedge.contracts import Bundle, Certificate
+from hardedge.contracts import Bundle, Certificate, sha256_of
+from hardedge.deploy.bundles.trial import require_ends
 from hardedge.errors import BadInput, faults_error, first_line
+from hardedge.graphs.canonical import every_node
 from hardedge.graphs.files import is_large, read_onnx
 from hardedge.metrics import Counts
 
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     import onnx
 
 COUNTS = "reference/confusion.npz"
+_TRIED = (1, 64, 96, 3)
+# operators that take any time or memory, whatever the image: a file with one is tried in a process of its own
+_GROWING = {"Loop", "Scan", "ConstantOfShape", "Expand", "Range", "Tile", "Pad", "EyeLike", "OneHot", "SequenceMap"}
 _NPY_HEADER = 1024  # bytes, more than numpy writes for a header
 _CURE = "Get the bundle from a place you trust, or export it again."
 
@@ -67,6 +73,8 @@ def read_model(path: Path) -> onnx.ModelProto:
     """An ONNX file; raises BadInput when it cannot be parsed, or keeps weights in any file but its own PATH.data."""
     try:
         return read_onnx(path)
+    except BadInput:
+        raise
     except Exception as error:  # protobuf's own, which has no types
         raise BadInput(f"{path} cannot be read as an ONNX file ({error}). Copy the bundle again.") from None
 
@@ -82,6 +90,18 @@ def check_model(path: Path) -> None:
     faults = faults or _graph_faults(path if is_large(model) else model)
     if faults:
         raise faults_error(f"{path} is not a network that can be run", faults[:20], _CURE)
+    called = [node for function in model.functions for node in function.node]
+    if _GROWING & {node.op_type for node in (*every_node(model.graph), *called)}:
+        _require_ends(path, sha256_of(path))
+
+
+@functools.lru_cache(maxsize=64)
+def _require_ends(path: Path, digest: str) -> None:
+    """Runs the file of that digest once on a small image, in a process with limits; raises BadInput past them."""
+    model = read_model(path)
+    dims = (dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)
+    size = [given or usual for given, usual in zip(dims, _TRIED, strict=True)]
+    require_ends(model, "image", np.zeros(size, np.uint8), "mask", str(path))
 
 
 def _names(model: onnx.ModelProto) -> Iterator[str | bytes]:

@@ -36,10 +36,16 @@ from hardedge.data.dataset import Dataset
 from hardedge.data.decoding import Pixels
 from hardedge.data.opening import open_dataset
 from hardedge.data.palette import save_mask
+from hardedge.deploy.bundles.trial import require_ends
 from hardedge.deploy.bundles.validity import COUNTS, check_model
-from hardedge.deploy.foreign.as_given import ReferenceSession, Result, confidence_map, largest_difference
+from hardedge.deploy.foreign.as_given import (
+    ReferenceSession,
+    Result,
+    confidence_map,
+    largest_difference,
+    prepare_image,
+)
 from hardedge.deploy.foreign.forms import ForeignForm, OnnxInputSpec, foreign_form, foreign_pixels_to_mask, read_foreign
-from hardedge.deploy.foreign.trial import require_runnable
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
 from hardedge.errors import BadInput
 from hardedge.graphs.files import open_session
@@ -66,7 +72,8 @@ def bundle_of_foreign(path: Path, data: Path, out: Path, given: OnnxInputSpec) -
     tell_notes(dataset)
     model = read_foreign(path)
     form = foreign_form(model, given, dataset.task.num_classes, str(path))
-    require_runnable(model, form, dataset.image(dataset.splits[SPLIT][0]), str(path))
+    first = prepare_image(dataset.image(dataset.splits[SPLIT][0]), form)
+    require_ends(model, form.input, first, form.output, str(path))
     run = ReferenceSession(model, form, dataset.task.num_classes, str(path))
     with staged_directory(out, force=None) as directory:
         results, reference = _write_reference(run, dataset, directory)

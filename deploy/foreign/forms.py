@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hardedge.contracts import Channels
-from hardedge.deploy.foreign.inlined import require_few_nodes
 from hardedge.errors import BadInput, faults_error, first_line
 from hardedge.graphs.cutting import cut_to_outputs
+from hardedge.graphs.inlined import require_few_nodes
 
 if TYPE_CHECKING:
     import onnx

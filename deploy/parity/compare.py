@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from hardedge.deploy.runner import Runner
 from hardedge.errors import BadInput, Unavailable
 from hardedge.metrics import Counts, confusion_counts, hit_labelled_predicted, iou_of_parts
 from hardedge.precisions import precision_named
+from hardedge.statistics.non_inferiority import ClassDrop as ClassDifference
 from hardedge.statistics.non_inferiority import MiouDifference, miou_difference
 from hardedge.statistics.score_intervals import score_intervals
 from hardedge.statistics.unseen import MAX_UNSEEN, unseen_share
@@ -70,7 +72,11 @@ def compare_with_reference(
     _require_stored_counts(bundle, reference)
     errors = probe.errors if probe else {}
     judge = partial(_judged, bundle, reference_NCC=np.stack(reference), errors=errors, max_unseen=max_unseen)
-    return [judge(tally) if tally.counts else tally.lost or "no test images" for tally in tallies]
+    seen = [np.any(reference[: len(tally.counts)]) for tally in tallies]
+    return [
+        judge(tally) if any_labelled else tally.lost or "no labelled test images"
+        for tally, any_labelled in zip(tallies, seen, strict=True)
+    ]
 
 
 def _require_stored_counts(bundle: OpenBundle, reference: Sequence[Counts]) -> None:
@@ -166,6 +172,7 @@ def _judged(
     margin = precision_named(engine.precision).margin
     found = miou_difference(reference_NCC, target_NCC, margin, max_unseen=max_unseen)
     unequal, names = _unequal(tally.agreements), [info.name for info in manifest.task.classes]
+    judged = [each for each, counts in zip(tally.agreements, reference_NCC, strict=True) if counts.any()]
     shares = _shares(np.sum(tally.agreements, axis=0))
     parity = Parity(
         target=engine.target,
@@ -177,7 +184,7 @@ def _judged(
         interval=found.interval,
         margin=margin,
         status="inconclusive" if lost else found.status,
-        detail=lost or parity_detail(found, margin, unequal, max_unseen, names),
+        detail=lost or parity_detail(found, margin, _unequal(judged), max_unseen, names),
         pixel_agreement=shares[-2] or 0.0,
         boundary_agreement=1.0 if shares[-1] is None else shares[-1],
         golden_agreement=golden,
@@ -185,9 +192,10 @@ def _judged(
         deciles=split_into_deciles(tally.by_hardness),
         stable=sum_stable(tally.stable, errors[engine.precision]) if tally.stable else None,
         differing=unequal,
-        unseen=unseen_share(len(target_NCC)),
+        unseen=unseen_share(found.images),
         worst=_worst_class(found, names),
         intervals=score_intervals(hit_labelled_predicted(target_NCC), names),
+        labelled=found.images,
     )
     return parity, target_NCC
 
@@ -275,6 +283,13 @@ def _per_class(
             labelled=int(reference_C3[index, 1]),
             predicted_reference=int(reference_C3[index, 2]),
             predicted=int(target_C3[index, 2]),
+            **_ends(found.classes[index]),
         )
         for index, info in enumerate(bundle.task.classes)
     )
+
+
+def _ends(drop: ClassDifference | None) -> dict[str, Any]:
+    """A class's fields of the report that are null for a class in no label."""
+    names = ("difference", "low", "high", "images", "differing")
+    return {name: getattr(drop, name) for name in names} if drop else {}

@@ -41,13 +41,18 @@ def _drop_gates(
         change, span = signed_text(run.difference, 3), span_text(low, high, 3)
         found = f"{run.target} {run.precision}: {change} points, 90 % interval {span}"
         differing = (low, high) != (0, 0)
-        if status == "fail" and run.images < FEWEST_IMAGES:
-            status, found = "inconclusive", f"{found}, of {run.images} images: {FEWEST_IMAGES} at least decide"
+        if status == "fail" and _images(run) < FEWEST_IMAGES:
+            status, found = "inconclusive", f"{found}, of {_images(run)} images: {FEWEST_IMAGES} at least decide"
         elif status == "pass":
-            few = too_few(run.images, differing, max_unseen)
+            few = too_few(_images(run), differing, max_unseen)
             status = "inconclusive" if few else "pass"
-            found = f"{found}, {run.images} images; {few or unseen_text(run.images)}"
+            found = f"{found}, {_images(run)} images; {few or unseen_text(_images(run))}"
         if run.golden_agreement is None:
             status, found = "inconclusive", f"{found}, {run.detail}"
         gates.append(Gate(name=name, limit=said, found=found, status=status))
     return gates
+
+
+def _images(run: Parity) -> int:
+    """The images with a labelled pixel; earlier versions did not tell them from the others."""
+    return run.images if run.labelled is None else run.labelled

@@ -19,6 +19,7 @@ from hardedge.contracts import (
 from hardedge.deploy.latency.dominated import Candidate, candidates_of_report, find_dominated, undecided
 from hardedge.deploy.parity.batch_slots import LEAST_AGREEMENT
 from hardedge.deploy.parity.image_sizes import LEAST_CLEAR
+from hardedge.deploy.verification.class_drops import class_drop_gates
 from hardedge.deploy.verification.drop_gates import miou_gates, relative_miou_gates, relative_text
 from hardedge.deploy.verification.limits import KNOWN, Require, limit_faults, parse_required_share
 from hardedge.deploy.verification.minimums import minimum_gates
@@ -34,7 +35,8 @@ FORBIDDEN: Final = "no engine of lower precision is neither smaller nor faster t
 class Gates:
     """Limits: mIoU drop in points, latency overhead in percent, the certificate's level that must be identical.
 
-    `min_miou`, `min_class_iou` (of the lowest labelled class) and `min_pixel_agreement` (with the reference's masks)
+    `max_class_drop` is the drop of every labelled class's IoU, in points; `min_miou`, `min_class_iou` (of the lowest
+    labelled class) and `min_pixel_agreement` (with the reference's masks)
     are percent on the test images.
 
     `built_only` leaves engines that did not run here out of the gates that need a run. `max_unseen` is the most percent
@@ -46,6 +48,7 @@ class Gates:
     """
 
     max_miou_drop: float | None = None
+    max_class_drop: float | None = None
     built_only: bool | None = None
     max_unseen: float | None = None
     max_overhead: float | None = None
@@ -146,6 +149,10 @@ def _accuracy_gates(gates: Gates, parity: Sequence[Parity], engines: Sequence[En
         judged += miou_gates(gates.max_miou_drop, parity, gates.unseen)
         if not gates.built_only:
             judged += not_run_gates("--max-miou-drop", f"at most {gates.max_miou_drop:g} points", engines)
+    if gates.max_class_drop is not None:
+        judged += class_drop_gates(gates.max_class_drop, parity, gates.unseen)
+        if not gates.built_only:
+            judged += not_run_gates("--max-class-drop", f"at most {gates.max_class_drop:g} points", engines)
     if gates.min_relative_miou is not None:
         judged += relative_miou_gates(gates.min_relative_miou, parity, gates.unseen)
         if not gates.built_only:

@@ -45,6 +45,7 @@ Limits = TypedDict(
     "Limits",
     {
         "max-miou-drop": Annotated[float, Ge(0), doc("a number of points, 0 or more")],
+        "max-class-drop": Annotated[float, Ge(0), doc("a number of points, 0 or more")],
         "max-unseen": Annotated[float, Gt(0), Lt(100), doc("a number of percent, between 0 and 100")],
         "max-overhead": Annotated[float, Ge(0), doc("a number of percent, 0 or more")],
         "min-miou": _Percent,

@@ -121,6 +121,11 @@ def verify_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Fail unless mIoU is at least this share of the reference's, e.g. 0.999.",
     )(command)
     command = click.option(
+        "--max-class-drop",
+        type=click.FloatRange(min=0),
+        help="Fail unless the IoU of every labelled class drops by less than this many points.",
+    )(command)
+    command = click.option(
         "--max-overhead", type=click.FloatRange(min=0), help="Fail unless the overhead is below this many percent."
     )(command)
     command = click.option(

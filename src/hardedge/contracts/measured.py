@@ -27,7 +27,9 @@ class ClassParity(Contract):
     """One class's IoU in percent under both arms, with the Holm-corrected p-value of `worse than the margin`.
 
     IoU is null where no pixel is labelled. `labelled`, `predicted_reference` and `predicted` (by the target) are pixels
-    of the test split without its ignored ones; null in reports of earlier versions.
+    of the test split without its ignored ones; null in reports of earlier versions. `difference` is target minus
+    reference in points, `low` its one-sided 95 % lower end, `high` the upper end divided among the classes; `images`
+    are those in which the class is labelled, `differing` those of them and others whose counts of it are not equal.
     """
 
     name: str
@@ -38,6 +40,11 @@ class ClassParity(Contract):
     labelled: Count | None = None
     predicted_reference: Count | None = None
     predicted: Count | None = None
+    difference: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    images: Count | None = None
+    differing: Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +103,10 @@ class Parity(Contract):
     `interval` is the two-sided 90 % interval of (target - reference): its lower end is the one-sided 95 % bound that
     non-inferiority (above -margin) is judged by. `differing` are the images whose mask is another than the reference's,
     `unseen` the most percent of such images that can be of a kind that none of these is (95 %), `worst` the class
-    whose interval reaches lowest (null: no class differs), and `intervals` those of the target's scores; all four are
-    null in reports of earlier versions. Of an engine that failed while it ran, `images` are those before it did, the
-    status is inconclusive, and the golden images were not run (null).
+    whose interval reaches lowest (null: no class differs), `intervals` those of the target's scores, and `labelled` the
+    images with a labelled pixel, which the verdict counts; all five are null in reports of earlier versions. Of an
+    engine that failed while it ran, `images` are those before it did, the status is inconclusive, and the golden images
+    were not run (null).
     """
 
     target: str
@@ -121,6 +129,7 @@ class Parity(Contract):
     unseen: Percent | None = None
     worst: ClassDrop | None = None
     intervals: ScoreIntervals | None = None
+    labelled: Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

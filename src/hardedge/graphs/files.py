@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hardedge.contracts import sha256_of, write_atomically
+from hardedge.graphs.inlined import require_few_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -52,12 +53,13 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
 def read_onnx(path: Path) -> onnx.ModelProto:
     """The model with its weights in memory, from one file or two.
 
-    Raises OSError, protobuf's DecodeError, and ValueError when weights are in any other file than PATH.data as it was
-    written.
+    Raises BadInput for millions of nodes in nested functions, OSError, protobuf's DecodeError, and ValueError when
+    weights are in any other file than PATH.data as it was written.
     """
     import onnx.external_data_helper
 
     model = onnx.load(path, load_external_data=False)
+    require_few_nodes(model, str(path))
     data = data_file(model, path)
     if data:
         onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))

@@ -11,7 +11,7 @@ from hardedge.contracts import Interval, Verdict
 from hardedge.metrics import Counts, hit_labelled_predicted, iou_of_parts, mean_iou
 from hardedge.statistics.bootstrap import FEWEST_IMAGES
 from hardedge.statistics.corrections import holm
-from hardedge.statistics.lower_bounds import ImageWeights, MeanDraws, draw_weights, mean_draws
+from hardedge.statistics.lower_bounds import ImageWeights, draw_weights, mean_draws
 from hardedge.statistics.unseen import MAX_UNSEEN, images_for
 
 Floats = npt.NDArray[np.float64]
@@ -22,20 +22,28 @@ FEWEST_TO_PASS = 20  # fewer that are not equal pass nothing: the error rates ho
 
 @dataclass(frozen=True)
 class ClassDrop:
-    """A class by its index, target minus reference in percent points of its IoU, and the one-sided 95 % lower end."""
+    """A class by its index, target minus reference in percent points of its IoU, and in how many images it is labelled.
+
+    `low` is the one-sided 95 % lower end: that the lowest of all classes lies above a limit is a test of its own level,
+    as every class must pass it. `high` is the upper end divided among the classes (Bonferroni). `differing` are the
+    images whose counts of this class are not equal.
+    """
 
     index: int
     difference: float
     low: float
+    high: float
+    images: int
+    differing: int
 
 
 @dataclass(frozen=True)
 class MiouDifference:
     """Target minus reference in percent points: mIoU, its 90 % interval, the verdict, and a p-value a class.
 
-    `differing` are the images whose counts are not equal; `worst` is the class whose interval reaches lowest, None
-    where no class differs. All differences are over the labelled classes, the same for both; the two mIoUs are also
-    over the classes that are predicted and in no label.
+    `images` are those with a labelled pixel, as no other shows a loss; `differing` those whose counts are not equal.
+    `classes` are the labelled classes, None in the place of another. All differences are over the labelled classes, the
+    same for both; the two mIoUs are also over the classes that are predicted and in no label.
     """
 
     miou_reference: float
@@ -46,7 +54,13 @@ class MiouDifference:
     p_worse: tuple[float | None, ...]
     images: int
     differing: int
-    worst: ClassDrop | None
+    classes: tuple[ClassDrop | None, ...]
+
+    @property
+    def worst(self) -> ClassDrop | None:
+        """The class whose interval reaches lowest; None where no class differs."""
+        changed = [each for each in self.classes if each and each.differing]
+        return min(changed, key=lambda each: each.low) if changed else None
 
 
 def miou_difference(
@@ -57,8 +71,12 @@ def miou_difference(
     `pass` when the lower end of the two-sided 90 % interval is above -margin points, `fail` when the upper end is
     below, else `inconclusive`, as are too few images (`missing_images`). Equal counts differ by exactly 0. p-values are
     Holm-corrected; a small one says that the class lost more than the margin, which fewer than five images that differ
-    in it cannot show.
+    in it cannot show. Raises ValueError where no pixel is labelled.
     """
+    labelled_N = reference_NCC.sum((1, 2)) > 0
+    if not labelled_N.any():
+        raise ValueError("no labelled pixel")
+    reference_NCC, target_NCC = reference_NCC[labelled_N], target_NCC[labelled_N]
     parts_NC3, other_NC3 = hit_labelled_predicted(reference_NCC), hit_labelled_predicted(target_NCC)
     contributions_NC = image_contributions(parts_NC3, other_NC3)
     images, present = len(contributions_NC), np.isfinite(contributions_NC).all(0)
@@ -76,7 +94,8 @@ def miou_difference(
     missing = missing_images(images, differing > 0, max_unseen)
     if (status == "pass" and missing) or (status == "fail" and images < FEWEST_IMAGES):
         status = "inconclusive"
-    p_worse, worst = _classes(images * contributions_NC, differing_NC, weights, margin)
+    in_images_C = (parts_NC3[..., 1] > 0).sum(0)
+    p_worse, classes = _classes(images * contributions_NC, differing_NC, weights, margin, in_images_C)
     return MiouDifference(
         miou_reference=miou_reference,
         miou=miou,
@@ -86,7 +105,7 @@ def miou_difference(
         p_worse=p_worse,
         images=images,
         differing=differing,
-        worst=worst,
+        classes=classes,
     )
 
 
@@ -128,23 +147,27 @@ def _end(values_NK: Floats, weights: ImageWeights) -> float:
 
 
 def _classes(
-    values_NC: Floats, differing_NC: npt.NDArray[np.bool_], weights: ImageWeights, margin: float
-) -> tuple[tuple[float | None, ...], ClassDrop | None]:
-    """The p-values of `lost more than the margin`, and the class whose interval reaches lowest."""
-    present = np.asarray(np.isfinite(values_NC).all(0))
+    values_NC: Floats,
+    differing_NC: npt.NDArray[np.bool_],
+    weights: ImageWeights,
+    margin: float,
+    in_images_C: npt.NDArray[np.int64],
+) -> tuple[tuple[float | None, ...], tuple[ClassDrop | None, ...]]:
+    """The p-values of `lost more than the margin`, and each labelled class's difference with its ends."""
+    present = np.asarray(np.isfinite(values_NC).all(0)) & (in_images_C > 0)
     p_values: list[float | None] = [1.0 if there else None for there in present.tolist()]
+    classes: list[ClassDrop | None] = [
+        ClassDrop(index, 0.0, 0.0, 0.0, int(in_images_C[index]), 0) if there else None
+        for index, there in enumerate(present.tolist())
+    ]
     (tested,) = np.nonzero(present & differing_NC.any(0))
     if not len(tested):
-        return holm(p_values), None
-    draws = mean_draws(values_NC[:, tested], weights)
-    losses = mean_draws(-values_NC[:, tested], weights).p_at_most(margin)
-    for index, p in zip(tested, losses, strict=True):
-        if differing_NC[:, index].sum() >= FEWEST_IMAGES:
-            p_values[index] = float(p)
-    return holm(p_values), _lowest(draws, tested)
-
-
-def _lowest(draws: MeanDraws, tested: npt.NDArray[np.intp]) -> ClassDrop:
-    lows = draws.lower(ONE_SIDED)
-    place = int(np.argmin(lows))
-    return ClassDrop(index=int(tested[place]), difference=float(draws.mean_K[place]), low=float(lows[place]))
+        return holm(p_values), tuple(classes)
+    gains, losses = (mean_draws(sign * values_NC[:, tested], weights) for sign in (1, -1))
+    lows, highs, p_worse = gains.lower(ONE_SIDED), -losses.lower(ONE_SIDED / len(tested)), losses.p_at_most(margin)
+    for place, index in enumerate(tested.tolist()):
+        differing, ends = int(differing_NC[:, index].sum()), (float(lows[place]), float(highs[place]))
+        classes[index] = ClassDrop(index, float(gains.mean_K[place]), *ends, int(in_images_C[index]), differing)
+        if differing >= FEWEST_IMAGES:
+            p_values[index] = float(p_worse[place])
+    return holm(p_values), tuple(classes)

@@ -7,22 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.deploy.foreign import trial
-from hardedge.deploy.foreign.forms import ForeignForm, read_foreign
+from hardedge.deploy.bundles import trial
+from hardedge.deploy.bundles.validity import check_model
+from hardedge.deploy.foreign.forms import read_foreign
 from hardedge.errors import BadInput
 
-IMAGE_HWC = np.zeros((8, 8, 3), np.uint8)
-FORM = ForeignForm(
-    input="x",
-    output="y",
-    pixels=True,
-    scores=False,
-    squeeze=False,
-    mean=(0, 0, 0),
-    std=(1, 1, 1),
-    size=None,
-    batch=None,
-)
+IMAGE_BHWC = np.zeros((1, 8, 8, 3), np.uint8)
 
 
 def _model(
@@ -94,8 +84,10 @@ def _endless() -> onnx.ModelProto:
 
 def test_a_file_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "SECONDS", 6)
-    with pytest.raises(BadInput, match=r"theirs\.onnx does not run on one image, 8x8 \(it did not end within 6 s\)"):
-        trial.require_runnable(_endless(), FORM, IMAGE_HWC, "theirs.onnx")
+    with pytest.raises(
+        BadInput, match=r"theirs\.onnx does not run on one image, 1x8x8x3 \(it did not end within 6 s\)"
+    ):
+        trial.require_ends(_endless(), "x", IMAGE_BHWC, "y", "theirs.onnx")
 
 
 def test_a_file_that_takes_all_memory_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,9 +95,61 @@ def test_a_file_that_takes_all_memory_is_ended(monkeypatch: pytest.MonkeyPatch) 
     nodes = [helper.make_node("ConstantOfShape", ["shape"], ["huge"]), helper.make_node("ReduceSum", ["huge"], ["y"])]
     model = _model(nodes, [numpy_helper.from_array(np.array([2 << 30]), "shape")], [], ("a",))
     with pytest.raises(BadInput, match=r"needs more than 6\.0 GiB of memory"):
-        trial.require_runnable(model, FORM, IMAGE_HWC, "theirs.onnx")
+        trial.require_ends(model, "x", IMAGE_BHWC, "y", "theirs.onnx")
 
 
 def test_a_file_that_ends_runs() -> None:
     model = _model([helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], [], [])
-    trial.require_runnable(model, FORM, IMAGE_HWC, "theirs.onnx")
+    trial.require_ends(model, "x", IMAGE_BHWC, "y", "theirs.onnx")
+
+
+def _as_bundle_file(model: onnx.ModelProto, path: Path) -> Path:
+    """The file with the input and output of a bundle's network."""
+    for node in model.graph.node:
+        node.input[:] = ["image" if name == "x" else name for name in node.input]
+        if node.output[0] == "y":
+            node.output[0] = "y before"
+    nodes = [
+        helper.make_node("ReduceMax", ["y before"], ["largest"], keepdims=0),
+        helper.make_node("Shape", ["image"], ["shape of image"]),
+        helper.make_node("Slice", ["shape of image", "zero", "three"], ["size"]),
+        helper.make_node("Expand", ["largest", "size"], ["whole"]),
+        helper.make_node("Cast", ["whole"], ["mask"], to=TensorProto.UINT8),
+    ]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(
+        [numpy_helper.from_array(np.array([0]), "zero"), numpy_helper.from_array(np.array([3]), "three")]
+    )
+    del model.graph.input[:], model.graph.output[:]
+    model.graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, [1, "h", "w", 3]))
+    model.graph.output.append(helper.make_tensor_value_info("mask", TensorProto.UINT8, [1, "h", "w"]))
+    onnx.save(model, path)
+    return path
+
+
+def test_a_bundles_file_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = _as_bundle_file(_endless(), tmp_path / "model.onnx")
+    monkeypatch.setattr(trial, "SECONDS", 6)
+    with pytest.raises(BadInput, match="it did not end within 6 s"):
+        check_model(path)
+
+
+def test_a_bundles_file_that_takes_all_memory_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(trial, "_memory", lambda: 6 << 30)
+    nodes = [helper.make_node("ConstantOfShape", ["shape"], ["y"])]
+    model = _model(nodes, [numpy_helper.from_array(np.array([2 << 30]), "shape")], [], ("a",))
+    with pytest.raises(BadInput, match=r"needs more than 6\.0 GiB of memory"):
+        check_model(_as_bundle_file(model, tmp_path / "model.onnx"))
+
+
+def test_a_bundles_file_is_tried_once_and_nested_functions_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr("hardedge.deploy.bundles.validity.require_ends", lambda *given: tried.append(given[-1]))
+    path = _as_bundle_file(_model([helper.make_node("Cast", ["x"], ["y"], to=1)], [], []), tmp_path / "model.onnx")
+    check_model(path)
+    check_model(path)
+    assert tried == [str(path)]
+    with pytest.raises(BadInput, match="8388614 nodes once its functions are written out"):
+        check_model(_as_bundle_file(_nested(23), tmp_path / "nested.onnx"))

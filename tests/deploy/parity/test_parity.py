@@ -41,9 +41,8 @@ def test_agreement_counts_by_hand() -> None:
 def found(
     status: Verdict, low: float, high: float, change: float = 0.0, images: int = 50, differing: int = 12
 ) -> MiouDifference:
-    interval, worst = Interval(low=low, high=high, confidence=90), ClassDrop(1, -0.4, -1.25)
-    drop = worst if differing else None
-    return MiouDifference(50.0, 50.0 + change, change, interval, status, (), images, differing, drop)
+    interval, worst = Interval(low=low, high=high, confidence=90), ClassDrop(1, -0.4, -1.25, 0.1, images, differing)
+    return MiouDifference(50.0, 50.0 + change, change, interval, status, (), images, differing, (None, worst))
 
 
 @pytest.mark.parametrize(

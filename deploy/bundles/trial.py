@@ -1,4 +1,4 @@
-"""The first run of a file of others, on one image, in a process with limits of time and memory."""
+"""The first run of a file of others, on one input, in a process with limits of time and memory."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from hardedge.child_process import run_child
-from hardedge.data.decoding import Pixels
-from hardedge.deploy.foreign.as_given import prepare_image
-from hardedge.deploy.foreign.forms import ForeignForm
 from hardedge.errors import BadInput
 from hardedge.graphs.files import write_onnx
 
@@ -28,25 +26,26 @@ SHARE: Final = 0.75  # of this machine's memory
 _NO_MEMORY: Final = 3
 
 
-def require_runnable(model: onnx.ModelProto, form: ForeignForm, image_HWC: Pixels, name: str) -> None:
-    """Raises BadInput unless the file ends on one image within SECONDS and SHARE of this machine's memory.
+def require_ends(model: onnx.ModelProto, source: str, values: npt.NDArray[Any], output: str, name: str) -> None:
+    """Raises BadInput unless the file gives `output` of `values` within SECONDS and SHARE of this machine's memory.
 
-    A file that onnxruntime refuses ends too: whoever runs it next says why.
+    `name` is what messages call the file, `source` its input. A file that onnxruntime refuses ends too: whoever runs it
+    next says why.
     """
     with tempfile.TemporaryDirectory(prefix="hardedge-") as folder:
         write_onnx(model, Path(folder) / "model.onnx")
-        np.save(Path(folder) / "image.npy", prepare_image(image_HWC, form))
-        done = run_child("hardedge.deploy.foreign.trial", folder, form.input, form.output, str(SECONDS), str(_memory()))
+        np.save(Path(folder) / "image.npy", values)
+        done = run_child("hardedge.deploy.bundles.trial", folder, source, output, str(SECONDS), str(_memory()))
     if done.status == 0:
         return
-    height, width = image_HWC.shape[:2]
     if done.status == -signal.SIGALRM:
         reason = f"it did not end within {SECONDS} s"
     elif done.status == _NO_MEMORY:
         reason = f"it needs more than {_memory() / 2**30:.1f} GiB of memory"
     else:
         reason = f"it ended its process with status {done.status}"
-    raise BadInput(f"{name} does not run on one image, {height}x{width} ({reason}). Look at what it computes.")
+    shape = "x".join(map(str, values.shape))
+    raise BadInput(f"{name} does not run on one image, {shape} ({reason}). Look at what it computes.")
 
 
 def _memory() -> int:
