@@ -1,7 +1,6 @@
 """What each network weighs, and what is known of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,46 +9,16 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from hardedge.console import progress_bar
-from hardedge.contracts import Contract, NetworkSpec
+from hardedge.contracts import NetworkSpec
 from hardedge.models.architecture import Architecture
 from hardedge.models.architectures import ARCHITECTURES, build_network
 from hardedge.models.listing.published import PUBLISHED
+from hardedge.networks import NetworkFacts, NetworkTable
 
 # Cityscapes: what published figures are for
 NUM_CLASSES = 19
 HEIGHT, WIDTH = 512, 1024
 PROBE = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkFacts(Contract):
-    """One network: what it weighs, the stride of its logits, what training can add to it, the extra that installs it.
-
-    `training_only` are the heads of its published training, which are never in it. `published` is an mIoU on
-    Cityscapes' validation images in percent, `source` whose, `licence` that of the published weights; empty where
-    nothing is known to us.
-    """
-
-    name: str
-    parameters: int
-    multiply_adds: int
-    stride: int
-    auxiliary: bool
-    training_only: tuple[str, ...]
-    pretrained: bool
-    published: float | None
-    source: str
-    licence: str
-    extra: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkTable(Contract):
-    """The networks, for `num_classes` classes and an image of `size` (height, width)."""
-
-    num_classes: int
-    size: tuple[int, int]
-    networks: tuple[NetworkFacts, ...]
 
 
 class _FiguresOnCpu(TorchFunctionMode):
@@ -63,7 +32,7 @@ class _FiguresOnCpu(TorchFunctionMode):
 
 
 def network_table() -> NetworkTable:
-    """Every listed network's facts; built and run without memory for weights or maps, so it takes seconds."""
+    """Every listed network's facts, as `hardedge.networks` has them stored: built and run without memory for maps."""
     facts = tuple(network_facts(known) for known in progress_bar(ARCHITECTURES.values(), "networks"))
     return NetworkTable(num_classes=NUM_CLASSES, size=(HEIGHT, WIDTH), networks=facts)
 
@@ -113,29 +82,3 @@ def network_multiply_adds(network: nn.Module, size: tuple[int, int]) -> int:
         network(image_BCHW)
     # it counts a multiply-add as two operations
     return int(counter.get_total_flops()) // 2
-
-
-def network_table_text(table: NetworkTable) -> str:
-    """The table as text, with what its figures are."""
-    width = max(len(facts.name) for facts in table.networks)
-    heads = max(len(_heads(facts)) for facts in table.networks)
-    title = f"{'network':{width}}  parameters  multiply-adds  stride  {'training only':{heads}}  pretrained  published"
-    lines = [title]
-    for facts in table.networks:
-        figures = f"{facts.parameters / 1e6:8.2f} M  {facts.multiply_adds / 1e9:11.2f} G  {facts.stride:6}"
-        pretrained = "yes" if facts.pretrained else "no"
-        published = f"{facts.published:.2f} %, {facts.source}" if facts.published else ""
-        line = f"{facts.name:{width}}  {figures}  {_heads(facts):{heads}}  {pretrained:10}  {published}"
-        lines.append(line.rstrip())
-    height_width = "x".join(map(str, table.size))
-    lines.append(
-        f"\nFor {table.num_classes} classes; multiply-adds of convolutions and matrix products at {height_width}."
-    )
-    lines.append("published: mIoU on Cityscapes' validation images; the licence of those weights is in --json.")
-    lines.append("FAMILY_ENCODER is a network too: deeplabv3, deeplabv3plus, pspnet, upernet, fpn or segformer on any")
-    lines.append("encoder of segmentation-models-pytorch, timm's as tu-NAME, for example fpn_mobilenet_v2.")
-    return "\n".join(lines)
-
-
-def _heads(facts: NetworkFacts) -> str:
-    return ", ".join(facts.training_only)

@@ -52,6 +52,26 @@ def test_the_pictures_are_made_from_what_there_is() -> None:
     assert {path.name for path in (ROOT / "docs/img").glob("*.webp")} == set(module["DRAWN"])
 
 
+def test_the_page_of_the_library_is_that_of_the_code_and_everything_has_an_example() -> None:
+    made = runpy.run_path(str(ROOT / "docs/generate.py"))
+    assert DOCUMENTS["api.md"] == made["api_page"](), "run: python docs/generate.py"
+    names = {name.rpartition(".")[2] for part in made["API"].values() for name in part} - {"errors"}
+    with_cells = {made["CELLS_OF"].get(name, name) for name in names - set(made["COMMANDS_OF"])}
+    assert with_cells == set(made["example_cells"]())
+    for line in made["COMMANDS_OF"].values():
+        _, name, *arguments = shlex.split(line)
+        cli.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.slow  # trains, exports and verifies
+def test_the_notebook_and_the_examples_run(tmp_path: Path) -> None:
+    for name in ("notebook.py", "examples.py"):
+        command = [sys.executable, str(ROOT / "docs" / name)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "deployed/report/report.html").is_file()
+
+
 def test_the_pages_make_a_site_without_a_warning(tmp_path: Path) -> None:
     """Every link and anchor leads somewhere, every page is in the navigation, and every name of api.md exists."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs")

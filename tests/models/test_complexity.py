@@ -10,8 +10,9 @@ from torch import nn
 
 from hardedge.contracts import NetworkSpec
 from hardedge.models import ARCHITECTURES, build_network
-from hardedge.models.complexity import NetworkTable, network_facts, network_multiply_adds, network_table_text
+from hardedge.models.complexity import network_facts, network_multiply_adds, network_table
 from hardedge.models.listing.published import PUBLISHED
+from hardedge.networks import NetworkTable, network_table_text, read_network_table
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,7 +53,21 @@ def test_the_table_as_text_has_a_line_for_each_network() -> None:
     assert lines[2].startswith("fpn_resnet18")
 
 
-@pytest.mark.slow
+def test_the_stored_table_is_of_these_networks_and_what_was_published_of_them() -> None:
+    stored = {facts.name: facts for facts in read_network_table().networks}
+    assert list(stored) == list(ARCHITECTURES), "run: python docs/generate.py --networks"
+    published = {name: (facts.published, facts.source, facts.licence) for name, facts in stored.items()}
+    known = {name: (each.miou, each.source, each.licence) for name, each in PUBLISHED.items()}
+    assert published == {name: known.get(name, (None, "", "")) for name in ARCHITECTURES}
+    for name in ("fast_scnn", "lraspp_mobilenet_v3_large"):
+        assert stored[name] == network_facts(ARCHITECTURES[name]), "run: python docs/generate.py --networks"
+
+
+@pytest.mark.slow  # builds every network
+def test_the_stored_table_is_what_the_networks_weigh() -> None:
+    assert read_network_table() == network_table(), "run: python docs/generate.py --networks"
+
+
 def test_the_command_lists_every_network(hardedge: Program) -> None:
     done = hardedge("models", "--json")
     assert done.returncode == 0, done.stderr

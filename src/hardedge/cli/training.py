@@ -205,10 +205,9 @@ def models(as_json: bool) -> None:
 
     Example: hardedge models --json
     """
-    with guard_imports("train", "torch"):
-        from hardedge.models.complexity import network_table, network_table_text
+    from hardedge.networks import network_table_text, read_network_table
 
-    table = network_table()
+    table = read_network_table()
     print_result(table, network_table_text(table), as_json)
 
 
