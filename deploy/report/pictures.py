@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hardedge.contracts import HardnessSource, Report, Task
-from hardedge.data.palette import palette_image
+from hardedge.data.palette import UNLABELLED, distinct_color, palette_image
 from hardedge.metrics import confusion_counts, mean_iou
 from hardedge.pages.markup import (
     Markup,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 WRONG: Final = (214, 22, 38)
+ERRORS: Final = (WRONG, (255, 0, 255), (0, 255, 255), (255, 255, 0), (0, 90, 255))
+STABLE: Final = (("stable", (120, 120, 120)), ("unstable", (255, 255, 255)), ("stable, but changed", WRONG))
 # hardness 0, 64, 128, 191, 255
 RAMP: Final = ((9, 10, 38), (78, 24, 110), (176, 48, 96), (240, 128, 44), (252, 240, 160))
 UNFOLDED: Final = 3  # images that are shown at once
@@ -97,7 +99,11 @@ def view_switches(samples: Sequence[SamplePictures]) -> Markup:
 def class_legend(task: Task) -> Markup:
     """Every class with its colour, and what wrong and unlabelled pixels look like."""
     entries = [tag("li", class_name(info, index)) for index, info in enumerate(task.classes)]
-    other = [("unlabelled", (0, 0, 0)), ("wrong (error map)", WRONG)]
+    other = [
+        ("unlabelled", distinct_color(task, UNLABELLED)),
+        ("wrong (error map)", distinct_color(task, ERRORS)),
+        *((f"{name} (stable pixels)", color) for name, color in STABLE),
+    ]
     entries += [tag("li", tag("span", class_="chip", style=f"background:rgb{rgb}"), name) for name, rgb in other]
     return tag("ul", *entries, class_="legend", aria_label="Colours of the classes")
 
@@ -118,7 +124,7 @@ def sample_panels(sample: SamplePictures, task: Task, source: HardnessSource, an
         panel(
             "prediction", f"Predicted classes of {sample.id}", palette_image(sample.prediction_HW, task), "prediction"
         ),
-        panel("errors", f"Wrong pixels of {sample.id}, in red", fromarray(error_map(sample, task)), "errors"),
+        panel("errors", f"Wrong pixels of {sample.id}", fromarray(error_map(sample, task)), "errors"),
         hardness_panel(sample, source),
         stable_panel(sample),
         facts_list(sample_facts(sample, task)),
@@ -176,11 +182,11 @@ def stable_map(stable_HW: npt.NDArray[np.bool_], prediction_HW: Pixels, referenc
 
 
 def error_map(sample: SamplePictures, task: Task) -> Pixels:
-    """The picture in pale grey, wrong pixels in red, unlabelled pixels black, uint8 [H, W, 3]."""
+    """The picture in pale grey, wrong and unlabelled pixels in colours that no class has, uint8 [H, W, 3]."""
     grey_HW = sample.image_HWC.mean(axis=-1) * 0.4 + 140
     errors_HWC = np.repeat(grey_HW.astype(np.uint8)[..., None], 3, axis=-1)
-    errors_HWC[sample.truth_HW != sample.prediction_HW] = WRONG
-    errors_HWC[sample.truth_HW == task.ignore_index] = 0
+    errors_HWC[sample.truth_HW != sample.prediction_HW] = distinct_color(task, ERRORS)
+    errors_HWC[sample.truth_HW == task.ignore_index] = distinct_color(task, UNLABELLED)
     return errors_HWC
 
 

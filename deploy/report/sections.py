@@ -130,11 +130,21 @@ def classes_section(report: Report) -> Section:
 
 
 def class_table(found: Parity, task: Task) -> Markup:
-    head = ("class", "IoU, 0 to 100 %", "reference", "target", "95 % interval", "difference", "pixels equal", "p")
+    head = (
+        "class",
+        "IoU, 0 to 100 %",
+        "reference",
+        "target",
+        "95 % interval",
+        "difference",
+        "pixels equal",
+        "p",
+        "pixels",
+    )
     intervals = found.intervals.per_class if found.intervals else {}
     rows = [class_row(each, task, intervals.get(each.name)) for each in found.per_class]
     caption = f"IoU in percent, {found.target} {found.precision}"
-    return tag("div", html_table(caption, head, rows, numeric=range(2, 8), sortable=True), class_="classes")
+    return tag("div", html_table(caption, head, rows, numeric=range(2, 9), sortable=True), class_="classes")
 
 
 def class_row(found: ClassParity, task: Task, interval: Interval | None) -> tuple[str, ...]:
@@ -147,6 +157,7 @@ def class_row(found: ClassParity, task: Task, interval: Interval | None) -> tupl
         "–" if found.target is None or found.reference is None else signed_number(found.target - found.reference),
         percent_text(found.pixel_agreement),
         number_text(found.p_worse, 3),
+        number_text(found.labelled, 0),
     )
 
 

@@ -13,14 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from hardedge.cli import main
 from hardedge.data.checking.check import check_dataset
 from hardedge.data.content import require_usable_data
+from hardedge.data.decoding import IMAGE_SUFFIXES
 from hardedge.data.opening import open_dataset
 from hardedge.data.sharding import write_shards
+from hardedge.deploy import predict
+from hardedge.deploy.foreign.bundle import bundle_of_foreign
+from hardedge.deploy.foreign.forms import OnnxInputSpec
 from hardedge.errors import BadInput
 
 Damage = Callable[[Path, random.Random], None]
@@ -239,3 +245,104 @@ def test_every_command_refuses_with_the_same_fault(
         assert fault.splitlines()[0] in said, (command, fault, said)
         assert "Traceback" not in said
         assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.fixture(scope="module")
+def trained(make_tiny_dataset: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean data set, a network's one-step checkpoint, somebody's ONNX file and its bundle, in one folder."""
+    pytest.importorskip("torch")
+    root = tmp_path_factory.mktemp("malformed")
+    make_tiny_dataset(root / "clean", train=3, val=2, test=2, size=(32, 48))
+    (root / "one_layer.py").write_text("from torch import nn\ndef build(n):\n    return nn.Conv2d(3, n, 1)\n")
+    onnx.save(_scores_of_three_classes(), root / "theirs.onnx")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root)
+        _train_one_step(root / "clean", root / "checkpoint")
+    bundle_of_foreign(root / "theirs.onnx", root / "clean", root / "bundle", OnnxInputSpec())
+    return root
+
+
+def _scores_of_three_classes() -> onnx.ModelProto:
+    weight = np.eye(3, dtype=np.float32)[..., None, None]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "w"], ["scores"], kernel_shape=[1, 1]),
+    ]
+    image = helper.make_tensor_value_info("x", TensorProto.UINT8, ["b", "h", "w", 3])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["b", 3, "h", "w"])
+    graph = helper.make_graph(nodes, "theirs", [image], [scores], [numpy_helper.from_array(weight, "w")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def _train_one_step(data: Path, out: Path) -> None:
+    from hardedge.train.losses import parse_loss
+    from hardedge.train.recipe import Recipe
+    from hardedge.train.stage import train
+
+    recipe = Recipe(
+        name="one",
+        network="one_layer:build",
+        loss=parse_loss("ce"),
+        learning_rate=1e-2,
+        steps=1,
+        batch=3,
+        crop=(32, 48),
+        evaluate_every=1,
+        amp=False,
+    )
+    train(recipe, data, out)
+
+
+def _reference_of(checkpoint: Path, data: Path, out: Path) -> None:
+    """What export reads of a data set."""
+    from hardedge.export.graph.form import Form
+    from hardedge.export.reference import write_reference
+    from hardedge.export.stage import Precisions, open_source
+
+    source = open_source(checkpoint, data, Form(), Precisions(), allow_code=True)
+    write_reference(source.network, source.dataset, out)
+
+
+def _read_test_split(root: Path) -> None:
+    dataset = open_dataset(root)
+    require_usable_data(dataset, ("test",))
+    for id in dataset.splits["test"]:
+        dataset.pair(id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_train_export_deploy_and_predict_agree_with_check(
+    seed: int,
+    trained: Path,
+    make_tiny_dataset: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(trained)
+    monkeypatch.setattr("hardedge.deploy.foreign.bundle.require_runnable", lambda *_: None)  # a process a run
+    root = make_tiny_dataset(tmp_path / "data", train=3, val=2, test=2, size=(32, 48))
+    damage = DAMAGES[seed % len(DAMAGES)]
+    damage(root, random.Random(seed))
+    faults = check_dataset(root).faults
+    train_fault = _refusal(lambda: _train_one_step(root, tmp_path / "trained"))
+    what = f"{damage.__name__}: {faults}\n{train_fault}"
+    # what shows at the hardness maps, after the last step, leaves the stored state to go on from
+    assert (tmp_path / "trained/checkpoint.json").exists() == (train_fault is None), what
+    assert bool(faults) == (train_fault is not None), what
+    test_fault = _refusal(lambda: _read_test_split(root))
+    export_fault = _refusal(lambda: _reference_of(trained / "checkpoint", root, tmp_path / "reference"))
+    assert export_fault is not None or test_fault is None, what
+    deploy_fault = _refusal(
+        lambda: bundle_of_foreign(trained / "theirs.onnx", root, tmp_path / "bundle", OnnxInputSpec())
+    )
+    assert (tmp_path / "bundle").exists() == (deploy_fault is None), (what, deploy_fault)
+    assert deploy_fault is not None or test_fault is None, (what, test_fault)
+    images = [
+        path for path in (root / "images").iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."
+    ]
+    predict_fault = _refusal(lambda: predict(trained / "bundle", [root / "images"], tmp_path / "masks"))
+    made = len(list((tmp_path / "masks/masks").glob("*.png"))) if (tmp_path / "masks").exists() else 0
+    assert predict_fault is not None or made == len(images), (what, predict_fault)
+    assert not any(path.name.startswith(".") for path in tmp_path.iterdir()), what

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hardedge.contracts import ClassInfo, Task
 from hardedge.data.decoding import read_mask
-from hardedge.data.palette import colour_mask, overlay, palette_image, save_mask
+from hardedge.data.palette import UNLABELLED, colour_mask, distinct_color, overlay, palette, palette_image, save_mask
 
 TASK = Task(
     classes=(ClassInfo(name="sky", color=(70, 130, 180)), ClassInfo(name="pole", color=(255, 0, 7))), ignore_index=255
@@ -64,3 +64,15 @@ def test_an_overlay_lies_between_image_and_colour(level: int, opacity: float) ->
     assert mixed.dtype == np.uint8
     for value, color in zip(mixed.tolist(), TASK.classes[0].color, strict=True):
         assert min(level, color) <= value <= max(level, color)
+
+
+def test_pixels_of_no_class_look_like_no_class() -> None:
+    def task(*colors: tuple[int, int, int]) -> Task:
+        return Task(classes=tuple(ClassInfo(name=str(color), color=color) for color in colors), ignore_index=255)
+
+    assert palette(task((128, 0, 0)))[255].tolist() == [0, 0, 0]
+    assert palette(task((0, 0, 0), (200, 10, 10)))[255].tolist() == [255, 255, 255]
+    assert palette(task((10, 10, 10), (240, 240, 255)))[255].tolist() == [255, 0, 255]
+    every = [(red, green, blue) for red in (0, 255) for green in (0, 255) for blue in (0, 255)]
+    assert tuple(palette(task(*every))[255].tolist()) in UNLABELLED
+    assert distinct_color(task((220, 20, 60)), ((214, 22, 38), (0, 255, 255))) == (0, 255, 255)

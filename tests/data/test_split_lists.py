@@ -84,3 +84,10 @@ def test_folders_below_images_are_named(make_tiny_dataset: Callable[..., Path], 
     (root / "city").rename(root / "images/city")
     with pytest.raises(BadInput, match=r"images/: no image file .*; folders in it are not read: city"):
         open_dataset(root)
+
+
+def test_an_image_in_a_folder_that_is_not_read_is_told(tiny_dataset: Path) -> None:
+    (tiny_dataset / "images/city").mkdir()
+    (tiny_dataset / "images/scene000.png").rename(tiny_dataset / "images/city/scene000.png")
+    faults = "\n".join(check_dataset(tiny_dataset).faults)
+    assert "scene000 has no image in images/ (images/city/scene000.png is in a folder, which is not read" in faults

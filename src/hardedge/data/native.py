@@ -72,10 +72,21 @@ def missing_files(dataset: FolderDataset) -> list[str]:
             if id not in dataset.images:
                 suggested += 1
                 like = nearest(id, dataset.images) if suggested <= SUGGESTED else ""
-                faults.append(f"splits/{split}.txt: {id} has no image in images/{like}")
+                faults.append(f"splits/{split}.txt: {id} has no image in images/{_in_folder(dataset.root, id) or like}")
             if id not in dataset.masks:
                 faults.append(f"splits/{split}.txt: {id} has no mask masks/{id}.png")
     return faults
+
+
+def _in_folder(root: Path, id: str) -> str:
+    """Where an image of that name lies that is not read, in words; empty where there is none."""
+    name = id.rpartition("/")[2]
+    found = [path for path in (root / "images").glob("*/*") if id_of(path) == name or path.name == name]
+    return (
+        f" (images/{found[0].parent.name}/{found[0].name} is in a folder, which is not read: move it up)"
+        if found
+        else ""
+    )
 
 
 def images_in(folder: Path) -> list[Path]:

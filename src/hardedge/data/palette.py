@@ -1,5 +1,6 @@
-"""Masks as pictures: palette PNGs, class colours, overlays. Pixels of no class are black."""
+"""Masks as pictures: palette PNGs, class colours, overlays. Pixels of no class are black where no class nearly is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,23 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 
+Color = tuple[int, int, int]
+UNLABELLED: tuple[Color, ...] = ((0, 0, 0), (255, 255, 255), (255, 0, 255), (0, 255, 255), (255, 255, 0))
+APART = 60  # Euclidean, in RGB: less looks alike in a picture
+
+
+def distinct_color(task: Task, wanted: Sequence[Color]) -> Color:
+    """The first of the wanted colours that is like none of the classes'; the one that is least so where all are."""
+    classes_C3 = np.array([entry.color for entry in task.classes], np.int64).reshape(-1, 3)
+    nearest = [float(np.sqrt(((classes_C3 - color) ** 2).sum(1)).min(initial=1e3)) for color in wanted]
+    return next(
+        (color for color, far in zip(wanted, nearest, strict=True) if far >= APART), wanted[int(np.argmax(nearest))]
+    )
+
+
 def palette(task: Task) -> Pixels:
-    """The colour of each of the 256 mask values, uint8 [256, 3]; black for what is no class."""
-    colors = np.zeros((256, 3), np.uint8)
+    """The colour of each of the 256 mask values, uint8 [256, 3]; a colour of no class for what is none."""
+    colors = np.full((256, 3), distinct_color(task, UNLABELLED), np.uint8)
     colors[: task.num_classes] = [entry.color for entry in task.classes]
     return colors
 
