@@ -22,6 +22,7 @@ from hardedge.deploy.bundles.trial import require_ends
 from hardedge.errors import BadInput, faults_error, first_line
 from hardedge.graphs.canonical import every_node
 from hardedge.graphs.files import is_large, read_onnx
+from hardedge.graphs.walking import readers
 from hardedge.metrics import Counts
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 def _reader_of(model: onnx.ModelProto, tensor: onnx.TensorProto) -> str:
     """The weight's name with the first node that reads it."""
-    nodes = (node for node in model.graph.node if tensor.name and tensor.name in node.input)
+    nodes = readers(model.graph, tensor.name)
     reads = next((f", which {node.name or node.output[0]} ({node.op_type}) reads" for node in nodes), "")
     return f"{tensor.name}{reads}"
 

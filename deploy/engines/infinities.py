@@ -15,11 +15,12 @@ import numpy as np
 from hardedge.contracts import FallbackNode
 from hardedge.deploy.engines.fp32_fallback import MOST_BUILDS, Tries, find_smallest_set
 from hardedge.errors import BadInput, first_line
-from hardedge.graphs.element_types import FLOATS, element_types, producers
+from hardedge.graphs.element_types import FLOATS, element_types
 from hardedge.graphs.files import copy_model, open_session
 from hardedge.graphs.pinning import pin_to_fp32, pinning_candidates
 from hardedge.graphs.probes import PROBE, with_logits_output
 from hardedge.graphs.rounding import rounded_form
+from hardedge.graphs.walking import add_output, producers, readers
 
 if TYPE_CHECKING:
     import onnx
@@ -111,9 +112,9 @@ def _locate(model: onnx.ModelProto, form: onnx.ModelProto, id: str, image_HWC: P
     )
     output = next(name for name in first.output if name in broken)
     # what a pinned node gives is cast back to its type: its readers must be pinned as well, if that is too narrow
-    readers = (node.name for node in model.graph.node if output in node.input)
+    reading = (node.name for node in readers(model.graph, output))
     label = first.name or made_by.get(first.input[0], first).name
-    return NotFinite(f"{label} ({first.op_type}) is not finite on image {id}", frozenset({first.name, *readers} - {""}))
+    return NotFinite(f"{label} ({first.op_type}) is not finite on image {id}", frozenset({first.name, *reading} - {""}))
 
 
 def _with_sums(form: onnx.ModelProto, values: list[str]) -> onnx.ModelProto:
@@ -130,7 +131,7 @@ def _with_sums(form: onnx.ModelProto, values: list[str]) -> onnx.ModelProto:
                 helper.make_node("ReduceSum", [f"finite product {number}"], [f"finite {number}"], keepdims=0),
             )
         )
-        probe.graph.output.append(helper.make_tensor_value_info(f"finite {number}", TensorProto.FLOAT, []))
+        add_output(probe, f"finite {number}", TensorProto.FLOAT, [])
     return probe
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hardedge.graphs.files import copy_model
+from hardedge.graphs.walking import readers
 
 if TYPE_CHECKING:
     import onnx
@@ -52,9 +53,8 @@ def _can_be_turned(graph: onnx.GraphProto, resize: onnx.NodeProto) -> bool:
         return False
     attributes = _attributes(resize)
     linear = all(attributes.get(name) == value for name, value in _LINEAR.items())
-    readers = [node for node in graph.node if resize.output[0] in node.input]
     shown = any(output.name == resize.output[0] for output in graph.output)
-    return linear and len(readers) == 1 and not shown
+    return linear and len(readers(graph, resize.output[0])) == 1 and not shown
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, object]:

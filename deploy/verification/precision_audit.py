@@ -14,8 +14,9 @@ from hardedge.contracts import Engine, PrecisionAudit
 from hardedge.deploy.runner import Layer
 from hardedge.errors import BadInput
 from hardedge.graphs.canonical import node_multiply_adds
-from hardedge.graphs.element_types import CONVERSIONS, PRECISION_OF, element_types, precision_of, producers
+from hardedge.graphs.element_types import CONVERSIONS, PRECISION_OF, element_types, precision_of
 from hardedge.graphs.rounding import rounded_form
+from hardedge.graphs.walking import producers
 
 if TYPE_CHECKING:
     import onnx

@@ -8,8 +8,9 @@ import onnx
 from hardedge.contracts import KeptNode
 from hardedge.export.precisions.convert import Converted
 from hardedge.graphs.canonical import COUNTED, node_multiply_adds
-from hardedge.graphs.element_types import element_types, precision_of, producers
+from hardedge.graphs.element_types import element_types, precision_of
 from hardedge.graphs.rounding import rounded_form
+from hardedge.graphs.walking import producers
 from hardedge.precisions import precision_named
 
 UNTOLD = "left out by Model Optimizer, which does not say why"

@@ -15,7 +15,8 @@ from onnx import TensorProto, numpy_helper
 
 from hardedge.errors import BadInput, faults_error
 from hardedge.graphs.builder_rules import require_rightly_built
-from hardedge.graphs.element_types import QUANTISED, Types, element_types, producers
+from hardedge.graphs.element_types import QUANTISED, Types, element_types
+from hardedge.graphs.walking import producers
 
 # marked N in that document
 # fmt: off

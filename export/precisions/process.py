@@ -22,8 +22,8 @@ from hardedge.data.decoding import Pixels, read_image
 from hardedge.export.precisions.convert import ConversionJob
 from hardedge.export.precisions.legality import NOT_IN_BF16, WEIGHTED
 from hardedge.export.precisions.ranges import largest_magnitudes, largest_weights
-from hardedge.graphs.element_types import producers
 from hardedge.graphs.pinning import pin_to_fp32
+from hardedge.graphs.walking import last_argmax, producers
 from hardedge.precisions import precision_named
 
 # above it FP16's steps are 0.5 and more: Model Optimizer's own limit
@@ -156,7 +156,8 @@ def _after_argmax(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def _argmax(model: onnx.ModelProto) -> onnx.NodeProto:
-    last: onnx.NodeProto = [node for node in model.graph.node if node.op_type == "ArgMax"][-1]
+    last = last_argmax(model)
+    assert last is not None  # the file is ours: it ends in one
     return last
 
 

@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hardedge.data.decoding import Pixels
 from hardedge.graphs.element_types import element_types
-from hardedge.graphs.files import open_session
+from hardedge.graphs.files import copy_model, open_session
+from hardedge.graphs.walking import add_output
 
 
 def largest_magnitudes(model: onnx.ModelProto, images: Iterable[Pixels]) -> dict[str, float]:
@@ -32,12 +33,11 @@ def largest_weights(model: onnx.ModelProto) -> dict[str, float]:
 
 
 def _with_maxima(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
+    probe = copy_model(model)
     del probe.graph.output[:]
     for number, name in enumerate(names):
         magnitude, largest = f"magnitude of {number}", f"largest of {number}"
         probe.graph.node.append(helper.make_node("Abs", [name], [magnitude]))
         probe.graph.node.append(helper.make_node("ReduceMax", [magnitude], [largest], keepdims=0))
-        probe.graph.output.append(helper.make_tensor_value_info(largest, TensorProto.FLOAT, []))
+        add_output(probe, largest, TensorProto.FLOAT, [])
     return probe

@@ -4,8 +4,7 @@ from collections.abc import Collection
 
 import onnx
 
-from hardedge.graphs.cutting import names_read
-from hardedge.graphs.element_types import producers
+from hardedge.graphs.walking import drop_unread, producers
 
 
 def quantised_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
@@ -30,30 +29,10 @@ def partly_quantised(model: onnx.ModelProto, quantised: Collection[str]) -> onnx
             dequantiser = _dequantiser(name, made_by)
             if dequantiser is not None:
                 node.input[index] = made_by[dequantiser.input[0]].input[0]
-    _prune(mixed.graph)
+    drop_unread(mixed.graph, ("QuantizeLinear", "DequantizeLinear"))
     return mixed
 
 
 def _dequantiser(name: str, made_by: dict[str, onnx.NodeProto]) -> onnx.NodeProto | None:
     node = made_by.get(name)
     return node if node is not None and node.op_type == "DequantizeLinear" and node.input[0] in made_by else None
-
-
-def _prune(graph: onnx.GraphProto) -> None:
-    """Takes out quantisers that nobody reads, and weights that only they read."""
-    outputs = {value.name for value in graph.output}
-    while True:
-        read = outputs | {name for node in graph.node for name in names_read(node)}
-        idle = [
-            node
-            for node in graph.node
-            if node.op_type in ("QuantizeLinear", "DequantizeLinear") and not read & set(node.output)
-        ]
-        if not idle:
-            break
-        for node in idle:
-            graph.node.remove(node)
-    used = [tensor for tensor in graph.initializer if tensor.name in read]
-    copies = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in used]
-    del graph.initializer[:]
-    graph.initializer.extend(copies)

@@ -5,7 +5,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.graphs.cutting import cut_to_outputs, names_read
+from hardedge.graphs.cutting import cut_to_outputs
+from hardedge.graphs.walking import names_read
 
 
 def with_branches() -> onnx.ModelProto:

@@ -13,6 +13,7 @@ import numpy as np
 
 from hardedge.contracts import Complexity
 from hardedge.graphs.files import copy_model, is_large, open_session, without_weights
+from hardedge.graphs.walking import add_output
 
 if TYPE_CHECKING:
     import onnx
@@ -191,7 +192,7 @@ def _shapes(model: onnx.ModelProto, names: list[str], size: tuple[int, int, int]
     del probe.graph.output[:]
     for number, name in enumerate(names):
         probe.graph.node.append(helper.make_node("Shape", [name], [f"shape of {number}"]))
-        probe.graph.output.append(helper.make_tensor_value_info(f"shape of {number}", TensorProto.INT64, None))
+        add_output(probe, f"shape of {number}", TensorProto.INT64)
     if not names:
         return {}
     # fusions would move quantisers past a MaxPool, which onnxruntime does not have in FP8

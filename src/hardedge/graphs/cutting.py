@@ -1,38 +1,14 @@
-"""The part of a graph that gives some of its outputs, and what a node reads: its inputs, and what its graphs read."""
+"""The part of a graph that gives some of its outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from hardedge.graphs.walking import inner_graphs, names_read
 
 if TYPE_CHECKING:
     import onnx
-
-
-def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs inside a node, of an If, a Loop or a Scan."""
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
-
-
-def names_read(node: onnx.NodeProto) -> set[str]:
-    """The values that a node reads: its inputs, and those that the graphs inside it take from outside."""
-    read = {name for name in node.input if name}
-    for graph in inner_graphs(node):
-        read |= _read_from_outside(graph)
-    return read
-
-
-def _read_from_outside(graph: onnx.GraphProto) -> set[str]:
-    made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    made |= {tensor.values.name for tensor in graph.sparse_initializer}
-    made |= {name for node in graph.node for name in node.output}
-    read = {value.name for value in graph.output}
-    for node in graph.node:
-        read |= names_read(node)
-    return read - made
 
 
 def cut_to_outputs(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:

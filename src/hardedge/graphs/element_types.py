@@ -27,11 +27,6 @@ def element_types(model: onnx.ModelProto) -> Types:
     return types | {tensor.name: tensor.data_type for tensor in inferred.initializer}
 
 
-def producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
-    """The node that makes each value of the main graph."""
-    return {name: node for node in model.graph.node for name in node.output if name}
-
-
 def precision_of(node: onnx.NodeProto, types: Types, made_by: Mapping[str, onnx.NodeProto]) -> str | None:
     """What a node computes in: `int8` or `fp8` where data and weight come from DequantizeLinear, else its float type.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from hardedge.graphs.cutting import names_read
-from hardedge.graphs.element_types import CONVERSIONS, element_types, precision_of, producers
+from hardedge.graphs.element_types import CONVERSIONS, element_types, precision_of
+from hardedge.graphs.walking import drop_unread, producers
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +35,7 @@ def pin_to_fp32(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelPro
     copy.graph.initializer.extend(graph.weights)
     # kinds of values that are gone, or are of another type now
     copy.graph.ClearField("value_info")
-    _without_idle(copy.graph)
+    drop_unread(copy.graph, CONVERSIONS)
     return copy
 
 
@@ -128,18 +128,3 @@ def _as_floats(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
     from onnx import numpy_helper
 
     return numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), name)
-
-
-def _without_idle(graph: onnx.GraphProto) -> None:
-    """Takes out conversions that nothing reads any more, and the weights that only they read."""
-    outputs = {value.name for value in graph.output}
-    while True:
-        read = {name for node in graph.node for name in names_read(node)} | outputs
-        idle = [node for node in graph.node if node.op_type in CONVERSIONS and not read & set(node.output)]
-        if not idle:
-            break
-        for node in idle:
-            graph.node.remove(node)
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

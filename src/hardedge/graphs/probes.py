@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hardedge.graphs.files import copy_model
+from hardedge.graphs.walking import add_output, last_argmax
 
 if TYPE_CHECKING:
     import onnx
@@ -17,12 +18,11 @@ def with_logits_output(model: onnx.ModelProto) -> onnx.ModelProto | None:
     """The model with what its last argmax over axis 1 reads as one more output; None without such a node."""
     from onnx import TensorProto, helper
 
-    found = [node for node in model.graph.node if node.op_type == "ArgMax"]
-    axes = {attribute.name: attribute.i for node in found[-1:] for attribute in node.attribute}
-    if axes.get("axis") != 1:
+    argmax = last_argmax(model)
+    if argmax is None or {attribute.name: attribute.i for attribute in argmax.attribute}.get("axis") != 1:
         return None
-    model.graph.node.append(helper.make_node("Cast", [found[-1].input[0]], [PROBE], to=TensorProto.FLOAT))
-    model.graph.output.append(helper.make_tensor_value_info(PROBE, TensorProto.FLOAT, None))
+    model.graph.node.append(helper.make_node("Cast", [argmax.input[0]], [PROBE], to=TensorProto.FLOAT))
+    add_output(model, PROBE, TensorProto.FLOAT)
     return model
 
 

@@ -25,8 +25,9 @@ from hardedge.deploy.targets import backend_of, parse_target
 from hardedge.deploy.tensorrt.backend import TENSORRT_RTX
 from hardedge.deploy.verification.gates import Gates
 from hardedge.deploy.verification.stage import verify
-from hardedge.graphs.element_types import element_types, precision_of, producers
+from hardedge.graphs.element_types import element_types, precision_of
 from hardedge.graphs.pinning import pin_to_fp32, pinning_candidates
+from hardedge.graphs.walking import producers
 
 SIZE = Profile(min=(1, 64, 96), opt=(1, 64, 96), max=(1, 64, 96))
 NUMPY = {TensorProto.FLOAT16: np.float16, TensorProto.BFLOAT16: ml_dtypes.bfloat16, TensorProto.FLOAT: np.float32}

@@ -25,7 +25,8 @@ from hardedge.export.tune.pareto import dots_of, front_of, pareto_svg
 from hardedge.export.tune.record import MixtureLatency, Progress, Step, Tuning
 from hardedge.export.tune.search import find_fewest, find_most, order_nodes
 from hardedge.export.tune.stage import Goal, parse_goal, tune
-from hardedge.graphs.element_types import element_types, precision_of, producers
+from hardedge.graphs.element_types import element_types, precision_of
+from hardedge.graphs.walking import producers
 
 
 def step(kept: int, share: float, difference: float) -> Step:
