@@ -1,4 +1,4 @@
-"""Makes the bundle that `hardedge acceptance` runs: deploy/acceptance/bundle, below 1 MB.
+"""Makes the bundle that `hardedge acceptance` runs: deploy/acceptance/trained-bundle, below 1 MB.
 
     python benchmarks/acceptance_bundle.py        # 5 minutes on two cores
 
@@ -18,7 +18,7 @@ from PIL import Image
 from hardedge.data.streets.write import write_streets
 
 HERE = Path(__file__).parent
-BUNDLE = HERE.parent / "deploy" / "acceptance" / "bundle"
+BUNDLE = HERE.parent / "deploy" / "acceptance" / "trained-bundle"
 MOST_BYTES = 1_000_000
 IMAGES = {"train": 100, "val": 8, "test": 8}
 PROFILES = ("small=1x32x64:2x64x128:4x64x128", "large=1x64x128:1x96x192:2x128x256")

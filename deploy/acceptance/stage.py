@@ -26,7 +26,7 @@ from hardedge.deploy.targets import KNOWN, backend_of
 from hardedge.errors import BadInput, HardedgeError, Unavailable
 from hardedge.version import __version__
 
-BUNDLE = Path(__file__).parent / "bundle"
+BUNDLE = Path(__file__).parent / "trained-bundle"
 
 
 def accept(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hardedge.contracts.base import Contract, Verdict
+from hardedge.contracts.base import Amount, Contract, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,5 +39,5 @@ class Acceptance(Contract):
     quick: bool
     checks: tuple[AcceptanceCheck, ...]
     machine: dict[str, str]
-    seconds: float
+    seconds: Amount
     created: str
