@@ -107,3 +107,24 @@ def test_a_training_in_a_terminal(tiny_dataset: Path, tmp_path: Path) -> None:
     assert re.search(r"training ━+.* \d/8 loss [\d.]+ .*\d:\d\d:\d\d", shown)
     assert "hardness maps" in shown
     assert "step 4/8" not in shown
+
+
+def test_ctrl_c_leaves_one_clean_line(tmp_path: Path) -> None:
+    command = [str(BIN / "hardedge"), "scenes", "--out", str(tmp_path / "streets")]
+    process, descriptor = pty.fork()
+    if not process:
+        os.execve(command[0], command, {**os.environ, "TERM": "xterm", "COLUMNS": "100"})
+    shown, sent = b"", False
+    while True:
+        try:
+            part = os.read(descriptor, 65536)
+        except OSError:
+            break
+        shown += part
+        if not sent and b"drawing street scenes" in shown:
+            os.write(descriptor, b"\x03")
+            sent = True
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    assert b"^C" not in shown
+    assert re.split(r"[\r\n]+", plain(shown).strip())[-1] == "Interrupted."
+    assert not (tmp_path / "streets").exists()

@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import click
@@ -92,7 +93,7 @@ def main() -> NoReturn:
     completion.install()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
     try:
-        with disk_errors():
+        with disk_errors(), _without_echo_of_ctrl_c():
             cli(standalone_mode=False, obj=stdout)
     except click.ClickException as error:
         shown = io.StringIO()
@@ -110,6 +111,11 @@ def main() -> NoReturn:
         ended = BadInput(f"code that is not hardedge's ended the program ({error.code}). Look at what was imported.")
         _show(ended)
         _end(str(ended), ended.exit_code, stdout)
+    except (KeyboardInterrupt, click.Abort):  # before Exception: click's Abort is one
+        stopped = f"Interrupted.{_goes_on(sys.argv)}"
+        # over what a bar has left of its line
+        click.echo(f"\r\x1b[K{stopped}" if sys.stderr.isatty() else stopped, err=True)
+        _end(stopped, INTERRUPTED, stdout)
     except Exception as error:
         place = users_line(error)
         if place is None:
@@ -118,11 +124,26 @@ def main() -> NoReturn:
         failed.__cause__ = error
         _show(failed)
         _end(str(failed), failed.exit_code, stdout)
-    except (KeyboardInterrupt, click.Abort):
-        stopped = f"Interrupted.{_goes_on(sys.argv)}"
-        click.echo(stopped, err=True)
-        _end(stopped, INTERRUPTED, stdout)
     sys.exit(0)
+
+
+@contextmanager
+def _without_echo_of_ctrl_c() -> Iterator[None]:
+    """A terminal does not write ^C meanwhile: it would stand in the line that a bar draws again."""
+    terminal = sys.stdin.fileno() if sys.stdin and sys.stdin.isatty() else None
+    # a job in the background may not change the terminal
+    if terminal is None or os.tcgetpgrp(terminal) != os.getpgrp():
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(terminal)
+    quiet = [*before[:3], before[3] & ~termios.ECHOCTL, *before[4:]]
+    termios.tcsetattr(terminal, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSANOW, before)
 
 
 def _goes_on(arguments: Sequence[str]) -> str:

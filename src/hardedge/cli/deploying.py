@@ -19,6 +19,7 @@ from hardedge.cli.options import (
     force_option,
     foreign_options,
     json_option,
+    open_option,
     out_option,
     precision_option,
     resume_option,
@@ -50,6 +51,7 @@ from hardedge.cli.parts import (
 @verify_options
 @resume_option
 @force_option
+@open_option
 @json_option
 def run(
     recipe: str | None,
@@ -61,6 +63,7 @@ def run(
     latency: float,
     resume: bool,
     force: bool,
+    opens: bool,
     as_json: bool,
     **gates: Any,
 ) -> None:
@@ -85,7 +88,7 @@ def run(
         resume=resume,
         force=force,
     )
-    exit_with_verdict(report, out / "report", as_json)
+    exit_with_verdict(report, out / "report", as_json, opens)
 
 
 @command()
@@ -101,6 +104,7 @@ def run(
 @verify_options
 @trust_options
 @force_option
+@open_option
 @json_option
 def deploy(
     bundle: Path,
@@ -112,6 +116,7 @@ def deploy(
     signed_since: datetime | None,
     latency: float,
     force: bool,
+    opens: bool,
     as_json: bool,
     builds: int | None,
     plain: Path | None,
@@ -141,7 +146,7 @@ def deploy(
         compared=stage.Compared(plain, builds),
     )
     report = stage.deploy(bundle, data, out, plan, given=given, force=force)
-    exit_with_verdict(report, out / "report", as_json)
+    exit_with_verdict(report, out / "report", as_json, opens)
 
 
 @command()
@@ -152,6 +157,7 @@ def deploy(
 @verify_options
 @trust_options
 @force_option
+@open_option
 @json_option
 def verify(
     bundle: Path,
@@ -162,6 +168,7 @@ def verify(
     trust: Path | None,
     signed_since: datetime | None,
     force: bool,
+    opens: bool,
     as_json: bool,
     **gates: Any,
 ) -> None:
@@ -185,7 +192,7 @@ def verify(
             built=here.built,
             force=force,
         )
-    exit_with_verdict(report, out, as_json)
+    exit_with_verdict(report, out, as_json, opens)
 
 
 @command()

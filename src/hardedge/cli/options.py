@@ -59,6 +59,7 @@ allow_code_option = click.option(
     "--allow-code", is_flag=True, help="Import the checkpoint's network where it is code of its author's own."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+open_option = click.option("--open", "opens", is_flag=True, help="Open the report when it is written.")
 resume_option = click.option("--resume", is_flag=True, help="Go on where an earlier run stopped.")
 budget_option = click.option("--budget", type=Duration(), help="Train as many steps as fit this time (10m, 2h).")
 set_option = click.option(

@@ -139,11 +139,16 @@ def as_document(result: Contract | Mapping[str, Json]) -> str:
     return escaped_json(to_json(result))
 
 
-def exit_with_verdict(report: Report, out: Path, as_json: bool) -> None:
-    """Prints a report's summary; raises GateFailed when a verdict or a gate did not pass."""
+def exit_with_verdict(report: Report, out: Path, as_json: bool, opens: bool = False) -> None:
+    """Prints a report's summary, and opens its page if `opens`.
+
+    Raises GateFailed when a verdict or a gate did not pass.
+    """
     from hardedge.deploy.report.terminal import summary_text
 
     print_result(report, summary_text(report, out), as_json)
+    if opens and click.launch(str((out / "report.html").absolute())):
+        click.echo(f"nothing here opens a page: open {out / 'report.html'} in a browser", err=True)
     if report.verdict == "fail":
         raise GateFailed(f"verification failed. The report says why: {out / 'report.html'}")
     if report.broken_off:
