@@ -52,6 +52,7 @@ from hardedge.export.reference import (
     write_golden,
     write_reference,
 )
+from hardedge.export.training_record import write_training_curves
 from hardedge.graphs.builder_rules import builder_warnings, require_rightly_built
 from hardedge.graphs.files import is_large, read_onnx, write_onnx
 from hardedge.models import architecture
@@ -203,6 +204,7 @@ def write_bundle(
     with _timed_part("reference", seconds):
         reference = write_reference(source.network, source.dataset, directory / "reference")
     copy_hardness_maps(source.hardness_maps, directory / "reference" / "hardness")
+    write_training_curves(source.directory, directory)
     golden = golden_ids(source.hardness_maps, GOLDEN)
     images = write_golden(golden, source.dataset, directory / "reference" / "masks", directory / "golden")
     with _timed_part("agreement", seconds), spinner("torch against onnxruntime"):
@@ -218,7 +220,8 @@ def write_bundle(
     with _timed_part("control", seconds), spinner("positive control"):
         if control:
             write_onnx(read_onnx(control()), directory / CONTROL)
-    main = _model_file(certificate)
+    level0, level1 = certificate.level0, certificate.level1
+    main = ModelFile(path=MODEL, precision="fp32", onnx_digest=level0.shipped_digest, census=level1.shipped)
     with _timed_part("precisions", seconds):
         converted = _write_precisions(source, directory, model, images, main, precisions)
     manifest = Bundle(
@@ -286,11 +289,6 @@ def _write_precisions(
         ids=compared_ids(source.dataset.splits["test"], main.census.multiply_adds),
     )
     return write_precisions(origin, precisions, reference, directory)
-
-
-def _model_file(certificate: Certificate) -> ModelFile:
-    level0, level1 = certificate.level0, certificate.level1
-    return ModelFile(path=MODEL, precision="fp32", onnx_digest=level0.shipped_digest, census=level1.shipped)
 
 
 @contextmanager

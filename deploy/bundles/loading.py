@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardedge.contracts import Bundle, Engine, load
+from hardedge.contracts import Bundle, Engine, TrainingCurves, load, read_json
 from hardedge.data.decoding import Pixels, read_image, read_mask
 from hardedge.deploy.bundles.signing import Trust
 from hardedge.deploy.bundles.validity import check_bundle, check_model, reference_counts
@@ -56,6 +56,12 @@ class OpenBundle:
             path = self.directory / name
             raise BadInput(f"{path} is {hardness_HW.shape}, its label {label_HW.shape}. Export the bundle again.")
         return hardness_HW
+
+    def training(self) -> TrainingCurves | None:
+        """What its training logged; None where the bundle has none. Raises BadInput for a file with anything else."""
+        if TrainingCurves.FILE not in self.manifest.files:
+            return None
+        return read_json(TrainingCurves, self.directory / TrainingCurves.FILE)
 
     @cached_property
     def counts(self) -> Counts:

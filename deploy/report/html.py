@@ -16,6 +16,7 @@ from hardedge.deploy.report.hard_pixels import hard_pixels_section
 from hardedge.deploy.report.page_parts import PageParts
 from hardedge.deploy.report.pictures import pictures_section
 from hardedge.deploy.report.tradeoffs import tradeoffs_section
+from hardedge.pages.curves import training_section
 from hardedge.pages.markup import Markup, Section, anchor, fold_section, tag
 from hardedge.pages.page import page
 
@@ -38,7 +39,8 @@ def report_html(report: Report, shown: PageParts = NOTHING) -> str:
         body.consistency_section(report),
         hard_pixels_section(report),
         body.latency_section(report),
-        tradeoffs_section(report),
+        tradeoffs_section(report, shown.pareto),
+        training_section(shown.training),
     )
     folded = (
         fold_section(certificate_section(report), report.certificate.level0.status),

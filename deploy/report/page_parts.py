@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hardedge.contracts import TrainingCurves
 from hardedge.deploy.parity.image_counts import ImageCounts
 from hardedge.deploy.report.gallery import Shot
 from hardedge.deploy.report.pictures import SamplePictures
@@ -12,11 +13,16 @@ from hardedge.deploy.report.pictures import SamplePictures
 
 @dataclass(frozen=True)
 class PageParts:
-    """Images in full, the counts of single images (None: not recorded), and all images of the gallery."""
+    """Images in full, the counts of single images, all images of the gallery, what training logged, tune's plot.
+
+    None is what was not recorded; `pareto` is an SVG file.
+    """
 
     samples: Sequence[SamplePictures] = ()
     counts: ImageCounts | None = None
     shots: Sequence[Shot] = ()
+    training: TrainingCurves | None = None
+    pareto: bytes | None = None
 
     @property
     def linked(self) -> frozenset[str]:

@@ -287,14 +287,8 @@ def provenance_section(report: Report) -> Section:
     rows = [(name, tag("code", value)) for name, value in digests.items() if value]
     branches = join_markup((tag("code", name) for name in report.branches), ", ") or "none"
     trained = {"network": report.network.name, "loss": tag("code", report.loss), "training-only branches": branches}
-    made = {
-        **trained,
-        "data": report.data,
-        "classes": str(report.task.num_classes),
-        "written": report.created,
-        "hardedge": report.hardedge,
-        **report.machine,
-    }
+    about = {"data": report.data, "classes": str(report.task.num_classes), "written": report.created}
+    made = {**trained, **about, "hardedge": report.hardedge, **report.machine}
     explained = "Digests show a change in any file; without a signature they do not show who made it."
     return section(
         "Provenance", html_table("SHA-256", ("of", "digest"), rows), facts_list(made.items()), note_line(explained)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -47,9 +48,17 @@ class Point:
         return self.latency, -self.miou, self.bytes
 
 
-def tradeoffs_section(report: Report) -> Section:
-    """The engines that ran on the test images and were timed."""
-    return section(TITLE, *points_to_draw(points_of_report(report)), *map(note_line, report.dominated))
+def tradeoffs_section(report: Report, pareto: bytes | None = None) -> Section:
+    """The engines that ran on the test images and were timed; `pareto` is the plot of tune, an SVG file."""
+    drawn = points_to_draw(points_of_report(report))
+    return section(TITLE, *drawn, *map(note_line, report.dominated), tuning_plot(pareto) if pareto else None)
+
+
+def tuning_plot(svg: bytes) -> Markup:
+    """The plot that tune wrote into the bundle, as a picture: nothing in it runs."""
+    source = f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
+    picture = tag("img", src=source, alt="Mixtures of precisions that hardedge tune measured", class_="tuned")
+    return tag("figure", tag("figcaption", "What hardedge tune measured of this bundle"), picture)
 
 
 def points_of_report(report: Report) -> list[Point]:

@@ -29,6 +29,7 @@ from hardedge.paths import StrPath, local_paths, optional_path
 from hardedge.statistics.score_intervals import score_intervals
 from hardedge.version import __version__
 
+PARETO = "pareto.svg"  # of tune
 LATENCY_SHARE = 0.2  # of the latency seconds for the engines, the rest for level 2
 
 
@@ -77,7 +78,18 @@ def verify(
         sparse_confusions(inputs.bundle.counts),
         runs.confusions,
     )
-    return _write(report, PageParts(runs.samples, counts, runs.shots), counts, out, force)
+    return _write(report, _page_parts(inputs, runs, counts), counts, out, force)
+
+
+def _page_parts(inputs: VerifyInputs, runs: Runs, counts: ImageCounts) -> PageParts:
+    plot = PARETO if PARETO in inputs.bundle.manifest.files else None
+    return PageParts(
+        samples=runs.samples,
+        counts=counts,
+        shots=runs.shots,
+        training=inputs.bundle.training(),
+        pareto=(inputs.bundle.directory / plot).read_bytes() if plot else None,
+    )
 
 
 def _report(inputs: VerifyInputs, certificate: Certificate, runs: Runs, gates: Gates) -> Report:

@@ -84,6 +84,7 @@ def write_checkpoint(directory: Path, data: Path, name: str = LRASPP) -> Path:
     directory.mkdir()
     safetensors.torch.save_file(random_network(spec).state_dict(), directory / "weights.safetensors")
     safetensors.torch.save_file({"hardness.0.weight": torch.ones(1, 4)}, directory / "training_only.safetensors")
+    (directory / "metrics.jsonl").write_text('{"step": 10, "terms": {"loss": 0.5}, "learning_rate": 0.1}\n')
     rng = np.random.default_rng(0)
     for split in ("test", "train"):
         (directory / "hardness" / split).mkdir(parents=True)

@@ -12,7 +12,17 @@ import pytest
 import safetensors.torch
 import torch
 
-from hardedge.contracts import Bundle, Certificate, Checkpoint, Profile, load, read_json, seal, sha256_of
+from hardedge.contracts import (
+    Bundle,
+    Certificate,
+    Checkpoint,
+    Profile,
+    TrainingCurves,
+    load,
+    read_json,
+    seal,
+    sha256_of,
+)
 from hardedge.data.decoding import read_image, read_mask
 from hardedge.data.opening import open_dataset
 from hardedge.errors import BadInput
@@ -68,10 +78,11 @@ def test_bundle_is_whole_and_made_from_the_checkpoint(bundle: Path, checkpoint: 
     assert manifest.profile.min == (1, 64, 64)
     assert manifest.profile.max == (4, 1024, 2048)
     ids = open_dataset(data).splits["test"]
-    expected = {"model.onnx", "control.onnx", "certificate.json", "reference/confusion.npz"}
+    expected = {"model.onnx", "control.onnx", "certificate.json", "training.json", "reference/confusion.npz"}
     expected |= {f"reference/{folder}/{id}.png" for folder in ("masks", "hardness") for id in ids}
     expected |= {f"golden/{folder}/{id}.png" for folder in ("images", "masks") for id in manifest.golden}
     assert set(manifest.files) == expected
+    assert read_json(TrainingCurves, bundle / "training.json").terms == {"loss": (0.5,)}
     assert 0 < manifest.logit_difference < manifest.margin_tolerance
 
 

@@ -81,6 +81,7 @@ from hardedge.contracts.report import EngineSummary, Gate, Report
 from hardedge.contracts.served import ServedModel
 from hardedge.contracts.signature import Signature
 from hardedge.contracts.sizes import MOST_PIXELS, Profile, find_profile, hull, profiles_in_words
+from hardedge.contracts.training import TrainingCurves
 
 __all__ = [
     "MOST_PIXELS",
@@ -159,6 +160,7 @@ __all__ = [
     "Status",
     "Task",
     "TensorModel",
+    "TrainingCurves",
     "Verdict",
     "find_profile",
     "hull",

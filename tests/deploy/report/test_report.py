@@ -23,6 +23,7 @@ from hardedge.contracts import (
     Overhead,
     Report,
     ScoreIntervals,
+    TrainingCurves,
     parse_json,
     to_json,
 )
@@ -286,3 +287,23 @@ def test_the_policy_names_the_script_that_is_there() -> None:
     assert script is not None
     digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
     assert f"script-src &#x27;sha256-{digest}&#x27;" in text
+
+
+def test_the_training_is_drawn_where_the_bundle_has_it() -> None:
+    assert "Not recorded: the bundle has no training.json." in Page(report_html(example())).text
+    curves = TrainingCurves(
+        steps=(10, 20, 30),
+        terms={"loss": (2.0, None, 0.5), "late": (None, None, 0.25)},
+        learning_rate=(0.1, 0.05, 0.01),
+        evaluated=(20, 30),
+        miou=(40.0, 61.5),
+    )
+    page = Page(report_html(example(), PageParts(training=curves, pareto=b"<svg></svg>")))
+    said = {found["aria-label"] for found in page.all("svg")}
+    assert {
+        "validation mIoU: 40 % at step 20, 61.5 % at step 30",
+        "loss: 2 at step 10, 0.5 at step 30",
+        "learning rate: 0.1 at step 10, 0.01 at step 30",
+    } <= said
+    assert not any((label or "").startswith("late") for label in said)  # one point is no curve
+    assert any((found["src"] or "").startswith("data:image/svg+xml;base64,") for found in page.all("img"))
