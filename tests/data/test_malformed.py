@@ -321,7 +321,7 @@ def test_train_export_deploy_and_predict_agree_with_check(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(trained)
-    monkeypatch.setattr("hardedge.deploy.foreign.bundle.require_runnable", lambda *_: None)  # a process a run
+    monkeypatch.setattr("hardedge.deploy.foreign.bundle.require_ends", lambda *_: None)  # a process a run
     root = make_tiny_dataset(tmp_path / "data", train=3, val=2, test=2, size=(32, 48))
     damage = DAMAGES[seed % len(DAMAGES)]
     damage(root, random.Random(seed))
