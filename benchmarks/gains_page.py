@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -125,7 +126,22 @@ def schedules(results: Path) -> list[str]:
             halves = mean(dict(each.curve)[table.experiment.steps // 2] for each in found.values())
             rate = table.experiment.learning_rate
             lines.append(f"| {table.experiment.steps:,} | {rate:g} | {len(found)} | {ends} | {halves:.1f} |")
-    return lines
+    return [*lines, *still_rising(tables)]
+
+
+def still_rising(tables: Sequence[Table]) -> list[str]:
+    """Says so where twice the steps still brought a point or more at the end, at the rate with most schedules."""
+    rates = [table.experiment.learning_rate for table in tables]
+    rate = max(rates, key=rates.count, default=0.0)
+    reached = sorted(
+        (table.experiment.steps, mean(each["mIoU"] for each in table.scores["ce"].values()))
+        for table in tables
+        if table.experiment.learning_rate == rate and table.scores.get("ce")
+    )
+    if len(reached) < 2 or (gain := reached[-1][1] - reached[-2][1]) < 1:
+        return []
+    steps = f"{reached[-2][0]:,} to {reached[-1][0]:,} steps brought {gain:.1f} points"
+    return ["", f"The score was still rising at the longest schedule ({steps}), which was therefore taken."]
 
 
 def plot(results: Path) -> str:
