@@ -10,6 +10,7 @@ from PIL import Image
 
 from hardedge.contracts import to_json
 from hardedge.data.checking.check import check_dataset, check_text
+from hardedge.data.checking.counts import ClassCount, SplitCount, absent_class_notes
 from hardedge.data.opening import open_dataset
 from hardedge.data.split_lists import read_splits
 from hardedge.errors import BadInput
@@ -169,3 +170,9 @@ def test_nested_classes_are_a_fault(content: str, tiny_dataset: Path) -> None:
     assert any("classes.json" in fault for fault in check_dataset(tiny_dataset).faults)
     with pytest.raises(BadInput, match=r"classes\.json"):
         open_dataset(tiny_dataset)
+
+
+def test_absent_classes_of_a_split_are_one_line() -> None:
+    classes = tuple(ClassCount(name=f"c{index}", pixels=int(index == 0), share=0.0, images=0) for index in range(9))
+    split = SplitCount(name="val", images=1, labelled=1, ignored=0, classes=classes)
+    assert absent_class_notes([split], "{}") == ["val: no pixel of 8 of 9 classes: c1, c2, c3, c4, c5 and 3 more"]

@@ -129,10 +129,15 @@ def label_faults(dataset: Dataset, pairs: Mapping[str, Pair]) -> tuple[list[str]
 
 
 def absent_class_notes(counts: Iterable[SplitCount], named: str) -> list[str]:
-    """A note for each class that a split has no pixel of."""
-    return [
-        f"{named.format(split.name)}: no pixel of class {entry.name}"
-        for split in counts
-        for entry in split.classes
-        if not entry.pixels
-    ]
+    """A note for each split that has no pixel of a class, or of several."""
+    notes = []
+    for split in counts:
+        absent = [entry.name for entry in split.classes if not entry.pixels]
+        if len(absent) == 1:
+            notes.append(f"{named.format(split.name)}: no pixel of class {absent[0]}")
+        elif absent:
+            names = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+            notes.append(
+                f"{named.format(split.name)}: no pixel of {len(absent)} of {len(split.classes)} classes: {names}"
+            )
+    return notes
