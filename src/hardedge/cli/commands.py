@@ -12,7 +12,7 @@ from hardedge.synonyms import COMMANDS, OPTIONS
 GROUPS: Final = {
     "Start": ("run", "doctor", "scenes", "check"),
     "Train": ("train", "recipes", "models", "backbones", "sweep", "search-loss", "hard", "edges", "strip"),
-    "Ship": ("export", "tune", "keep", "deploy", "certify", "sign", "report"),
+    "Ship": ("export", "tune", "keep", "deploy", "certify", "dossier", "sign", "report"),
     "On the device": ("verify", "predict", "bench", "acceptance", "triton"),
     "Data": ("import", "prepare", "scribbles"),
 }
