@@ -91,7 +91,7 @@ class ScoreIntervals(Contract):
     Null where these do not tell: a class in fewer than five of them, or a score that is the same whichever are drawn.
     """
 
-    images: int
+    images: Count
     miou: Interval | None
     per_class: dict[str, Interval | None]
 
@@ -174,7 +174,7 @@ class Latency(Timing):
 
     samples: tuple[Amount, ...]
     sensors: Sensors | None = None
-    p999: float | None = None
+    p999: Amount | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardedge.contracts.base import Contract
+from hardedge.contracts.base import Amount, Contract, Count, Number, Percent
 from hardedge.errors import BadInput
 
 
@@ -18,11 +18,11 @@ class TrainingCurves(Contract):
 
     FILE: ClassVar[str] = "training.json"
 
-    steps: tuple[int, ...]
-    terms: dict[str, tuple[float | None, ...]]
-    learning_rate: tuple[float | None, ...]
-    evaluated: tuple[int, ...]
-    miou: tuple[float | None, ...]
+    steps: tuple[Count, ...]
+    terms: dict[str, tuple[Number | None, ...]]
+    learning_rate: tuple[Amount | None, ...]
+    evaluated: tuple[Count, ...]
+    miou: tuple[Percent | None, ...]
 
     def __post_init__(self) -> None:
         pairs = [(self.steps, values) for values in (*self.terms.values(), self.learning_rate)]
