@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hardedge.contracts import Check, Complexity, EngineArms, LatencyComparison, Level0, Level1, Level2, Report
 from hardedge.pages.charts import interval_text, intervals
+from hardedge.pages.glossary import explained
 from hardedge.pages.markup import (
     Markup,
     Section,
@@ -30,7 +31,7 @@ def certificate_section(report: Report) -> Section:
     levels = report.certificate
     return section(
         "Certificate",
-        note_line(intro),
+        note_line(explained(intro)),
         level0_section(levels.level0),
         level1_section(levels.level1),
         level2_section(levels.level2),
@@ -38,7 +39,7 @@ def certificate_section(report: Report) -> Section:
 
 
 def level_section(title: str, check: Check | Level0 | Level1 | Level2, *children: Markup | None) -> Markup:
-    head = tag("div", tag("h3", title), badge(check.status), class_="level")
+    head = tag("div", tag("h3", explained(title)), badge(check.status), class_="level")
     return tag("div", head, tag("p", as_sentence(check.detail)) if check.detail else None, *children)
 
 
@@ -121,4 +122,4 @@ def comparison_table(rows: Sequence[tuple[str, str, LatencyComparison]]) -> Mark
 def comparison_row(name: str, hoped: str, found: LatencyComparison) -> tuple[str, ...]:
     tone = "good" if found.status == hoped else "open" if found.status == "inconclusive" else "bad"
     counts = (number_text(count, 0) for count in (found.sessions, found.blocks, found.blocks_to_decide))
-    return (name, badge(found.status, tone), hoped, found.arm, interval_text(found), *counts)
+    return (explained(name), badge(found.status, tone), hoped, found.arm, interval_text(found), *counts)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hardedge.contracts import HardnessDecile, Parity, Report, StablePixels
+from hardedge.pages.glossary import explained
 from hardedge.pages.markup import Markup, Section, html_table, note_line, number_text, percent_text, section, tag
 
 DECILES = "Labelled pixels in tenths by stored hardness, {target}"
@@ -26,7 +27,7 @@ def hard_pixels_section(report: Report) -> Section:
     stable = stable_table(report)
     if not shown and stable is None:
         return section("Hard and stable pixels", note_line("Masks were not compared by hardness or margin."))
-    return section("Hard and stable pixels", note_line(LEGEND) if shown else None, *shown, stable)
+    return section("Hard and stable pixels", note_line(explained(LEGEND)) if shown else None, *shown, stable)
 
 
 def decile_table(found: Parity) -> Markup | None:

@@ -16,6 +16,7 @@ from hardedge.deploy.engines.fp32_fallback import fallback_text
 from hardedge.deploy.latency.sensors import sensor_text as read_as
 from hardedge.deploy.report.findings import NOT_COMPARED, VERIFY, not_run, reference_of
 from hardedge.pages.charts import histogram_chart
+from hardedge.pages.glossary import explained
 from hardedge.pages.markup import (
     Markup,
     Section,
@@ -61,14 +62,19 @@ def parity_section(report: Report) -> Section:
     agreement = ("pixels equal", "near edges", "golden")
     head = ("target", "status", "reference mIoU", "mIoU", "difference [interval]", "margin", *agreement)
     caption = f"Masks of each target against {reference_of(report)}, on {report.parity[0].images} test images"
-    unit = note_line(
+    unit = (
         f"mIoU in percent; difference in points with its {report.parity[0].interval.confidence:g} % interval for "
         "images like these, whose lower end must lie above −margin. "
         "Near edges: pixels equal within 3 px of a class boundary."
     )
     details = [note_line(f"{each.target} {each.precision}: {each.detail}") for each in report.parity if each.detail]
     rows = [parity_row(each) for each in report.parity]
-    return section("Parity", html_table(caption, head, rows, numeric=range(2, 9), sortable=True), unit, *details)
+    return section(
+        "Parity",
+        html_table(caption, head, rows, numeric=range(2, 9), sortable=True),
+        note_line(explained(unit)),
+        *details,
+    )
 
 
 def parity_row(found: Parity) -> tuple[str, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-__all__ = ["GLOSSARY", "glossary_markdown"]
+from hardedge.pages.markup import Markup, join_markup, tag
+
+__all__ = ["GLOSSARY", "explained", "glossary_markdown"]
 
 GLOSSARY: Final = {
     "A/A": "The same file timed against itself, as if it were two. Whatever difference that shows is noise.",
@@ -65,6 +68,23 @@ GLOSSARY: Final = {
     "unseen": "The share of all such images that could have a problem that none of the test images shows. "
     "For n images it is at most 1 - 0.05^(1/n), with 95 % confidence.",
 }
+
+_BY_LOWER: Final = {word.lower(): word for word in GLOSSARY}
+_WORDS: Final = re.compile(
+    rf"(?<![\w-])((?:{'|'.join(re.escape(word) for word in sorted(GLOSSARY, key=len, reverse=True))})s?)(?![\w-])",
+    re.IGNORECASE,
+)
+
+
+def explained(text: str) -> Markup:
+    """The text with every word of the glossary in it, at its first place, shown with its meaning as a tooltip."""
+    parts: list[str] = []
+    seen: set[str] = set()
+    for piece in _WORDS.split(text):
+        word = _BY_LOWER.get(piece.lower().removesuffix("s")) or _BY_LOWER.get(piece.lower())
+        parts.append(tag("abbr", piece, title=GLOSSARY[word]) if word and word not in seen else piece)
+        seen |= {word} if word else set()
+    return join_markup(parts)
 
 
 def glossary_markdown() -> str:

@@ -21,6 +21,7 @@ from hardedge.deploy.report.pictures import (
     sample_facts,
 )
 from hardedge.pages.charts import histogram_chart, histogram_range, interval_limit, intervals, tick_values
+from hardedge.pages.glossary import GLOSSARY, explained
 from hardedge.pages.markup import Markup, as_sentence, badge, number_text, percent_text, signed_number, size_text, tag
 from hardedge.pages.page import style
 from hardedge.pages.thumbnails import WIDEST, data_uri
@@ -210,3 +211,10 @@ def test_text_has_the_contrast_that_wcag_aa_asks_for(mode: str) -> None:
     for text, ground in pairs:
         dark, bright = sorted((luminance(colors[text]), luminance(colors[ground])))
         assert (bright + 0.05) / (dark + 0.05) >= 4.5, (mode, text, ground)
+
+
+def test_words_of_the_glossary_are_explained_once_where_they_stand() -> None:
+    shown = explained("Level 0: both arms <b>, an arm, the margin output, a farm")
+    assert re.findall(r"<abbr title=\"[^\"]*\">([^<]*)</abbr>", shown) == ["Level 0", "arms", "margin output"]
+    assert "&lt;b&gt;, an arm, the " in shown
+    assert GLOSSARY["margin output"] in shown
