@@ -17,14 +17,13 @@ from PIL import Image, ImageDraw, ImageFont
 from hardedge.contracts import Bundle, Task, load
 from hardedge.data.palette import palette_image
 from hardedge.data.streets.scene import draw_scene
-from hardedge.deploy.acceptance import __file__ as ACCEPTANCE
+from hardedge.deploy.acceptance.stage import BUNDLE
 from hardedge.deploy.report.pictures import ramp_colors
 from hardedge.graphs.probes import logits_form
 from hardedge.train.losses import parse_loss
 
 HERE = Path(__file__).parent
 PICTURES = HERE / "img"
-BUNDLE = Path(ACCEPTANCE).parent / "bundle"
 SCENE = (0, 112)  # a seed and an index that the small network did not train on
 LOSSES = ("ce", "focal", "ohem", "hardness", "recall", "pat", "lmp", "cpg", "dice", "lovasz", "ssl")
 PAGE, INK = (255, 255, 255), (30, 34, 40)

@@ -17,6 +17,8 @@ from hardedge.errors import BadInput, first_line
 
 # of the clear pixels: INT8's coarse steps move a few of these where activations are others than calibration's
 LEAST_CLEAR = 0.99
+# times the pixels of a test image: more may not fit the memory of this machine
+MOST_PIXELS_RATIO = 16
 
 Size = tuple[int, int]
 
@@ -54,10 +56,14 @@ def check_image_sizes(
     """Runs a golden image, tiled, at each profile's smallest, typical and largest size, against model.onnx.
 
     Compared are the clear pixels, whose top-2 margin is above the image's median and above rounding. Sizes that
-    model.onnx takes long for, or does not take itself, are left out and told.
+    model.onnx takes long for, or does not take itself, and far larger ones than the test images are left out and told.
     """
     found, golden_HWC = ImageSizes(), bundle.golden_image(bundle.manifest.golden[0])
+    most = MOST_PIXELS_RATIO * golden_HWC.shape[0] * golden_HWC.shape[1]
     for size, batch in progress_bar(list(_sizes(profiles).items()), "sizes"):
+        if size[0] * size[1] > most:
+            found.left_out.append(f"{size[0]}x{size[1]}, more than {MOST_PIXELS_RATIO} times a test image's pixels")
+            continue
         if network.takes_long(size):
             found.left_out.append(f"{size[0]}x{size[1]}, which takes model.onnx minutes on a CPU")
             continue

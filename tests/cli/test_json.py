@@ -17,6 +17,7 @@ QUICK = [
     ("check data", {"splits", "faults"}),
     ("deploy run/bundle --data data --out o --target onnxruntime:cpu --latency 0s", {"verdict", "parity"}),
     ("doctor run/bundle", {"machine"}),
+    ("dossier run/report --out o", {"claims"}),
     ("import indices data --out o --unlabelled ignore --table 0=sky,1=road,2=car", {"format", "images"}),
     ("keep run/bundle/model.onnx --keep mask --out kept.onnx", {"outputs"}),
     ("predict run/bundle data/images --out o", {"made"}),
@@ -31,6 +32,7 @@ QUICK = [
     ("verify run/bundle run/engines/onnxruntime-cpu --data data --out o --latency 0s", {"verdict", "parity"}),
 ]
 SLOW = [
+    ("acceptance --quick --target onnxruntime:cpu --precision fp32", {"checks"}),
     ("backbones", {"backbones"}),
     ("bench run/bundle --time 2s", {"runs"}),
     ("certify run/bundle run/checkpoint", {"level0", "level1"}),

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -113,6 +114,7 @@ def test_ctrl_c_leaves_one_clean_line(tmp_path: Path) -> None:
     command = [str(BIN / "hardedge"), "scenes", "--out", str(tmp_path / "streets")]
     process, descriptor = pty.fork()
     if not process:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # shells let what runs in the background ignore it
         os.execve(command[0], command, {**os.environ, "TERM": "xterm", "COLUMNS": "100"})
     shown, sent = b"", False
     while True:

@@ -57,7 +57,7 @@ def test_sixteen_bits_are_refused_in_images_and_masks_by_depth(tmp_path: Path, s
         read_image(path)
     with pytest.raises(BadInput, match=r"deep\.\w+: mode I;16 \(16 bits\), expected an 8-bit PNG"):
         read_mask(path)
-    assert image_faults([path], ())[0].startswith(f"{path}: 16 bits per channel (mode I;16), expected 8")
+    assert image_faults([path], ())[path][0].startswith(f"{path}: 16 bits per channel (mode I;16), expected 8")
 
 
 def test_sixteen_bits_per_colour_are_refused_although_pillow_keeps_the_upper_byte(tmp_path: Path) -> None:

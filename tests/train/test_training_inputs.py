@@ -51,13 +51,13 @@ def test_dfr_trains_on_scribbles_with_the_features_of_a_known_network(
 ) -> None:
     write_scribbles(tiny_dataset)
     seen = []
-    real = Dfr.__call__
+    real = Dfr._compute
 
     def watched(self: Dfr, *arguments: torch.Tensor, **given: torch.Tensor) -> torch.Tensor:
         seen.append({name: tuple(value.shape) for name, value in given.items()} | {"target": arguments[1].clone()})
         return real(self, *arguments, **given)
 
-    monkeypatch.setattr(Dfr, "__call__", watched)
+    monkeypatch.setattr(Dfr, "_compute", watched)
     recipe = tiny_recipe(
         network="lraspp_mobilenet_v3_large", loss=parse_loss("ce + 0.1*dfr"), labels="scribbles", steps=1, crop=(64, 96)
     )

@@ -51,6 +51,7 @@ def open_study(out: Path, plan: P, storage: str | None, space: Space) -> Iterato
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     out = resolve_output(out)
+    require_study_place(out)
     with disk_errors():
         place = None if storage is None else _storage(storage)  # before anything is written: it may be none
         (out / TRIALS).mkdir(parents=True, exist_ok=True)

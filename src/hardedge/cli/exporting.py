@@ -196,7 +196,7 @@ def tune(bundle: Path, data: Path, out: Path, goal: str, latency: str | None, fo
     wanted = parse_goal(goal)
     if latency:
         parse_target(latency)
-    require_paths(data=data, bundle=(Bundle, bundle))
+    require_paths(data=data, out=out, force=force, bundle=(Bundle, bundle))
     with guard_imports("export", "torch"):
         from hardedge.export.precisions.table import precisions_text
 

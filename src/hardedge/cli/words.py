@@ -40,7 +40,12 @@ def require_paths(
     force: bool = False,
     **artefacts: tuple[type[Manifest], Path] | None,
 ) -> None:
-    """Raises BadInput for a data set or an artefact that is not there, and for an `out` that is."""
+    """Raises BadInput for a data set or an artefact that is not there, and for an `out` that is; Unavailable for one
+    that cannot be written."""
+    if out is not None and not force:
+        from hardedge.artefact import require_free
+
+        require_free(out, force)
     for kind, directory in filter(None, artefacts.values()):
         if not (directory / kind.FILE).is_file():
             from hardedge.contracts import load
@@ -50,10 +55,6 @@ def require_paths(
         from hardedge.data import open_dataset
 
         open_dataset(data)
-    if out is not None and not force:
-        from hardedge.artefact import require_free
-
-        require_free(out, force)
 
 
 def _require_recipe_word(name: str) -> None:

@@ -229,7 +229,7 @@ def test_all_faults_in_one_message_with_file_and_line(coco: Callable[..., None],
 
 def test_runs_of_another_size_are_a_fault_of_their_line(coco: Callable[..., None], bench: Any) -> None:
     coco([annotation(1, 3, {"size": [20, 31], "counts": [620]})])
-    with pytest.raises(BadInput, match=r"instances\.json:\d+: run lengths are of 31x20 pixels, but its image is 30x20"):
+    with pytest.raises(BadInput, match=r"instances\.json:\d+: run lengths are of 20x31 pixels, but its image is 20x30"):
         bench.imported("coco", unlabelled="background")
     coco([annotation(1, 3, {"size": [20, 30], "counts": [620]})])
     with pytest.raises(BadInput, match=r"instances\.json:\d+: run lengths add up to 620, but there are 600 pixels"):

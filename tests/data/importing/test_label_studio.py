@@ -112,7 +112,7 @@ def test_faults_have_their_lines(bench: Any) -> None:
     assert f"{path}:{at}: the image is turned by 90 degrees" in str(caught.value)
     assert f"{path}:{second}: image no.jpg is not in" in str(caught.value)
     bench.text("export.json", [{"data": {"image": "a.jpg"}, "annotations": [annotation([short])]}])
-    with pytest.raises(BadInput, match=rf"{path}:{at}: brush has 36 values, expected 4 for each of 30x20 pixels"):
+    with pytest.raises(BadInput, match=rf"{path}:{at}: brush has 36 values, expected 4 for each of 20x30 pixels"):
         bench.imported("label-studio", unlabelled="background")
     bench.text("export.json", {"annotations": [], "data": {}})
     with pytest.raises(BadInput, match=r"export\.json:1: expected a list of tasks\. Export as JSON, not as JSON_MIN"):

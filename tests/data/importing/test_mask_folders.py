@@ -179,7 +179,7 @@ def test_a_mask_of_another_size(bench: Any, values: np.ndarray) -> None:
         bench.photo(f"images/{name}.jpg")
         bench.mask(f"masks/{name}.png", values)
     path = bench.mask("masks/b.png", values[:-1])
-    with pytest.raises(BadInput, match=rf"{path}: 30x19 pixels, but its image has 30x20"):
+    with pytest.raises(BadInput, match=rf"{path}: 19x30 pixels, but its image has 20x30"):
         bench.imported("indices", classes=("sky", "road", "car"))
 
 

@@ -115,7 +115,7 @@ def test_an_orientation_is_applied(bench: Any, masks: np.ndarray, orientation: i
 def test_an_orientation_is_only_noted(bench: Any, masks: np.ndarray, noted: Any) -> None:
     path = bench.source / "images/b.jpg"
     turned(path, 6)
-    with pytest.raises(BadInput, match=r"30x20 pixels, but its image has 20x30; .*try --exif note"):
+    with pytest.raises(BadInput, match=r"20x30 pixels, but its image has 30x20; .*try --exif note"):
         bench.imported("indices", classes=CLASSES)
     record = bench.imported("indices", classes=CLASSES, exif="note")
     assert (bench.out / "images/b.jpg").read_bytes() == path.read_bytes()

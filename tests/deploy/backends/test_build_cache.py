@@ -238,7 +238,8 @@ def test_every_option_reaches_the_configuration(monkeypatch: pytest.MonkeyPatch)
         ("10.3.0", "10.16.1", False, False),
         ("10.3.0", "10.16.1", True, True),
         ("10.16.1", "10.3.0", True, False),
-        ("10.3.0", "11.4.0", True, False),
+        ("10.3.0", "11.4.0", True, True),
+        ("10.3.0", "12.0.0", True, False),
     ],
 )
 def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
@@ -262,7 +263,7 @@ def test_a_version_compatible_engine_loads_on_later_versions_of_its_major(
     monkeypatch.setattr(
         tensorrt_runner,
         "TensorRTRunner",
-        lambda name, plan, rtx, options, weights: opened.append(options.version_compatible),
+        lambda name, plan, rtx, options, *rest: opened.append(options.version_compatible),
     )
     if loads:
         open_runner(tmp_path / "engine")

@@ -146,7 +146,7 @@ def test_requirements_of_a_gates_file_reach_junit(filed: Path, tmp_path: Path) -
 def test_a_ratio_is_judged_by_its_lower_end(filed: Path) -> None:
     from hardedge.deploy.verification.drop_gates import relative_miou_gates
 
-    run = replace(load(Report, filed).parity[0], miou_reference=50.0, images=200)
+    run = replace(load(Report, filed).parity[0], miou_reference=50.0, images=200, labelled=200)
     ends = {"pass": (-0.04, 0.0), "inconclusive": (-0.06, 0.0), "fail": (-0.2, -0.06)}
     for status, (low, high) in ends.items():
         shown = replace(run, interval=replace(run.interval, low=low, high=high))

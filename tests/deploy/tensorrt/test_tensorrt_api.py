@@ -186,7 +186,7 @@ def f(config: trt.IBuilderConfig, data: bytes) -> None:
 
 def test_no_other_module_of_deploy_imports_tensorrt() -> None:
     for path in DEPLOY.rglob("*.py"):
-        if path == Path(tensorrt_api.__file__):
+        if path in (Path(tensorrt_api.__file__), DEPLOY / "doctor/import_process.py"):  # a child that tries an import
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []

@@ -148,7 +148,7 @@ def test_the_front_leaves_out_what_is_beaten() -> None:
     words = "".join(ET.fromstring(svg).itertext())
     assert "no latency was measured" in words
     assert "share of the multiply-adds in INT8" in words
-    assert "the goal, at most 0.5 below" in words
+    assert "dashed: at most 0.5 below" in words
 
 
 def test_with_latencies_the_plot_is_against_them_and_says_whose() -> None:

@@ -64,7 +64,7 @@ def test_every_curve_ascends_from_0_to_1(numbers: Numbers) -> None:
     assert height_N[-1].item() == pytest.approx(1, abs=1e-7)
     assert (height_N.diff() >= -1e-9).all()
     assert slope_N.isfinite().all()
-    assert (slope_N >= -1e-9).all()
+    assert (slope_N >= -1e-7).all()  # the difference of two roundings over a short piece
 
 
 @pytest.mark.parametrize("numbers", [(0.3, 0.3), (0.2, 0.2, 0.5, 0.5, 0.6, 0.6), (0.25, 0.25, 0.5, 0.5, 0.75, 0.75)])

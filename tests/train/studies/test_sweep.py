@@ -194,11 +194,11 @@ def test_the_protocol_has_losses_of_its_own(
 
 @pytest.mark.parametrize("words", ["sweep", "search-loss"])
 def test_without_its_extra_it_says_how_to_add_it(
-    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "optuna" else real(name))
-    monkeypatch.setattr(sys, "argv", ["hardedge", words, "camvid", "--data", "data", "--out", "o"])
+    monkeypatch.setattr(sys, "argv", ["hardedge", words, "camvid", "--data", str(tmp_path), "--out", "o"])
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 3
