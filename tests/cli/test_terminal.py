@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hardedge import console
+from hardedge.cli import interrupted_hint
 
 BIN = Path(sys.executable).parent
 # goes on when it is told, by a line, that what it shows was seen
@@ -130,3 +131,11 @@ def test_ctrl_c_leaves_one_clean_line(tmp_path: Path) -> None:
     assert b"^C" not in shown
     assert re.split(r"[\r\n]+", plain(shown).strip())[-1] == "Interrupted."
     assert not (tmp_path / "streets").exists()
+
+
+def test_what_is_kept_after_ctrl_c_is_said_only_where_it_is(tmp_path: Path) -> None:
+    command = ["hardedge", "train", "camvid", "--data", "data", "--out", str(tmp_path / "a")]
+    assert interrupted_hint(command) == ""
+    (tmp_path / "a.next").mkdir()
+    assert interrupted_hint(command) == " What was finished is kept: go on with --resume."
+    assert interrupted_hint(["hardedge", "verify", "bundle"]) == ""

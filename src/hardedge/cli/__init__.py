@@ -9,6 +9,8 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -112,7 +114,7 @@ def main() -> NoReturn:
         _show(ended)
         _end(str(ended), ended.exit_code, stdout)
     except (KeyboardInterrupt, click.Abort):  # before Exception: click's Abort is one
-        stopped = f"Interrupted.{_goes_on(sys.argv)}"
+        stopped = f"Interrupted.{interrupted_hint(sys.argv)}"
         # over what a bar has left of its line
         click.echo(f"\r\x1b[K{stopped}" if sys.stderr.isatty() else stopped, err=True)
         _end(stopped, INTERRUPTED, stdout)
@@ -146,10 +148,14 @@ def _without_echo_of_ctrl_c() -> Iterator[None]:
         termios.tcsetattr(terminal, termios.TCSANOW, before)
 
 
-def _goes_on(arguments: Sequence[str]) -> str:
-    """How the interrupted command goes on, if it can; of predict, --ray alone does."""
+def interrupted_hint(arguments: Sequence[str]) -> str:
+    """How the interrupted command goes on, if it can and anything is kept; of predict, --ray alone does."""
     command = next((argument for argument in arguments[1:] if not argument.startswith("-")), "")
-    return "" if command == "predict" and "--ray" not in arguments else GOES_ON.get(command, "")
+    out = next((value for option, value in pairwise(arguments) if option == "--out"), "")
+    nothing_kept = out and not any(Path(f"{out}{end}").exists() for end in ("", ".next"))
+    if nothing_kept or (command == "predict" and "--ray" not in arguments):
+        return ""
+    return GOES_ON.get(command, "")
 
 
 def _show(error: HardedgeError) -> None:
