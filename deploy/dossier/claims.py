@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hardedge.contracts import Claim, Evidence, Parity, Report, Status, Verdict, load, sha256_of
+from hardedge.deploy.report.two_reports import report_directory
 from hardedge.errors import BadInput
 from hardedge.statistics.signed import signed_text, span_text
 
@@ -24,7 +25,8 @@ def read_reports(directories: tuple[Path, ...]) -> tuple[FiledReport, ...]:
 
     Raises BadInput for what is no report, for one that is given twice, and for reports on different bundles.
     """
-    filed = tuple(_read_report(directory) for directory in directories)
+    places = map(report_directory, directories)
+    filed = tuple(FiledReport(place, load(Report, place)) for place in places)
     digests = [each.report.digest for each in filed]
     if len(set(digests)) < len(digests):
         raise BadInput("the same report is given twice. Give each report once.")
@@ -33,13 +35,6 @@ def read_reports(directories: tuple[Path, ...]) -> tuple[FiledReport, ...]:
         named = ", ".join(f"{each.directory}: {(each.report.made_from or 'unknown')[:16]}..." for each in filed)
         raise BadInput(f"the reports are about different bundles ({named}). Write a dossier for each bundle.")
     return filed
-
-
-def _read_report(directory: Path) -> FiledReport:
-    inside = directory / "report"
-    if not (directory / Report.FILE).is_file() and (inside / Report.FILE).is_file():
-        directory = inside
-    return FiledReport(directory, load(Report, directory))
 
 
 def claims_of(filed: FiledReport) -> tuple[Claim, ...]:

@@ -42,12 +42,8 @@ def write_dossier(
     Raises BadInput for what is no report, for reports on different bundles, and for another bundle than theirs;
     Unavailable without the extra `components`.
     """
-    directories, out, bundle_path, key = (
-        local_paths(reports),
-        local_path(out),
-        optional_path(bundle),
-        optional_path(key),
-    )
+    directories, out = local_paths(reports), local_path(out)
+    bundle_path, key = optional_path(bundle), optional_path(key)
     require_cyclonedx()
     require_free(out, force, [*directories, *([bundle_path] if bundle_path else [])])
     filed = read_reports(tuple(directories))
@@ -104,9 +100,8 @@ def _claims_part(claims: Sequence[Claim]) -> Part:
         for claim in claims
     )
     head = ("requirement", "claim", "check", "result", "found", "evidence")
-    return Part(
-        "Claims and evidence", (), (Table("Every check of the reports, those that were not run too", head, rows),)
-    )
+    table = Table("Every check of the reports, with those that were not run", head, rows)
+    return Part("Claims and evidence", (), (table,))
 
 
 def _page(title: str, dossier: Dossier, parts: Sequence[Part]) -> str:

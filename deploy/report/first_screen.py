@@ -99,7 +99,7 @@ def latency_tile(report: Report) -> Markup:
         "Latency, p50",
         number_text(run.p50, 1, "ms"),
         f"{run.target} {run.precision}{more}",
-        f"one image of {width} × {height}",
+        f"one image of {height} × {width}",
     )
 
 

@@ -69,12 +69,8 @@ def parity_section(report: Report) -> Section:
     )
     details = [note_line(f"{each.target} {each.precision}: {each.detail}") for each in report.parity if each.detail]
     rows = [parity_row(each) for each in report.parity]
-    return section(
-        "Parity",
-        html_table(caption, head, rows, numeric=range(2, 9), sortable=True),
-        note_line(explained(unit)),
-        *details,
-    )
+    table = html_table(caption, head, rows, numeric=range(2, 9), sortable=True)
+    return section("Parity", table, note_line(explained(unit)), *details)
 
 
 def parity_row(found: Parity) -> tuple[str, ...]:
@@ -100,18 +96,18 @@ def consistency_section(report: Report) -> Section:
     rows = [
         (
             f"{each.target} {each.precision}",
-            badge(each.slots_status),
+            badge(each.slots_status if each.masks else "not run here"),
             number_text(each.masks, 0),
             number_text(each.changed, 0),
             percent_text(each.agreement),
             number_text(each.margin, 4),
             ", ".join(f"{height} × {width}" for height, width in each.sizes) or "–",
-            badge(each.sizes_status),
+            badge(each.sizes_status if each.sizes or each.sizes_status == "fail" else "not run here"),
             percent_text(each.clear),
         )
         for each in report.consistency
     ]
-    explained = note_line(
+    legend = (
         "Masks of images in batches against those of the images alone; margin: the largest top-2 margin of a pixel "
         "that changed, in logits. Sizes: against model.onnx in onnxruntime on the CPU."
     )
@@ -120,7 +116,7 @@ def consistency_section(report: Report) -> Section:
         for each in report.consistency
     ]
     table = html_table("One mask in every batch and at every size", head, rows, numeric=(2, 3, 4, 5, 8))
-    return section("Batches and sizes", table, explained, *details)
+    return section("Batches and sizes", table, note_line(legend), *details)
 
 
 def classes_section(report: Report) -> Section:
@@ -295,7 +291,6 @@ def provenance_section(report: Report) -> Section:
     trained = {"network": report.network.name, "loss": tag("code", report.loss), "training-only branches": branches}
     about = {"data": report.data, "classes": str(report.task.num_classes), "written": report.created}
     made = {**trained, **about, "hardedge": report.hardedge, **report.machine}
-    explained = "Digests show a change in any file; without a signature they do not show who made it."
-    return section(
-        "Provenance", html_table("SHA-256", ("of", "digest"), rows), facts_list(made.items()), note_line(explained)
-    )
+    legend = "Digests show a change in any file; without a signature they do not show who made it."
+    table = html_table("SHA-256", ("of", "digest"), rows)
+    return section("Provenance", table, facts_list(made.items()), note_line(legend))

@@ -74,11 +74,15 @@ def compare_reports(a: StrPath, b: StrPath, *, shared: bool = False) -> Comparis
 
 
 def _read(directory: Path) -> Run:
-    inside = directory / "report"
-    if not (directory / Report.FILE).is_file() and (inside / Report.FILE).is_file():
-        directory = inside
+    directory = report_directory(directory)
     report = load(Report, directory)
     return Run(directory, report, read_counts(directory, report))
+
+
+def report_directory(directory: Path) -> Path:
+    """The directory itself, or `report` in it where that has the report."""
+    inside = directory / "report"
+    return inside if not (directory / Report.FILE).is_file() and (inside / Report.FILE).is_file() else directory
 
 
 def _common_task(one: Run, other: Run) -> Task:

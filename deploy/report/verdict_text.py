@@ -23,7 +23,8 @@ def _verdict(report: Report) -> str:
         return f"INCONCLUSIVE: nothing failed, but not everything was decided. {_sentence(reasons)}"
     ran = ", ".join(dict.fromkeys(engine_name(run.target, run.precision) for run in report.parity))
     warned = len(report.warnings or ())
-    return f"PASS: safe to ship on {ran}." + (f" Look at {warned} warning{'s'[: warned - 1]} first." if warned else "")
+    look = f" Look at {warned} {'warning' if warned == 1 else 'warnings'} first." if warned else ""
+    return f"PASS: safe to ship on {ran}.{look}"
 
 
 def _strange(report: Report) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hardedge.contracts import ClassParity, Gate, Parity, Verdict
 from hardedge.deploy.parity.detail import too_few, unseen_text
 from hardedge.statistics.bootstrap import FEWEST_IMAGES
+from hardedge.statistics.signed import signed_text, span_text
 from hardedge.statistics.unseen import MAX_UNSEEN
 
 NAME = "--max-class-drop"
@@ -62,4 +63,5 @@ def _low(value: float | None) -> float:
 
 
 def _class_text(each: ClassParity) -> str:
-    return f"{each.name} {_low(each.difference):+.2f} points, ends [{_low(each.low):+.2f}, {_low(each.high):+.2f}]"
+    change, span = signed_text(_low(each.difference), 2), span_text(_low(each.low), _low(each.high), 2)
+    return f"{each.name} {change} points, ends {span}"

@@ -248,20 +248,24 @@ def identity_gate(require: Require, certificate: Certificate) -> Gate:
 
 
 def consistency_gates(found: Sequence[Consistency]) -> list[Gate]:
-    """Two gates an engine, asked for or not: one mask in every slot, and the network's masks at every size."""
+    """Two gates an engine, asked for or not: one mask in every slot, and the network's masks at every size.
+
+    What could not be compared at all is no gate: nothing was found to hold.
+    """
     slots = f"at least {LEAST_AGREEMENT:.1%} of the pixels equal in every slot of every batch, the rest by rounding"
     sizes = f"at least {LEAST_CLEAR:.0%} of the clear pixels as model.onnx has them, at each size of the profiles"
     rows = [
         (each, *row)
         for each in found
         for row in (
-            ("batches", slots, each.slots_detail, each.slots_status),
-            ("image sizes", sizes, each.sizes_detail, each.sizes_status),
+            ("batches", slots, each.slots_detail, each.slots_status, each.masks),
+            ("image sizes", sizes, each.sizes_detail, each.sizes_status, each.sizes),
         )
     ]
     return [
         Gate(name=name, limit=limit, found=f"{each.target} {each.precision}: {said}", status=status)
-        for each, name, limit, said, status in rows
+        for each, name, limit, said, status, compared in rows
+        if compared or status == "fail"
     ]
 
 

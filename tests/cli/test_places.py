@@ -35,6 +35,7 @@ COMMANDS = {
     "keep": ("keep", "none.onnx", "--out"),
     "triton": ("triton", "none", "--out"),
     "report": ("report", "a", "b", "--out"),
+    "dossier": ("dossier", "none", "--out"),
     "sign": ("sign", "--new-key"),
 }
 

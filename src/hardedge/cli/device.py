@@ -76,6 +76,7 @@ def acceptance(
 
     Example: hardedge acceptance --out acceptance.json
     """
+    from hardedge.artefact import require_folder
     from hardedge.contracts import to_json, write_atomically
     from hardedge.deploy.acceptance.stage import accept
     from hardedge.deploy.acceptance.text import acceptance_text
@@ -84,8 +85,8 @@ def acceptance(
 
     if out and out.exists() and not force:
         raise BadInput(f"{out} exists. Give another --out, or --force.")
-    if out and not out.parent.is_dir():
-        raise BadInput(f"{out.parent} is no directory. Make it, or give another --out.")
+    if out:
+        require_folder(out.parent)
     found = accept(read_targets(targets), parse_precisions(precision) if precision else (), quick=quick)
     if out:
         write_atomically(out, to_json(found).encode())

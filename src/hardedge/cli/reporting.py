@@ -39,7 +39,7 @@ def report(a: Path, b: Path, shared: bool, out: Path | None, force: bool, as_jso
     print_result(found, comparison_report_text(found), as_json)
 
 
-@click.command()
+@command()
 @click.argument("reports", type=FOLDER, nargs=-1, required=True)
 @click.option("--out", type=FOLDER, required=True, help="The directory to write.")
 @click.option("--bundle", type=FOLDER, help="The bundle that the reports are about: its calibration and components.")

@@ -40,8 +40,10 @@ def require_paths(
     force: bool = False,
     **artefacts: tuple[type[Manifest], Path] | None,
 ) -> None:
-    """Raises BadInput for a data set or an artefact that is not there, and for an `out` that is; Unavailable for one
-    that cannot be written."""
+    """Raises BadInput for a data set or an artefact that is not there, and for an `out` that is.
+
+    Raises Unavailable for an `out` that cannot be written.
+    """
     if out is not None and not force:
         from hardedge.artefact import require_free
 

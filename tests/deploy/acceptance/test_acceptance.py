@@ -70,10 +70,10 @@ def test_the_json_is_of_its_schema_and_names_nobody(found: Acceptance, tmp_path:
     assert "/tmp" not in text
 
 
-def test_places_and_names_are_taken_out() -> None:
-    said = f"{Path.home()}/.venv/lib/x.so does not load on {os.uname().nodename}, /tmp/abc/model.plan: no such file"
+def test_places_and_names_are_taken_out(tmp_path: Path) -> None:
+    said = f"{Path.home()}/.venv/lib/x.so does not load on {os.uname().nodename}, {tmp_path}/model.plan: no such file"
     check = checked("tensorrt", "fp32", "build", ("fail", said))
-    assert stage._without_places(check, "/tmp/abc").found == "x.so does not load on HOST, model.plan: no such file"
+    assert stage._without_places(check, str(tmp_path)).found == "x.so does not load on HOST, model.plan: no such file"
 
 
 def test_the_table_tells_what_stays_unproven(found: Acceptance) -> None:

@@ -138,6 +138,11 @@ def test_requirements_of_a_gates_file_reach_junit(filed: Path, tmp_path: Path) -
         r'<testcase[^>]*name="([^"]*)"[^>]*>\s*<properties>\s*<property name="requirement" value="([^"]*)"', text
     )
     assert cases == [("--min-relative-miou at least 99.9 % of the reference's mIoU", "REQ-12")]
+    path.write_text('max-class-drop = 2\n[requirements]\nmax-class-drop = "REQ-13"\n')
+    assert read_gates(path).requirements == {"max-class-drop": "REQ-13"}
+    path.write_text('[requirements]\nmax-unseen = "REQ-12"\n')
+    with pytest.raises(BadInput, match="requirements: expected a table of IDs by gate"):
+        read_gates(path)
     path.write_text('[requirements]\nmin-relative = "REQ-12"\n')
     with pytest.raises(BadInput, match="requirements: expected a table of IDs by gate"):
         read_gates(path)

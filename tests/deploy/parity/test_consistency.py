@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hardedge.contracts import Profile
+from hardedge.contracts import Consistency, Profile
 from hardedge.data.opening import open_dataset
 from hardedge.deploy.bundles.loading import OpenBundle, load_bundle
 from hardedge.deploy.onnxruntime.runner import OnnxRuntimeRunner
@@ -18,6 +19,7 @@ from hardedge.deploy.parity import batch_slots, network_masks
 from hardedge.deploy.parity.batch_slots import BatchSlots, check_batch_slots, tile_image
 from hardedge.deploy.parity.image_sizes import ImageSizes, check_image_sizes
 from hardedge.deploy.parity.network_masks import NetworkMasks
+from hardedge.deploy.verification.gates import consistency_gates
 
 SMALL = Profile(min=(1, 32, 32), opt=(2, 64, 96), max=(4, 64, 96))
 LARGE = Profile(min=(2, 32, 32), opt=(3, 96, 96), max=(6, 96, 128), name="large")
@@ -249,3 +251,25 @@ def test_a_profile_without_a_batch_of_one_is_compared_with_its_smallest(
     assert slots.batches == [(2, 64, 96), (3, 64, 96)]
     assert set(seen) == {2, 3}
     assert slots.status == "pass"
+
+
+def test_what_was_not_compared_is_no_gate() -> None:
+    nothing = Consistency(
+        target="onnxruntime:cpu",
+        precision="fp32",
+        batches=(),
+        masks=0,
+        changed=0,
+        agreement=1.0,
+        margin=None,
+        allowed=None,
+        slots_status="pass",
+        slots_detail="no batch was run",
+        sizes=(),
+        clear=None,
+        sizes_status="pass",
+        sizes_detail="no size was run",
+    )
+    assert consistency_gates([nothing]) == []
+    refused = replace(nothing, sizes_status="fail", sizes_detail="refused: 64x96")
+    assert [(gate.name, gate.status) for gate in consistency_gates([refused])] == [("image sizes", "fail")]
